@@ -1,0 +1,106 @@
+"""Real data sets for the benchmarks, prepared as their users would.
+
+All but digits are read from a folder given by the caller; a set whose file is missing
+is skipped. Sets with more rows than `MAX_ROWS` are cut to a fixed random part.
+"""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import StandardScaler, normalize
+
+MAX_ROWS = 10_000
+
+Dataset = tuple[np.ndarray, np.ndarray]
+
+
+def digits(folder: Path) -> Dataset:
+    """Handwritten digits, 8 x 8 pixels from 0 to 16."""
+    return load_digits(return_X_y=True)
+
+
+def mnist(folder: Path) -> Dataset:
+    """The 10 000 test images of MNIST."""
+    data = np.load(folder / "mnist.npz")
+    return data["x_test"].reshape(-1, 784), data["y_test"]
+
+
+def fashion(folder: Path) -> Dataset:
+    """The first 10 000 training images of Fashion-MNIST, in its own file format."""
+    with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
+        X = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)
+    with gzip.open(folder / "train-labels-idx1-ubyte.gz") as file:
+        y = np.frombuffer(file.read(), np.uint8, offset=8)
+    return X[:MAX_ROWS], y[:MAX_ROWS]
+
+
+def table(name: str) -> Callable[[Path], Dataset]:
+    """A table of measurements, as it is."""
+
+    def load(folder: Path) -> Dataset:
+        data = np.load(folder / f"{name}.npz")
+        return data["X"], data["y"]
+
+    return load
+
+
+def worm(folder: Path) -> Dataset:
+    """Worm neurons: log-normalised counts, 2000 most variable genes, 50 components."""
+    data = np.load(folder / "sc_worm_neuron.npz")
+    parts = data["data"].astype(np.float32), data["indices"], data["indptr"]
+    counts = sparse.csr_matrix(parts, shape=tuple(data["shape"]))
+    X = counts.multiply(1e4 / counts.sum(axis=1)).tocsr()
+    X.data = np.log1p(X.data)
+    X = X.toarray()
+    X = StandardScaler().fit_transform(X[:, np.argsort(X.var(axis=0))[-2000:]])
+    return PCA(50, random_state=0).fit_transform(X), data["y"]
+
+
+def text(name: str) -> Callable[[Path], Dataset]:
+    """Documents: TF-IDF of 2000 words, 50 components, rows of unit length."""
+
+    def load(folder: Path) -> Dataset:
+        frame = pd.read_csv(folder / f"{name}.csv.gz")
+        if len(frame) > MAX_ROWS:
+            frame = frame.sample(MAX_ROWS, random_state=0)
+        words = TfidfVectorizer(
+            max_features=2000, stop_words="english", sublinear_tf=True
+        ).fit_transform(frame.text.fillna(""))
+        X = PCA(50, random_state=0).fit_transform(words.toarray().astype(np.float32))
+        return normalize(X), frame.label.to_numpy()
+
+    return load
+
+
+DATASETS: dict[str, Callable[[Path], Dataset]] = {
+    "digits": digits,
+    "mnist": mnist,
+    "fashion": fashion,
+    "letter": table("letter"),
+    "satimage": table("satimage"),
+    "segment": table("segment"),
+    "worm": worm,
+    "reuters_r8": text("reuters_r8"),
+    "newsgroups20": text("newsgroups20"),
+}
+
+
+def load_dataset(name: str, folders: list[Path]) -> Dataset | None:
+    """Rows and classes of a set, None if its file is in none of the folders."""
+    for folder in folders:
+        try:
+            X, y = DATASETS[name](folder)
+        except FileNotFoundError:
+            continue
+        if len(X) > MAX_ROWS:
+            part = np.random.default_rng(0).permutation(len(X))[:MAX_ROWS]
+            X, y = X[part], y[part]
+        return X, np.unique(y, return_inverse=True)[1]
+    return None

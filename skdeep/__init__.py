@@ -1,0 +1,3 @@
+"""Deep clustering, representation learning and generation as scikit-learn estimators."""
+
+from skdeep._version import __version__

@@ -1,0 +1,20 @@
+"""What skdeep takes from scikit-learn without a promise of stability, in one place.
+
+Parameter constraints are private there, callbacks experimental. A release that moves
+them is mended here alone.
+"""
+
+from sklearn.base import _fit_context
+from sklearn.callback import CallbackSupportMixin
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+fit_context = _fit_context(prefer_skip_nested_validation=True)
+"""Decorator of `fit`: checks the parameters, and tears callbacks down at the end."""
+
+__all__ = [
+    "CallbackSupportMixin",
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "fit_context",
+]

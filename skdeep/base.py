@@ -1,0 +1,216 @@
+"""The boundary between scikit-learn's arrays and torch: input, device, seeds, state.
+
+There is no fit here, no hook and no loss.
+"""
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from skdeep._compat import CallbackSupportMixin
+from skdeep._version import __version__
+from skdeep.nn import NETWORKS, Network
+from skdeep.training import Rows
+
+NUMBERS = [
+    np.float32,
+    np.float64,
+    np.uint8,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+    np.bool_,
+]
+"""Types that are read as they are; all others become the first of them."""
+
+
+class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
+    """What every skdeep estimator does at its borders.
+
+    It turns what users pass into checked arrays and tensors, resolves the device,
+    draws seeds, and keeps fitted networks as NumPy arrays whenever it is pickled or
+    copied. The contract of fitting (attributes, history, reproducibility) is held by
+    the common tests, not by inheritance.
+    """
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "history_")
+
+    def set_params(self, **params: Any) -> Self:
+        """Set the parameters of this estimator and of those inside it.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values; ``inner__name`` reaches into the estimator `inner`.
+
+        Returns
+        -------
+        self : estimator instance
+        """
+        own = self.get_params(deep=False)
+        for name in params:
+            inner, nested, _ = name.partition("__")
+            if nested and inner in own and params.get(inner, own[inner]) is None:
+                raise ValueError(
+                    f"{name!r} sets a parameter of {inner!r}, which is None. Give the "
+                    f"estimator itself first, for example "
+                    f"{type(self).__name__}({inner}=AutoencoderTransformer())."
+                )
+        return super().set_params(**params)
+
+    # -- input ---------------------------------------------------------------------
+
+    def _validated(
+        self, X: Any, *, reset: bool, min_samples: int = 1
+    ) -> np.ndarray | sparse.csr_matrix:
+        """Check X and return its rows as a 2-D array or CSR matrix of real numbers.
+
+        Tensors are brought to the CPU, images of shape (n, C, H, W) are flattened. What
+        lies on disk stays there, and no numbers are converted that torch can read.
+        """
+        X = flat_rows(X)
+        try:
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                accept_sparse="csr",
+                dtype=NUMBERS,
+                ensure_min_samples=min_samples,
+            )
+        except ValueError as error:
+            if "could not convert string" in str(error):
+                raise ValueError(f"{error}\n{TEXT_COLUMNS}") from error
+            raise
+        values = X.data if sparse.issparse(X) else X
+        if values.dtype == np.float64 and values.size:
+            largest = max(-values.min(), values.max())
+            if largest > np.finfo(np.float32).max:
+                raise ValueError(
+                    "Input X contains infinity or a value too large for "
+                    "dtype('float32')."
+                )
+        return X
+
+    # -- device and seeds ----------------------------------------------------------
+
+    def _device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(
+                f"The 'device' parameter of {type(self).__name__} names a device that "
+                f"torch cannot use here. Got {self.device!r}; 'auto' and 'cpu' always "
+                f"work. ({str(error).splitlines()[0]})"
+            ) from error
+        return device
+
+    def _seeds(self, n_seeds: int) -> list[int]:
+        """One seed a phase, drawn before anything else."""
+        rng = check_random_state(self.random_state)
+        return [int(seed) for seed in rng.randint(2**31 - 1, size=n_seeds)]
+
+    def _scaled_rows(self, X: np.ndarray | sparse.csr_matrix, **options: bool) -> Rows:
+        """Rows of X on the device, scaled as in `fit`."""
+        return Rows(X, self.offset_, self.scale_, self._device(), **options)
+
+    # -- state ---------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """Drop every fitted attribute."""
+        for name in [n for n in vars(self) if n.endswith("_") and n[:2] != "__"]:
+            delattr(self, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {
+            name: network_to_state(value) if isinstance(value, Network) else value
+            for name, value in super().__getstate__().items()
+        }
+        return {**state, "_skdeep_version": __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        version = state.pop("_skdeep_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"skdeep {__version__}",
+                    original_sklearn_version=f"skdeep {version}",
+                ),
+                stacklevel=2,
+            )
+        for name, value in state.items():
+            if isinstance(value, dict) and NETWORK_KEYS == value.keys():
+                state[name] = network_from_state(value)
+        super().__setstate__(state)
+
+
+NETWORK_KEYS = {"network", "arguments", "weights"}
+
+TEXT_COLUMNS = (
+    "skdeep reads numbers. Turn text and categories into columns of numbers first:\n"
+    "    make_pipeline(\n"
+    "        make_column_transformer(\n"
+    "            (OneHotEncoder(), make_column_selector(dtype_exclude='number')),\n"
+    "            remainder=StandardScaler(),\n"
+    "        ),\n"
+    "        DECClusterer(),\n"
+    "    )"
+)
+
+
+def image_shape_of(X: Any) -> tuple[int, int, int] | None:
+    """(C, H, W) of an array or tensor of images, None of anything else."""
+    shape = getattr(X, "shape", ())
+    return tuple(int(s) for s in shape[1:]) if len(shape) == 4 else None
+
+
+def flat_rows(X: Any) -> Any:
+    """Bring tensors to NumPy and images of shape (n, C, H, W) to rows."""
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    if image_shape_of(X) is not None:
+        X = X.reshape(len(X), -1)
+    return X
+
+
+def network_to_state(network: Network) -> dict[str, Any]:
+    """Class name, arguments and weights of a network, as plain values and arrays."""
+    return {
+        "network": type(network).__name__,
+        "arguments": network.arguments,
+        "weights": {
+            name: weight.detach().cpu().numpy().copy()
+            for name, weight in network.state_dict().items()
+        },
+    }
+
+
+def network_from_state(state: dict[str, Any]) -> Network:
+    """Build a network, on the CPU, from what `network_to_state` returned."""
+    with torch.device("meta"):  # builds shapes and draws nothing
+        network = NETWORKS[state["network"]](**state["arguments"])
+    weights = {name: torch.tensor(w) for name, w in state["weights"].items()}
+    network.load_state_dict(weights, assign=True)
+    return network.requires_grad_(True).eval()

@@ -1,0 +1,18 @@
+"""Torch modules: maps between tensors that know no device, loss, `fit` or NumPy."""
+
+from skdeep.nn.convolution import ConvDecoder, ConvEncoder
+from skdeep.nn.initialization import initialized
+from skdeep.nn.mlp import MLP
+from skdeep.nn.network import Network
+
+NETWORKS = {network.__name__: network for network in (MLP, ConvEncoder, ConvDecoder)}
+"""Class name -> class of every network that a saved estimator may hold."""
+
+__all__ = [
+    "MLP",
+    "NETWORKS",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Network",
+    "initialized",
+]

@@ -1,0 +1,37 @@
+"""Building a network from a generator of one's own."""
+
+import math
+
+import torch
+from torch import Generator, nn
+
+from skdeep.nn.network import Network
+
+
+def initialized(
+    network: type[Network], rng: Generator, **arguments: object
+) -> Network:
+    r"""Build a network whose weights are drawn from `rng` alone.
+
+    Weights and biases are uniform in :math:`\pm 1 / \sqrt{n_{in}}`, torch's own
+    initialisation, which draws from the global generator and is therefore not used.
+
+    Parameters
+    ----------
+    network : subclass of Network
+    rng : Generator
+        On the CPU, so that a seed gives the same network on every device.
+    **arguments
+        Arguments of the class.
+    """
+    with torch.device("meta"):  # builds shapes and draws nothing
+        built = network(**arguments)
+    built.to_empty(device="cpu")
+    for layer in built.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            weight, bias = layer.weight, layer.bias
+            bound = 1 / math.sqrt(weight[0].numel())
+            nn.init.uniform_(weight, -bound, bound, generator=rng)
+            if bias is not None:
+                nn.init.uniform_(bias, -bound, bound, generator=rng)
+    return built

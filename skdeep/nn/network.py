@@ -1,0 +1,40 @@
+"""The contract of every network: it knows how it was built, and its product type."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """A map between batches of rows, in float32 at both ends.
+
+    Subclasses define `layers` and what they `map`. The matrix products and
+    convolutions inside run in `product_dtype`, which training may lower to bfloat16;
+    weights, inputs and outputs are float32 always.
+
+    Parameters
+    ----------
+    n_outputs : int
+        Columns of the output.
+    **arguments : plain Python values
+        The arguments of the subclass, kept so that the network can be built again.
+    """
+
+    def __init__(self, n_outputs: int, **arguments: Any) -> None:
+        super().__init__()
+        self.n_outputs = n_outputs
+        self.arguments = arguments
+        self.product_dtype = torch.float32
+
+    @abstractmethod
+    def map(self, x: Tensor) -> Tensor:
+        """Map ``(n, n_features)`` to ``(n, n_outputs)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(n, n_features)`` to ``(n, n_outputs)``, both float32."""
+        if self.product_dtype is torch.float32:
+            return self.map(x)
+        with torch.autocast(x.device.type, self.product_dtype):
+            return self.map(x).float()

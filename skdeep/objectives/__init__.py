@@ -1,0 +1,1 @@
+"""Objectives as pure tensor functions, one file a family, in the papers' letters."""

@@ -1,0 +1,36 @@
+r"""Reconstruction losses.
+
+Symbols: :math:`x_i` is a row of :math:`D` features and :math:`\hat x_i` what the
+decoder makes of its code. All are averaged over the features, so that a weight means
+the same on tables of any width.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+def squared_error_per_sample(output: Tensor, x: Tensor) -> Tensor:
+    r"""Mean squared error of each row, :math:`\frac1D \|x_i - \hat x_i\|^2`."""
+    return (output - x).square().mean(1)
+
+
+def cross_entropy_per_sample(output: Tensor, x: Tensor) -> Tensor:
+    r"""Binary cross-entropy of each row, with :math:`\hat x = \sigma(\text{output})`.
+
+    .. math:: -\frac1D \sum_d x_{id} \log \hat x_{id}
+              + (1 - x_{id}) \log (1 - \hat x_{id})
+    """
+    return binary_cross_entropy_with_logits(output, x, reduction="none").mean(1)
+
+
+def identity(output: Tensor) -> Tensor:
+    """Reconstruction of an output whose loss is the squared error."""
+    return output
+
+
+RECONSTRUCTION_LOSSES = {
+    "squared_error": (squared_error_per_sample, identity),
+    "binary_cross_entropy": (cross_entropy_per_sample, torch.sigmoid),
+}
+"""Loss name -> (loss of each row, map from the decoder's output to the data)."""

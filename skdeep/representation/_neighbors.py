@@ -1,0 +1,68 @@
+"""Nearest neighbours of the rows of a data set, in memory or not."""
+
+import numpy as np
+import torch
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from skdeep.training import Rows, in_chunks
+from skdeep.training.inference import chunks
+
+N_PROJECTED = 50
+MAX_FEATURES = 100
+BLOCK = 50_000
+
+
+def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
+    """Row numbers of the nearest other rows of each row, in Euclidean distance.
+
+    Above 100 features the distances are those of 50 principal components. Above 50 000
+    rows they are sought inside random blocks of at most that many rows: the neighbours
+    are then a little farther, and the cost grows linearly.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_neighbors), int64
+        Fewer columns where a block has no `n_neighbors` other rows, none for one row.
+    """
+    if rows.n_features > MAX_FEATURES:
+        directions = principal_directions(rows, N_PROJECTED, seed)
+        points = in_chunks(lambda x: x @ directions, rows)
+    else:
+        points = in_chunks(lambda x: x, rows)
+    n = len(points)
+    order = np.random.RandomState(seed).permutation(n) if n > BLOCK else np.arange(n)
+    blocks = np.array_split(order, -(-n // BLOCK))
+    k = min(n_neighbors, min(map(len, blocks)) - 1)
+    neighbors = np.empty((n, k), dtype=np.int64)
+    if k:
+        for block in blocks:
+            search = NearestNeighbors(n_neighbors=k).fit(points[block])
+            neighbors[block] = block[search.kneighbors(return_distance=False)]
+    return neighbors
+
+
+@torch.inference_mode()
+def principal_directions(
+    rows: Rows, n_components: int, seed: int, n_rounds: int = 4
+) -> Tensor:
+    """Span of the leading principal components, by subspace iteration.
+
+    Reads the rows chunk by chunk, so that sparse and memory-mapped data are never
+    held in memory as scikit-learn's PCA would hold them.
+
+    Returns
+    -------
+    Tensor of shape (n_features, n_components), orthonormal columns
+    """
+    rng = torch.Generator().manual_seed(seed)
+    n_components = min(n_components, rows.n_features)
+    basis = torch.randn(rows.n_features, n_components, generator=rng).to(rows.device)
+    mean = sum(rows[chunk].sum(0) for chunk in chunks(rows)) / len(rows)
+    for _ in range(n_rounds):
+        image = torch.zeros_like(basis)
+        for chunk in chunks(rows):
+            centered = rows[chunk] - mean
+            image += centered.T @ (centered @ basis)
+        basis = torch.linalg.qr(image)[0]
+    return basis

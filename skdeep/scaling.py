@@ -1,0 +1,141 @@
+"""How the columns of a table are brought to the range in which networks train well."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
+
+ALIKE = 10.0
+"""Ratio of the deviations of two columns up to which they share one range."""
+
+MANY = 32
+"""Columns from which they are read as pixels or words rather than as measurements."""
+
+CENTERED = 0.1
+"""Mean of a column, in deviations, up to which it was centred before."""
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """Mean, variance, smallest and largest value of each column, in float64."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    minimum: np.ndarray
+    maximum: np.ndarray
+
+
+def column_statistics(X: np.ndarray | sparse.csr_matrix) -> ColumnStatistics:
+    """Statistics of the columns in one pass, a chunk of rows at a time."""
+    if sparse.issparse(X):
+        mean, variance = mean_variance_axis(X, axis=0)
+        minimum, maximum = min_max_axis(X, axis=0)
+        columns = (mean, variance, minimum, maximum)
+        return ColumnStatistics(*(np.asarray(c, dtype=np.float64) for c in columns))
+    n = 0
+    mean = squares = np.zeros(X.shape[1])
+    minimum, maximum = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    for start in range(0, len(X), CHUNK):
+        chunk = np.ascontiguousarray(X[start : start + CHUNK], dtype=np.float64)
+        m, chunk_mean = len(chunk), chunk.mean(axis=0)
+        # Chan's update: sums of squares about the mean do not cancel as plain sums do.
+        delta = chunk_mean - mean
+        squares = squares + chunk.var(axis=0) * m + delta**2 * n * m / (n + m)
+        mean = mean + delta * m / (n + m)
+        n += m
+        minimum = np.minimum(minimum, chunk.min(axis=0))
+        maximum = np.maximum(maximum, chunk.max(axis=0))
+    return ColumnStatistics(mean, squares / n, minimum, maximum)
+
+
+def columns_alike(columns: ColumnStatistics) -> bool:
+    """Whether the spread of one column against another's carries meaning.
+
+    It does for pixels, word weights and principal components: many columns, or columns
+    centred already, none of which spreads much more than the median one. A column may
+    spread much less only if all start at the same value, as the border pixels of images
+    and rare words do: a fraction in a table of other things is not like them.
+    """
+    varying = columns.variance > 0
+    if not varying.any():
+        return True
+    deviation = np.sqrt(columns.variance[varying])
+    floor = columns.minimum[varying]
+    widest, usual, narrowest = deviation.max(), np.median(deviation), deviation.min()
+    centered = np.all(np.abs(columns.mean[varying]) <= CENTERED * deviation)
+    same_floor = np.all(floor == floor[0])
+    return bool(
+        (centered or len(columns.variance) >= MANY)
+        and widest <= ALIKE * usual
+        and (same_floor or usual <= ALIKE * narrowest)
+    )
+
+
+def fitted_scaling(
+    X: np.ndarray | sparse.csr_matrix, scale: str | None, is_image: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Offset and scale of each column, to be used as :math:`(x - offset) / scale`.
+
+    ========================  ===========================  ==========================
+    `scale`                   offset                       scale
+    ========================  ===========================  ==========================
+    ``None``                  0                            1
+    ``"standard"``            column mean                  column standard deviation
+    ``"minmax"``              column minimum               column range
+    ``"auto"``, images and    mean of all entries          standard deviation of all
+    columns alike                                          entries
+    ``"auto"``, else          column mean                  column standard deviation
+    ========================  ===========================  ==========================
+
+    Returns
+    -------
+    offset, scale : ndarray of shape (n_features,), float64
+        A column that does not vary has scale 1.
+    """
+    n_features = X.shape[1]
+    if scale is None:
+        return np.zeros(n_features), np.ones(n_features)
+    columns = column_statistics(X)
+    if scale == "minmax":
+        return columns.minimum, _nonzero(columns.maximum - columns.minimum)
+    if scale == "auto" and (is_image or columns_alike(columns)):
+        mean = columns.mean.mean()
+        variance = columns.variance.mean() + columns.mean.var()
+        return np.full(n_features, mean), _nonzero(np.full(n_features, variance**0.5))
+    return columns.mean, _nonzero(np.sqrt(columns.variance))
+
+
+def fitted_unit_scaling(
+    X: np.ndarray | sparse.csr_matrix, scale: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offset and scale that bring X to [0, 1], where the cross-entropy is defined.
+
+    ``"auto"`` leaves X as it is if it lies in [0, 1], and else maps all entries by
+    their common range; ``"minmax"`` maps each column.
+
+    Raises
+    ------
+    ValueError
+        If `scale` cannot bring X to [0, 1].
+    """
+    n_features = X.shape[1]
+    if scale == "minmax":
+        return fitted_scaling(X, scale)
+    columns = column_statistics(X)
+    low, high = columns.minimum.min(), columns.maximum.max()
+    if low >= 0 and high <= 1 and scale in ("auto", None):
+        return np.zeros(n_features), np.ones(n_features)
+    if scale == "auto":
+        return np.full(n_features, low), _nonzero(np.full(n_features, high - low))
+    raise ValueError(
+        f"loss='binary_cross_entropy' needs values in [0, 1], and scale={scale!r} does "
+        f"not bring X there, whose values run from {low:.4g} to {high:.4g}. Use "
+        "scale='auto' or 'minmax', or loss='squared_error'."
+    )
+
+
+def _nonzero(scale: np.ndarray) -> np.ndarray:
+    return np.where(scale > 0, scale, 1.0)

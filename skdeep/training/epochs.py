@@ -1,0 +1,112 @@
+"""Batches, gradient steps and epochs.
+
+A *step* takes the row numbers of a batch, makes one update and returns its losses. It
+is a closure of the estimator's `fit` and fetches the rows, targets or partners it
+needs. What is here knows nothing of losses or networks.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Generator, Tensor
+from torch.optim import Optimizer
+
+from skdeep.training.tasks import Phase
+
+Step = Callable[[Tensor], dict[str, Tensor]]
+
+
+def n_batches(n_samples: int, batch_size: int) -> int:
+    """Batches of an epoch; a last batch of one row is joined to the one before it."""
+    full, rest = divmod(n_samples, batch_size)
+    return full + (rest > 1 or full == 0)
+
+
+def epochs_for(n_steps: int, n_samples: int, batch_size: int) -> int:
+    """Epochs that make at least `n_steps` steps."""
+    return math.ceil(n_steps / n_batches(n_samples, batch_size))
+
+
+def batches(n_samples: int, batch_size: int, rng: Generator) -> Iterator[Tensor]:
+    """Row numbers of each batch of one shuffled epoch."""
+    order = torch.randperm(n_samples, generator=rng)
+    count = n_batches(n_samples, batch_size)
+    for start in range(0, (count - 1) * batch_size, batch_size):
+        yield order[start : start + batch_size]
+    yield order[(count - 1) * batch_size :]
+
+
+def gradient_step(loss: Tensor, optimizer: Optimizer) -> None:
+    """Move the parameters of `optimizer` against the gradient of `loss`."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+def train_epoch(
+    step: Step, n_samples: int, *, batch_size: int, rng: Generator
+) -> dict[str, float]:
+    """Step through one shuffled epoch and return the mean of each loss over its rows.
+
+    Parameters
+    ----------
+    step : callable
+        Takes the row numbers of a batch, returns a dict of scalar tensors.
+    n_samples : int
+    batch_size : int
+    rng : Generator
+        Of the shuffle, on the CPU.
+    """
+    losses: list[dict[str, Tensor]] = []
+    sizes: list[int] = []
+    for index in batches(n_samples, batch_size, rng):
+        losses.append(step(index))
+        sizes.append(len(index))
+    # Losses are read once an epoch: reading each would wait for the device each time.
+    weights = torch.tensor(sizes, dtype=torch.float32) / n_samples
+    return {
+        name: float(torch.stack([loss[name].detach() for loss in losses]).cpu() @ weights)
+        for name in losses[0]
+    }
+
+
+def train(
+    step: Step, n_samples: int, phase: Phase, *, batch_size: int, rng: Generator
+) -> None:
+    """Run the epochs of `phase` with nothing between them."""
+    for _ in phase:
+        phase.record(train_epoch(step, n_samples, batch_size=batch_size, rng=rng))
+
+
+class OneCycle:
+    """Learning rate that warms up over a tenth of the steps and then anneals to zero.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    peak : float
+        Largest learning rate.
+    n_steps : int
+        Steps of the whole training.
+    """
+
+    def __init__(self, optimizer: Optimizer, peak: float, n_steps: int) -> None:
+        self.optimizer = optimizer
+        self.peak = peak
+        self.n_steps = n_steps
+        self.step_number = 0
+
+    def advance(self) -> None:
+        """Set the learning rate of the next step."""
+        warm_up = max(1, self.n_steps // 10)
+        if self.step_number < warm_up:
+            start, end = 1 / 25, 1.0
+            progress = self.step_number / warm_up
+        else:
+            start, end = 1.0, 0.0
+            progress = (self.step_number - warm_up) / max(1, self.n_steps - warm_up)
+        share = (1 - math.cos(math.pi * min(progress, 1.0))) / 2
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.peak * (start + (end - start) * share)
+        self.step_number += 1

@@ -1,0 +1,38 @@
+"""Passing all rows through a network, a chunk at a time."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skdeep.training.rows import Rows
+
+CHUNK_ROWS = 1024
+CHUNK_NUMBERS = 2**22
+"""Rows, and numbers in them, that pass at once: bounds the memory of wide layers."""
+
+
+def chunks(rows: Rows) -> Iterator[slice]:
+    """Cut `rows` into slices, always at the same places for the same shape."""
+    size = max(1, min(CHUNK_ROWS, CHUNK_NUMBERS // rows.n_features))
+    for start in range(0, len(rows), size):
+        yield slice(start, min(start + size, len(rows)))
+
+
+@torch.inference_mode()
+def in_chunks(function: Callable[[Tensor], Tensor], rows: Rows) -> np.ndarray:
+    """Apply `function` to `rows`, chunk by chunk, and gather what it returns.
+
+    Returns
+    -------
+    ndarray of shape (len(rows), ...)
+    """
+    result: np.ndarray | None = None
+    for chunk in chunks(rows):
+        part = function(rows[chunk]).cpu().numpy()
+        if result is None:
+            result = np.empty((len(rows), *part.shape[1:]), dtype=part.dtype)
+        result[chunk] = part
+    assert result is not None, "Rows are never empty: validation refuses no samples."
+    return result

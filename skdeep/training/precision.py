@@ -1,0 +1,53 @@
+"""The number type of the matrix products in training."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from skdeep.nn import Network
+
+LARGE = 200_000
+"""Weights from which the products, not their dispatch, take most of the time."""
+
+
+def resolved_precision(
+    precision: str, device: torch.device, networks: list[Network]
+) -> torch.dtype:
+    """Product type of a training: what was asked for, or what the hardware is best at.
+
+    ``"auto"`` takes bfloat16 for large or convolutional networks on hardware that
+    multiplies it natively. Weights, statistics and losses are float32 all the same.
+    """
+    if precision == "auto":
+        faster = _is_large(networks) and _multiplies_bfloat16(device)
+        precision = "bfloat16" if faster else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _is_large(networks: list[Network]) -> bool:
+    weights = [weight for network in networks for weight in network.parameters()]
+    convolutional = any(weight.ndim == 4 for weight in weights)
+    return convolutional or sum(weight.numel() for weight in weights) >= LARGE
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported()
+    return False
+
+
+@contextmanager
+def products_in(dtype: torch.dtype, networks: list[Network]) -> Iterator[None]:
+    """Let `networks` multiply in `dtype` inside the context, in float32 after it."""
+    for network in networks:
+        network.product_dtype = dtype
+        network.train()
+    try:
+        yield
+    finally:
+        for network in networks:
+            network.product_dtype = torch.float32
+            network.eval()

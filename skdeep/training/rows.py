@@ -1,0 +1,73 @@
+"""The rows of a data matrix, as scaled float32 tensors on the training device."""
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+RESIDENT_BYTES = 64 * 2**20
+"""A scaled copy up to this size is made once; larger data are scaled batch by batch."""
+
+
+class Rows:
+    """Rows of a dense, memory-mapped or CSR matrix, scaled as they are read.
+
+    ``rows[index]`` gives the rows of a tensor of row numbers or of a slice as one
+    float32 tensor on the device. A small matrix is scaled once and stays on the
+    device. Of a large one, of a sparse one and of one on disk only the rows asked for
+    are ever converted.
+
+    Parameters
+    ----------
+    X : ndarray, memmap or CSR matrix of shape (n_samples, n_features)
+    offset, scale : ndarray of shape (n_features,)
+        A row x is read as ``(x - offset) / scale``.
+    device : torch.device
+    resident : bool
+        Whether the rows will be read many times, so that a copy pays.
+    """
+
+    def __init__(
+        self,
+        X: np.ndarray | sparse.csr_matrix,
+        offset: np.ndarray,
+        scale: np.ndarray,
+        device: torch.device,
+        resident: bool = False,
+    ) -> None:
+        self.X = X
+        self.offset = offset
+        self.scale = scale
+        self.device = device
+        self._resident: Tensor | None = None
+        if resident and 4 * X.shape[0] * X.shape[1] <= self._capacity():
+            self._resident = self._read(slice(None))
+
+    def __len__(self) -> int:
+        return self.X.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return self.X.shape[1]
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        """Rows of a slice or of a tensor of row numbers, ``(n, n_features)``."""
+        if self._resident is not None:
+            return self._resident[index]
+        return self._read(index.cpu().numpy() if isinstance(index, Tensor) else index)
+
+    def _read(self, index: slice | np.ndarray) -> Tensor:
+        x = self.X[index]
+        x = x.toarray() if sparse.issparse(x) else x
+        # The scaling runs in the precision of the input, so that a column of large
+        # numbers that differ little, such as time stamps, keeps its differences.
+        dtype = np.float64 if x.dtype == np.float64 else np.float32
+        x = np.subtract(x, self.offset.astype(dtype), dtype=dtype)
+        x /= self.scale.astype(dtype)
+        return torch.from_numpy(x).to(self.device, torch.float32)
+
+    def _capacity(self) -> int:
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0] // 2
+        return RESIDENT_BYTES

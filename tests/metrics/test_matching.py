@@ -1,0 +1,205 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from skdeep.metrics import (
+    clustering_accuracy_score,
+    matched_iou_score,
+    pairwise_precision_recall_f_score,
+    purity_score,
+)
+
+SCORES = [clustering_accuracy_score, purity_score, matched_iou_score]
+ALL_SCORES = [*SCORES, pairwise_precision_recall_f_score]
+
+rng = np.random.RandomState(0)
+SHAPES = [(2, 2), (3, 3), (4, 4), (2, 4), (4, 2), (5, 3), (1, 3), (3, 1)]
+
+
+def labels_of_shape(n_classes, n_clusters, n_samples=60):
+    return (
+        np.r_[np.arange(n_classes), rng.randint(n_classes, size=n_samples)],
+        np.r_[np.zeros(n_classes, int), rng.randint(n_clusters, size=n_samples)],
+    )
+
+
+def best_over_all_matchings(gain):
+    """Largest sum over one-to-one matchings of rows with columns, by trying all."""
+    if gain.shape[0] > gain.shape[1]:
+        gain = gain.T
+    rows, n_columns = np.arange(len(gain)), gain.shape[1]
+    return max(
+        gain[rows, columns].sum()
+        for columns in permutations(range(n_columns), len(rows))
+    )
+
+
+# Formulas
+
+
+def test_accuracy_of_a_worked_example():
+    labels_true = [0, 0, 0, 1, 1, 1, 2, 2]
+    labels_pred = [1, 1, 2, 2, 2, 0, 0, 0]
+    assert clustering_accuracy_score(labels_true, labels_pred) == 6 / 8
+
+
+def test_accuracy_gives_up_a_greedy_match_for_a_better_total():
+    # Cluster 0 overlaps most with class 0 (3 rows), but 2 + 3 > 3 + 0.
+    labels_true = [0, 0, 0, 0, 0, 1, 1]
+    labels_pred = [0, 0, 0, 1, 1, 0, 0]
+    assert clustering_accuracy_score(labels_true, labels_pred) == 4 / 7
+
+
+@pytest.mark.parametrize(("n_classes", "n_clusters"), SHAPES)
+def test_accuracy_is_the_best_over_all_permutations(n_classes, n_clusters):
+    labels_true, labels_pred = labels_of_shape(n_classes, n_clusters)
+    counts = np.zeros((n_classes, n_clusters))
+    np.add.at(counts, (labels_true, labels_pred), 1)
+    best = best_over_all_matchings(counts)
+    assert clustering_accuracy_score(labels_true, labels_pred) == best / len(
+        labels_true
+    )
+
+
+def test_purity_of_the_example_of_the_textbook():
+    # Manning, Raghavan, Schuetze, figure 16.4: purity 12 / 17.
+    labels_true = list("xxxxxo" + "xoooo@" + "xx@@@")
+    labels_pred = [0] * 6 + [1] * 6 + [2] * 5
+    assert purity_score(labels_true, labels_pred) == pytest.approx(12 / 17)
+
+
+@pytest.mark.parametrize(("n_classes", "n_clusters"), SHAPES)
+def test_purity_is_at_least_the_accuracy(n_classes, n_clusters):
+    labels_true, labels_pred = labels_of_shape(n_classes, n_clusters)
+    accuracy = clustering_accuracy_score(labels_true, labels_pred)
+    assert accuracy <= purity_score(labels_true, labels_pred) <= 1
+
+
+def test_purity_is_one_when_each_row_is_a_cluster():
+    assert purity_score([0, 0, 1, 1], [0, 1, 2, 3]) == 1
+
+
+def test_iou_of_a_worked_example_is_in_sorted_class_order():
+    labels_true = ["b", "b", "b", "a", "a", "c"]
+    labels_pred = [0, 0, 1, 1, 1, 1]
+    iou = matched_iou_score(labels_true, labels_pred, average=None)
+    np.testing.assert_allclose(iou, [2 / 4, 2 / 3, 0])
+
+
+@pytest.mark.parametrize(("n_classes", "n_clusters"), SHAPES)
+def test_iou_matching_maximises_the_summed_iou(n_classes, n_clusters):
+    labels_true, labels_pred = labels_of_shape(n_classes, n_clusters)
+    overlap = np.array(
+        [
+            [
+                np.sum((labels_true == c) & (labels_pred == k))
+                / np.sum((labels_true == c) | (labels_pred == k))
+                for k in range(n_clusters)
+            ]
+            for c in range(n_classes)
+        ]
+    )
+    best = best_over_all_matchings(overlap)
+    iou = matched_iou_score(labels_true, labels_pred, average=None)
+    assert iou.shape == (n_classes,)
+    assert iou.sum() == pytest.approx(best)
+    for c in range(n_classes):
+        assert np.min(np.abs(np.r_[0, overlap[c]] - iou[c])) < 1e-12
+    macro = matched_iou_score(labels_true, labels_pred)
+    assert macro == pytest.approx(best / n_classes)
+
+
+# Behaviour of all scores of two labelings
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_equal_partitions_with_other_names_score_one(score):
+    labels_true = np.array([0, 0, 1, 2, 2, 2])
+    names = np.array(["fox", "ant", "cow"])
+    np.testing.assert_array_equal(score(labels_true, names[labels_true]), 1)
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_scores_do_not_depend_on_names(score):
+    labels_true, labels_pred = labels_of_shape(3, 4)
+    expected = score(labels_true, labels_pred)
+    for classes, clusters in [
+        ([2, 0, 1], [3, 1, 0, 2]),
+        ([-1, 7, 10**12], [-5, -1, 0, 3]),
+        (["b", "c", "a"], ["w", "", "zz", "y"]),
+        ([0.0, 1.0, 2.0], [3.0, 2.0, 1.0, 0.0]),
+    ]:
+        renamed = np.array(classes)[labels_true], np.array(clusters)[labels_pred]
+        assert score(*renamed) == pytest.approx(expected)
+        assert score(*map(list, renamed)) == pytest.approx(expected)
+        as_objects = [labels.astype(object) for labels in renamed]
+        assert score(*as_objects) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_scores_accept_booleans(score):
+    labels_true, labels_pred = labels_of_shape(2, 2)
+    expected = score(labels_true, labels_pred)
+    assert score(labels_true == 1, labels_pred == 1) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+@pytest.mark.parametrize(
+    ("labels_true", "labels_pred"),
+    [
+        ([0], [0]),
+        ([0, 0, 0], [1, 1, 1]),
+        ([0, 1, 2], [0, 0, 0]),
+        ([0, 0, 0], [0, 1, 2]),
+        ([0, 1, 2], [2, 1, 0]),
+    ],
+)
+def test_scores_are_finite_on_degenerate_partitions(score, labels_true, labels_pred):
+    values = np.asarray(score(labels_true, labels_pred))
+    assert np.all((values >= 0) & (values <= 1))
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_are_python_floats(score):
+    assert type(score([0, 0, 1], [0, 1, 1])) is float
+
+
+# Errors
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_empty_labels_raise(score):
+    with pytest.raises(ValueError, match="Found array with 0 sample"):
+        score([], [])
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_labels_of_different_lengths_raise(score):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        score([0, 1], [0, 1, 1])
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_two_dimensional_labels_raise(score):
+    with pytest.raises(ValueError, match="labels_pred must be 1D"):
+        score([0, 1], [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_missing_labels_raise(score):
+    with pytest.raises(ValueError, match="labels_true contains NaN"):
+        score([0.0, np.nan], [0, 1])
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_continuous_labels_warn_at_the_line_of_the_caller(score):
+    with pytest.warns(UserWarning, match="labels_pred holds fractions") as record:
+        score([0, 1], [0.25, 0.75])
+    assert record[0].filename == __file__
+
+
+@pytest.mark.parametrize("average", ["micro", 1, ""])
+def test_unknown_average_raises(average):
+    with pytest.raises(ValueError, match=r"'average' parameter .* must be 'macro'"):
+        matched_iou_score([0, 1], [0, 1], average=average)
