@@ -21,19 +21,14 @@ MAX_ROWS = 10_000
 Dataset = tuple[np.ndarray, np.ndarray]
 
 
-def digits(folder: Path) -> Dataset:
-    """Handwritten digits, 8 x 8 pixels from 0 to 16."""
-    return load_digits(return_X_y=True)
-
-
 def mnist(folder: Path) -> Dataset:
-    """The 10 000 test images of MNIST."""
+    """Read the 10 000 test images of MNIST."""
     data = np.load(folder / "mnist.npz")
     return data["x_test"].reshape(-1, 784), data["y_test"]
 
 
 def fashion(folder: Path) -> Dataset:
-    """The first 10 000 training images of Fashion-MNIST, in its own file format."""
+    """Read the first 10 000 training images of Fashion-MNIST, as published."""
     with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
         X = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)
     with gzip.open(folder / "train-labels-idx1-ubyte.gz") as file:
@@ -42,7 +37,7 @@ def fashion(folder: Path) -> Dataset:
 
 
 def table(name: str) -> Callable[[Path], Dataset]:
-    """A table of measurements, as it is."""
+    """Read a table of measurements, as it is."""
 
     def load(folder: Path) -> Dataset:
         data = np.load(folder / f"{name}.npz")
@@ -80,7 +75,7 @@ def text(name: str) -> Callable[[Path], Dataset]:
 
 
 DATASETS: dict[str, Callable[[Path], Dataset]] = {
-    "digits": digits,
+    "digits": lambda _: load_digits(return_X_y=True),
     "mnist": mnist,
     "fashion": fashion,
     "letter": table("letter"),

@@ -13,6 +13,7 @@ from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
+    decodes,
     encoder_and_centroids,
     soft_assignments,
 )
@@ -22,6 +23,97 @@ from skdeep.training import FitTask
 
 
 class AEKMeans(BaseDeepClusterer):
+    r"""k-means on the embedding of an autoencoder.
+
+    The stage before the deep one of DEC and IDEC, by itself: an autoencoder is trained,
+    and k-means clusters the embedding z of the rows,
+
+    .. math:: \min_\mu \frac1n \sum_i \min_j \|z_i - \mu_j\|^2
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+
+    autoencoder : estimator or None, default=None
+        The autoencoder to pretrain: it is cloned, not changed. None means
+        ``AutoencoderTransformer()``. A fitted one inside
+        :class:`sklearn.frozen.FrozenEstimator` is copied and not pretrained. What it
+        leaves open of `random_state`, `device` and `precision` it takes from here.
+
+    alpha : float, default=1.0
+        Degrees of freedom of the Student-t kernel; smaller has heavier tails.
+
+    n_init : int, default=20
+        k-means starts on the embedding; the best is kept.
+
+    device : str, default="auto"
+        Torch device. ``"auto"``: the GPU if there is one.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Number type of the matrix products in training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    memory : str, object with the joblib.Memory interface or None, default=None
+        Where pretrained autoencoders are kept: candidates of a search that share the
+        autoencoder, the rows and the seed pretrain once. Needs an integer
+        `random_state`.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of pretraining, k-means and shuffles.
+
+    verbose : int, default=0
+        1 writes one line a phase.
+
+    Attributes
+    ----------
+    autoencoder_ : AutoencoderTransformer
+        The trained autoencoder.
+
+    cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
+        Means of the clusters, in the embedding.
+
+    labels_, initial_labels_ : ndarray of shape (n_samples,), int64
+        Cluster of each training row, equal to `predict` on them. Both are the same
+        here: there is no stage after k-means.
+
+    inertia_ : float
+        Sum of squared distances of the embeddings to their centers.
+
+    n_iter_ : int
+        Iterations of the best k-means.
+
+    history_ : dict of str to list of float
+        That of the autoencoder: one value an epoch.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had string names.
+
+    See Also
+    --------
+    DECClusterer, IDECClusterer : Train the embedding for the clusters.
+    sklearn.cluster.KMeans : On the input itself.
+
+    References
+    ----------
+    .. [1] J. Xie, R. Girshick, A. Farhadi, "Unsupervised Deep Embedding for Clustering
+       Analysis", ICML 2016, arXiv:1511.06335. (Its baseline "AE + k-means".)
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.cluster import AEKMeans
+    >>> from skdeep.representation import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=50)
+    >>> model = AEKMeans(3, autoencoder=autoencoder, random_state=0).fit(X)
+    >>> model.labels_.shape
+    (150,)
+    """
+
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "autoencoder": [HasMethods(["fit", "transform"]), None],
@@ -59,6 +151,29 @@ class AEKMeans(BaseDeepClusterer):
 
     @fit_context
     def fit(self, X: Any, y: Any = None) -> Self:
+        """Train the autoencoder and run k-means on its embedding.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W). At least `n_clusters` rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : AEKMeans
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the rows have fewer distinct values than there are clusters.
+        """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         pretrain_seed, kmeans_seed = self._seeds(2)
@@ -80,13 +195,24 @@ class AEKMeans(BaseDeepClusterer):
             self.history_ = autoencoder.history_
         return self
 
+    @available_if(decodes)
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Rows that the decoder makes of embeddings, in the units of the input.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Embeddings, for example `cluster_centers_`.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features), float32
+        """
+        check_is_fitted(self)
+        return self.autoencoder_.inverse_transform(X)
+
     def _objective(self) -> Callable[[Tensor], Tensor]:
         encoder, centroids = encoder_and_centroids(
             self.autoencoder_, self.cluster_centers_
         )
         return lambda x: squared_distances(encoder(x), centroids).amin(1)
-
-    @available_if(lambda self: True)
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return self.autoencoder_.inverse_transform(X)

@@ -9,6 +9,7 @@ from sklearn.base import (
     ClusterMixin,
     TransformerMixin,
 )
+from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -27,6 +28,13 @@ class BaseDeepClusterer(
     A second class above the estimators, beside `BaseDeepEstimator`: every clusterer
     answers these four questions alike, and none of them says how it was fitted.
     """
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        # scikit-learn's check of sparse input reads them of all that predict_proba.
+        tags.classifier_tags = ClassifierTags()
+        return tags
 
     def predict(self, X: Any) -> np.ndarray:
         """Cluster of each row: the one with the largest soft assignment.
@@ -69,7 +77,8 @@ class BaseDeepClusterer(
         -------
         Z : ndarray of shape (n_samples, n_components), float32
         """
-        return self.autoencoder_._encode(self._rows(X))
+        rows = self._rows(X)
+        return self.autoencoder_._encode(rows)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the mean over the rows of the objective that `fit` minimised.
@@ -86,7 +95,8 @@ class BaseDeepClusterer(
             Larger is better. Embeddings of different models have different scales:
             compare labels, not scores, between models.
         """
-        return -float(in_chunks(self._objective(), self._rows(X)).mean())
+        rows = self._rows(X)
+        return -float(in_chunks(self._objective(), rows).mean())
 
     @property
     def _n_features_out(self) -> int:
@@ -100,7 +110,7 @@ class BaseDeepClusterer(
 def encoder_and_centroids(
     autoencoder: AutoencoderTransformer, centers: np.ndarray
 ) -> tuple[Network, Tensor]:
-    """Encoder and centroids on the device of the autoencoder."""
+    """Bring the encoder and the centroids to the device of the autoencoder."""
     device = autoencoder._device()
     return autoencoder.encoder_.to(device), torch.tensor(centers, device=device)
 
@@ -111,3 +121,9 @@ def soft_assignments(
     """Student-t assignment of all rows, ``(n_samples, n_clusters)``."""
     encoder, centroids = encoder_and_centroids(autoencoder, centers)
     return in_chunks(lambda x: soft_assignment(encoder(x), centroids, alpha), rows)
+
+
+def decodes(clusterer: BaseDeepClusterer) -> bool:
+    """Whether the autoencoder of a clusterer, fitted or not, has a decoder."""
+    inner = getattr(clusterer, "autoencoder_", clusterer.autoencoder)
+    return inner is None or hasattr(inner, "inverse_transform")

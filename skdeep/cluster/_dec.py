@@ -21,6 +21,160 @@ from skdeep.training import FitTask, gradient_step
 
 
 class DECClusterer(BaseDeepClusterer):
+    r"""Deep embedded clustering: sharpen the clusters of an embedding.
+
+    An autoencoder is pretrained and k-means places the centroids in its embedding. Then
+    the decoder is dropped, and encoder and centroids are trained towards a target that
+    makes the model's own assignments more confident and the clusters more even:
+
+    .. math::
+
+        L = \mathrm{KL}(P \| Q)
+          = \frac1n \sum_i \sum_j p_{ij} \log \frac{p_{ij}}{q_{ij}},
+        \qquad
+        q_{ij} \propto (1 + \|z_i - \mu_j\|^2 / \alpha)^{-\frac{\alpha + 1}{2}},
+        \qquad
+        p_{ij} \propto \frac{q_{ij}^2}{\sum_i q_{ij}}
+
+    with :math:`z_i` the embedding of row i and :math:`\mu_j` the centroid of cluster j.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+
+    autoencoder : estimator or None, default=None
+        The autoencoder to pretrain: it is cloned, not changed. None means
+        ``AutoencoderTransformer()``. A fitted one inside
+        :class:`sklearn.frozen.FrozenEstimator` is copied and not pretrained. What it
+        leaves open of `random_state`, `device` and `precision` it takes from here.
+
+    alpha : float, default=1.0
+        Degrees of freedom of the Student-t kernel; smaller has heavier tails.
+
+    centroid_update : {"gradient", "mean"}, default="gradient"
+        How centroids move: by the gradient at each step, as in the paper, or at each
+        refresh to the mean of the rows assigned to them.
+
+    n_init : int, default=20
+        k-means starts on the pretrained embedding; the best is kept.
+
+    max_iter : int or "auto", default="auto"
+        Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
+        steps.
+
+    tol : float, default=1e-3
+        Stop when less than this fraction of the labels changes between refreshes of
+        the target. 0 never stops early.
+
+    n_iter_no_change : int, default=1
+        Successive refreshes below `tol` that stop the training.
+
+    update_interval : int, default=1
+        Epochs between refreshes of the target distribution.
+
+    guard : bool, default=True
+        Return the state before the deep stage if the labels after it cut the
+        nearest-neighbour graph of the input worse (by modularity). False always
+        returns the state after it.
+
+    batch_size : int, default=256
+        Rows of a gradient step.
+
+    learning_rate : float, default=1e-3
+        Step size of Adam for the networks and the centroids.
+
+    weight_decay : float, default=0.0
+        Decoupled decay of the weights per unit of step size.
+
+    device : str, default="auto"
+        Torch device. ``"auto"``: the GPU if there is one.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Number type of the matrix products in training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    memory : str, object with the joblib.Memory interface or None, default=None
+        Where pretrained autoencoders are kept: candidates of a search that share the
+        autoencoder, the rows and the seed pretrain once. Needs an integer
+        `random_state`.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of pretraining, k-means and shuffles.
+
+    verbose : int, default=0
+        1 writes one line a phase.
+
+    Attributes
+    ----------
+    autoencoder_ : AutoencoderTransformer
+        The trained autoencoder; `autoencoder_.history_` is that of its pretraining.
+
+    cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
+        Centroids, in the embedding.
+
+    labels_ : ndarray of shape (n_samples,), int64
+        Cluster of each training row, equal to `predict` on them.
+
+    initial_labels_ : ndarray of shape (n_samples,), int64
+        Clusters before the deep stage: k-means on the pretrained embedding.
+
+    deep_stage_kept_ : bool
+        False if the guard returned the state before the deep stage.
+
+    initial_modularity_ : float
+        Modularity of `initial_labels_` on the nearest-neighbour graph of the input, to
+        be compared with the last ``history_["modularity"]``. NaN without the guard.
+
+    cluster_frequencies_ : ndarray of shape (n_clusters,), float32
+        Soft sizes f of the clusters, in rows.
+
+    n_iter_ : int
+        Epochs of the deep stage.
+
+    history_ : dict of str to list of float
+        One value an epoch of the deep stage: the objective (``"loss"``), the fraction
+        of labels that changed at the last refresh (``"label_change"``) and, with the
+        guard, the modularity of the labels (``"modularity"``).
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had string names.
+
+    See Also
+    --------
+    IDECClusterer : Keeps the decoder, and thereby the shape of the embedding.
+    AEKMeans : The same without the deep stage.
+
+    Notes
+    -----
+    P is computed over the whole data set, as in the paper, every `update_interval`
+    epochs. Deviations from the paper: Adam instead of SGD; the default autoencoder has
+    a neighbour-contrastive term and 512-256 hidden units; a centroid that loses all its
+    rows moves to the row farthest from its own; the guard. The paper's model is
+    ``DECClusterer(autoencoder=AutoencoderTransformer(neighbor_weight=0,
+    hidden_layer_sizes=(500, 500, 2000), corruption=0.2), guard=False)``. The paper sums
+    L over the rows; here it is averaged.
+
+    References
+    ----------
+    .. [1] J. Xie, R. Girshick, A. Farhadi, "Unsupervised Deep Embedding for Clustering
+       Analysis", ICML 2016, arXiv:1511.06335.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.cluster import DECClusterer
+    >>> from skdeep.representation import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=50)
+    >>> dec = DECClusterer(3, autoencoder=autoencoder, random_state=0).fit(X)
+    >>> dec.predict_proba(X[:4]).shape
+    (4, 3)
+    """
+
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "autoencoder": [HasMethods(["fit", "transform"]), None],
@@ -85,6 +239,30 @@ class DECClusterer(BaseDeepClusterer):
 
     @fit_context
     def fit(self, X: Any, y: Any = None) -> Self:
+        """Pretrain, start by k-means, train the clusters.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W). At least `n_clusters` rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : DECClusterer
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the rows have fewer distinct values than there are clusters, or clusters
+            end without rows.
+        """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         *start_seeds, shuffle_seed = self._seeds(4)

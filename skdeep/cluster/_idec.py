@@ -4,12 +4,19 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
+import numpy as np
 import torch
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
-from skdeep.cluster._base import BaseDeepClusterer, encoder_and_centroids
+from skdeep.cluster._base import (
+    BaseDeepClusterer,
+    decodes,
+    encoder_and_centroids,
+)
 from skdeep.cluster._steps import self_training, start
 from skdeep.objectives.clustering import (
     clustering_divergence,
@@ -21,6 +28,162 @@ from skdeep.training import FitTask, gradient_step
 
 
 class IDECClusterer(BaseDeepClusterer):
+    r"""Improved deep embedded clustering: sharpen clusters, keep the embedding's shape.
+
+    As DEC, but the decoder is trained along, so that the embedding goes on to describe
+    the rows while the clusters form. With the terms of
+    :class:`~skdeep.cluster.DECClusterer` and the decoder g,
+
+    .. math::
+
+        L = \mathrm{KL}(P \| Q) + \texttt{reconstruction\_weight} \;
+            \frac1n \sum_i \frac1D \|x_i - g(z_i)\|^2
+
+    where D is the number of features and x is scaled as the autoencoder scales it.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+
+    autoencoder : estimator or None, default=None
+        The autoencoder to pretrain: it is cloned, not changed. None means
+        ``AutoencoderTransformer()``. A fitted one inside
+        :class:`sklearn.frozen.FrozenEstimator` is copied and not pretrained. What it
+        leaves open of `random_state`, `device` and `precision` it takes from here.
+
+    alpha : float, default=1.0
+        Degrees of freedom of the Student-t kernel; smaller has heavier tails.
+
+    reconstruction_weight : float, default=1.0
+        Weight of the reconstruction loss. Larger keeps the embedding closer to the
+        pretrained one. The paper weights the clustering term instead,
+        :math:`L_{rec} + \gamma L_{KL}` with :math:`\gamma = 0.1`: that is
+        ``reconstruction_weight=10``.
+
+    centroid_update : {"gradient", "mean"}, default="gradient"
+        How centroids move: by the gradient at each step, as in the paper, or at each
+        refresh to the mean of the rows assigned to them.
+
+    n_init : int, default=20
+        k-means starts on the pretrained embedding; the best is kept.
+
+    max_iter : int or "auto", default="auto"
+        Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
+        steps.
+
+    tol : float, default=1e-3
+        Stop when less than this fraction of the labels changes between refreshes of
+        the target. 0 never stops early.
+
+    n_iter_no_change : int, default=1
+        Successive refreshes below `tol` that stop the training.
+
+    update_interval : int, default=1
+        Epochs between refreshes of the target distribution.
+
+    guard : bool, default=True
+        Return the state before the deep stage if the labels after it cut the
+        nearest-neighbour graph of the input worse (by modularity). False always
+        returns the state after it.
+
+    batch_size : int, default=256
+        Rows of a gradient step.
+
+    learning_rate : float, default=1e-3
+        Step size of Adam for the networks and the centroids.
+
+    weight_decay : float, default=0.0
+        Decoupled decay of the weights per unit of step size.
+
+    device : str, default="auto"
+        Torch device. ``"auto"``: the GPU if there is one.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Number type of the matrix products in training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    memory : str, object with the joblib.Memory interface or None, default=None
+        Where pretrained autoencoders are kept: candidates of a search that share the
+        autoencoder, the rows and the seed pretrain once. Needs an integer
+        `random_state`.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of pretraining, k-means and shuffles.
+
+    verbose : int, default=0
+        1 writes one line a phase.
+
+    Attributes
+    ----------
+    autoencoder_ : AutoencoderTransformer
+        The trained autoencoder; `autoencoder_.history_` is that of its pretraining.
+
+    cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
+        Centroids, in the embedding.
+
+    labels_ : ndarray of shape (n_samples,), int64
+        Cluster of each training row, equal to `predict` on them.
+
+    initial_labels_ : ndarray of shape (n_samples,), int64
+        Clusters before the deep stage: k-means on the pretrained embedding.
+
+    deep_stage_kept_ : bool
+        False if the guard returned the state before the deep stage.
+
+    initial_modularity_ : float
+        Modularity of `initial_labels_` on the nearest-neighbour graph of the input, to
+        be compared with the last ``history_["modularity"]``. NaN without the guard.
+
+    cluster_frequencies_ : ndarray of shape (n_clusters,), float32
+        Soft sizes f of the clusters, in rows.
+
+    n_iter_ : int
+        Epochs of the deep stage.
+
+    history_ : dict of str to list of float
+        One value an epoch of the deep stage: the objective (``"loss"``) and its terms
+        (``"clustering_loss"``, ``"reconstruction_loss"``), the fraction of labels that
+        changed at the last refresh (``"label_change"``) and, with the guard, the
+        modularity of the labels (``"modularity"``).
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X had string names.
+
+    See Also
+    --------
+    DECClusterer : Without the decoder.
+    AEKMeans : The same without the deep stage.
+
+    Notes
+    -----
+    Both terms are averaged over the rows, KL is summed over the clusters and the
+    squared error averaged over the features. Deviations from the paper are those of
+    DEC, and a smaller default weight of the reconstruction, which the benchmark chose.
+    With an autoencoder of ``image_shape=(C, H, W)`` this is DCEC [2]_.
+
+    References
+    ----------
+    .. [1] X. Guo et al., "Improved Deep Embedded Clustering with Local Structure
+       Preservation", IJCAI 2017.
+    .. [2] X. Guo et al., "Deep Clustering with Convolutional Autoencoders", ICONIP
+       2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.cluster import IDECClusterer
+    >>> from skdeep.representation import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=50)
+    >>> idec = IDECClusterer(3, autoencoder=autoencoder, random_state=0).fit(X)
+    >>> idec.inverse_transform(idec.cluster_centers_).shape
+    (3, 4)
+    """
+
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "autoencoder": [HasMethods(["fit", "transform"]), None],
@@ -88,6 +251,30 @@ class IDECClusterer(BaseDeepClusterer):
 
     @fit_context
     def fit(self, X: Any, y: Any = None) -> Self:
+        """Pretrain, start by k-means, train the clusters.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W). At least `n_clusters` rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : IDECClusterer
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the rows have fewer distinct values than there are clusters, or clusters
+            end without rows.
+        """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         *start_seeds, shuffle_seed = self._seeds(4)
@@ -103,7 +290,11 @@ class IDECClusterer(BaseDeepClusterer):
 
             # Phase 2: move encoder and centroids towards the target distribution.
             optimizer = torch.optim.AdamW(
-                [*encoder.parameters(), *decoder.parameters(), *[centroids] * centroids.requires_grad],
+                [
+                    *encoder.parameters(),
+                    *decoder.parameters(),
+                    *[centroids] * centroids.requires_grad,
+                ],
                 lr=self.learning_rate,
                 weight_decay=self.weight_decay,
                 fused=True,
@@ -129,6 +320,22 @@ class IDECClusterer(BaseDeepClusterer):
                 setattr(self, name, value)
         return self
 
+    @available_if(decodes)
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Rows that the decoder makes of embeddings, in the units of the input.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Embeddings, for example `cluster_centers_`.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features), float32
+        """
+        check_is_fitted(self)
+        return self.autoencoder_.inverse_transform(X)
+
     def _objective(self) -> Callable[[Tensor], Tensor]:
         encoder, centroids = encoder_and_centroids(
             self.autoencoder_, self.cluster_centers_
@@ -142,9 +349,8 @@ class IDECClusterer(BaseDeepClusterer):
             z = encoder(x)
             log_q = log_soft_assignment(z, centroids, self.alpha)
             p = target_distribution(log_q.exp(), frequency)
-            return (
-                clustering_divergence_per_sample(p, log_q)
-                + self.reconstruction_weight * reconstruction_loss(decoder(z), x)
-            )
+            return clustering_divergence_per_sample(
+                p, log_q
+            ) + self.reconstruction_weight * reconstruction_loss(decoder(z), x)
 
         return objective

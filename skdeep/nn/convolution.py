@@ -1,5 +1,6 @@
 """Convolutional encoder and decoder of small images, as in DCEC."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -44,7 +45,7 @@ class ConvEncoder(Network):
         )
         depths = [image_shape[0], *channels]
         layers: list[nn.Module] = [nn.Unflatten(1, tuple(image_shape))]
-        for n_in, n_out in zip(depths[:-1], depths[1:], strict=True):
+        for n_in, n_out in itertools.pairwise(depths):
             layers += [nn.Conv2d(n_in, n_out, **KERNEL), nn.ReLU(inplace=True)]
         height, width = _side_lengths(image_shape, len(channels))[-1]
         n_flat = depths[-1] * height * width

@@ -8,9 +8,7 @@ from torch import Generator, nn
 from skdeep.nn.network import Network
 
 
-def initialized(
-    network: type[Network], rng: Generator, **arguments: object
-) -> Network:
+def initialized(network: type[Network], rng: Generator, **arguments: object) -> Network:
     r"""Build a network whose weights are drawn from `rng` alone.
 
     Weights and biases are uniform in :math:`\pm 1 / \sqrt{n_{in}}`, torch's own

@@ -1,5 +1,6 @@
 """Multi-layer perceptron."""
 
+import itertools
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ class MLP(Network):
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__(sizes[-1], sizes=list(sizes))
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for n_in, n_out in itertools.pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Generator, Tensor
 
@@ -241,6 +242,11 @@ class AutoencoderTransformer(
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
     @fit_context
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train the encoder and the decoder.
@@ -310,7 +316,7 @@ class AutoencoderTransformer(
         return decoded
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Minus the reconstruction loss of each row: low for rows unlike the training's.
+        """Minus the reconstruction loss of each row: low for unusual rows.
 
         Parameters
         ----------
@@ -426,7 +432,11 @@ class AutoencoderTransformer(
         # A callback of this estimator may ask for a copy that predicts; one of a
         # clusterer that pretrains may not, since there are no clusters yet.
         def snapshot() -> dict[str, Any]:
-            return {**fitted(), "encoder_": snapped(encoder), "decoder_": snapped(decoder)}
+            return {
+                **fitted(),
+                "encoder_": snapped(encoder),
+                "decoder_": snapped(decoder),
+            }
 
         own = task.estimator is self
         phase = task.phase(phase_name, max_iter, snapshot if own else None)
@@ -474,8 +484,8 @@ class AutoencoderTransformer(
             sizes = (512, 256) if image_shape is None else (16, 32, 64)
         if not all(isinstance(size, Integral) and size > 0 for size in sizes):
             raise ValueError(
-                f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must hold "
-                f"positive integers. Got {sizes!r} instead."
+                f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must "
+                f"hold positive integers. Got {sizes!r} instead."
             )
         if image_shape is None:
             widths = [n_features, *map(int, sizes), int(self.n_components)]

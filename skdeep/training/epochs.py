@@ -66,7 +66,9 @@ def train_epoch(
     # Losses are read once an epoch: reading each would wait for the device each time.
     weights = torch.tensor(sizes, dtype=torch.float32) / n_samples
     return {
-        name: float(torch.stack([loss[name].detach() for loss in losses]).cpu() @ weights)
+        name: float(
+            torch.stack([loss[name].detach() for loss in losses]).cpu() @ weights
+        )
         for name in losses[0]
     }
 

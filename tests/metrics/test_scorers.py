@@ -43,7 +43,7 @@ class FixedLabels(ClusterMixin, BaseEstimator):
     def __init__(self, n_clusters=1):
         self.n_clusters = n_clusters
 
-    def fit(self, X, y=None):  # noqa: ARG002
+    def fit(self, X, y=None):
         self.n_rows_ = len(X)
         return self
 
@@ -304,9 +304,9 @@ def test_scorer_survives_pickling(scorer):
 def test_label_free_scorer_leaves_the_global_generator_untouched(blobs, scorer):
     X, _ = blobs
     model = KMeans(3, random_state=0).fit(X)
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     assert scorer(model, X) == scorer(model, X)
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
 
 
 @pytest.mark.parametrize("scorer", LABEL_FREE)

@@ -1,0 +1,422 @@
+"""What every estimator owes: scikit-learn's checks, and ours."""
+
+import os
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # before scipy: else one check would be skipped
+
+import copy
+import io
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.callback import ProgressBar
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+
+import skdeep
+from tests.estimators import CLUSTERERS, ESTIMATORS, TRANSFORMERS, name_of
+
+X, _ = make_blobs(60, n_features=4, centers=4, random_state=0)
+
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+every_clusterer = pytest.mark.parametrize("estimator", CLUSTERERS, ids=name_of)
+
+
+def outputs(estimator, X=X):
+    """All that a fitted estimator says of X, by method."""
+    methods = ["transform", "predict", "predict_proba", "score_samples"]
+    return {m: getattr(estimator, m)(X) for m in methods if hasattr(estimator, m)}
+
+
+def assert_equal_outputs(a, b, X=X):
+    first, second = outputs(a, X), outputs(b, X)
+    assert first
+    for method in first:
+        np.testing.assert_array_equal(first[method], second[method], err_msg=method)
+
+
+# -- scikit-learn's own ------------------------------------------------------------
+
+
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the checks feed bad data on purpose
+@pytest.mark.parametrize("name", [type(estimator).__name__ for estimator in ESTIMATORS])
+def test_scikit_learn_checks_pass_with_defaults(name):
+    estimator = getattr(skdeep, name)()
+    if hasattr(estimator, "n_clusters"):
+        estimator.set_params(n_clusters=4)  # the classes of the check of sparse input
+    results = check_estimator(estimator, on_fail=None, on_skip=None)
+    assert len(results) >= 45
+    assert [r["check_name"] for r in results if r["status"] != "passed"] == []
+
+
+EXTRA_CHECKS = [
+    estimator_checks.check_dataframe_column_names_consistency,
+    estimator_checks.check_transformer_get_feature_names_out,
+    estimator_checks.check_transformer_get_feature_names_out_pandas,
+    estimator_checks.check_get_feature_names_out_error,
+    estimator_checks.check_set_output_transform,
+    estimator_checks.check_set_output_transform_pandas,
+    estimator_checks.check_set_output_transform_polars,
+    estimator_checks.check_global_output_transform_pandas,
+    estimator_checks.check_global_set_output_transform_polars,
+    estimator_checks.check_inplace_ensure_writeable,
+    estimator_checks.check_param_validation,
+]
+
+
+@pytest.mark.filterwarnings("ignore:X .* feature names")
+@every_estimator
+@pytest.mark.parametrize("check", EXTRA_CHECKS, ids=lambda check: check.__name__)
+def test_scikit_learn_check_that_check_estimator_leaves_out(estimator, check):
+    check(name_of(estimator), clone(estimator))
+
+
+def test_every_public_estimator_is_in_the_list():
+    from sklearn.base import BaseEstimator
+
+    public = {
+        name
+        for name in skdeep.__all__
+        if isinstance(getattr(skdeep, name), type)
+        and issubclass(getattr(skdeep, name), BaseEstimator)
+    }
+    assert public == {name_of(estimator) for estimator in ESTIMATORS}
+
+
+# -- state and randomness ----------------------------------------------------------
+
+
+@every_estimator
+def test_same_seed_gives_same_bits(estimator):
+    first = clone(estimator).set_params(random_state=3).fit(X)
+    second = clone(estimator).set_params(random_state=3).fit(X)
+    assert_equal_outputs(first, second)
+
+
+@every_estimator
+def test_same_seed_gives_same_bits_in_two_threads_at_once(estimator):
+    model = clone(estimator).set_params(random_state=3)
+    alone = clone(model).fit(X)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: clone(model).fit(X), range(2)))
+    for fitted in both:
+        assert_equal_outputs(alone, fitted)
+
+
+@every_estimator
+def test_other_seeds_give_other_models(estimator):
+    first = clone(estimator).set_params(random_state=3).fit(X)
+    second = clone(estimator).set_params(random_state=4).fit(X)
+    assert not np.array_equal(first.transform(X), second.transform(X))
+
+
+@every_estimator
+def test_callbacks_do_not_change_the_result(estimator):
+    plain = clone(estimator).set_params(random_state=3).fit(X)
+    watched = clone(estimator).set_params(random_state=3)
+    watched.set_callbacks(ProgressBar()).fit(X)
+    assert_equal_outputs(plain, watched)
+
+
+@every_estimator
+def test_callers_generators_stay_untouched(estimator):
+    numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    clone(estimator).fit(X)
+    np.testing.assert_array_equal(numpy_before, np.random.get_state()[1])
+    assert torch.equal(torch_before, torch.get_rng_state())
+
+
+@every_estimator
+def test_refit_forgets(estimator):
+    other = make_blobs(40, n_features=3, centers=2, random_state=1)[0]
+    model = clone(estimator).set_params(random_state=3)
+    refitted = clone(model).fit(X).fit(other)
+    assert_equal_outputs(refitted, clone(model).fit(other), other)
+
+
+@every_estimator
+def test_fit_keeps_parameters_and_clone_drops_the_fit(estimator):
+    model = clone(estimator).set_params(random_state=3)
+    before = joblib.hash(model.get_params())
+    model.fit(X)
+    assert joblib.hash(model.get_params()) == before
+    with pytest.raises(NotFittedError):
+        clone(model).transform(X)
+
+
+def joblib_copy(model):
+    file = io.BytesIO()
+    joblib.dump(model, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+def skops_copy(model):
+    data = skops.io.dumps(model)
+    untrusted = skops.io.get_untrusted_types(data=data)
+    assert all(name.startswith("skdeep.") for name in untrusted), untrusted
+    return skops.io.loads(data, trusted=untrusted)
+
+
+COPIES = [
+    copy.copy,
+    copy.deepcopy,
+    lambda model: pickle.loads(pickle.dumps(model)),
+    joblib_copy,
+    skops_copy,
+]
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    "copied", COPIES, ids=["copy", "deepcopy", "pickle", "joblib", "skops"]
+)
+def test_copies_predict_the_same(estimator, copied):
+    model = clone(estimator).set_params(random_state=3).fit(X)
+    assert_equal_outputs(model, copied(model))
+
+
+@every_estimator
+def test_state_holds_no_torch_object(estimator):
+    model = clone(estimator).fit(X)
+    assert b"torch" not in pickle.dumps(model)
+
+
+@every_estimator
+def test_other_version_warns(estimator):
+    state = clone(estimator).fit(X).__getstate__()
+    model = clone(estimator)
+    with pytest.warns(InconsistentVersionWarning, match="skdeep 0.0.1"):
+        model.__setstate__({**state, "_skdeep_version": "0.0.1"})
+
+
+# -- history -----------------------------------------------------------------------
+
+
+@every_estimator
+def test_history_has_one_finite_value_an_epoch(estimator):
+    model = clone(estimator).fit(X)
+    n_epochs = getattr(model, "autoencoder_", model).n_iter_
+    if hasattr(model, "max_iter"):
+        n_epochs = model.n_iter_
+    assert model.history_["loss"]
+    for values in model.history_.values():
+        assert len(values) == n_epochs
+        assert np.all(np.isfinite(values))
+
+
+# -- input -------------------------------------------------------------------------
+
+
+@every_estimator
+def test_kinds_of_input_agree(estimator, tmp_path):
+    data = X.astype(np.float32)
+    mapped = np.memmap(tmp_path / "X", np.float32, "w+", shape=data.shape)
+    mapped[:] = data
+    mapped.flush()
+    inputs = {
+        "list": data.tolist(),
+        "frame": pd.DataFrame(data, columns=list("abcd")),
+        "fortran": np.asfortranarray(data),
+        "csr": sparse.csr_matrix(data),
+        "csr array": sparse.csr_array(data),
+        "csc": sparse.csc_matrix(data),
+        "memmap": np.memmap(tmp_path / "X", np.float32, "r", shape=data.shape),
+        "tensor": torch.tensor(data, requires_grad=True),
+        "bfloat16 tensor": torch.tensor(data).bfloat16(),
+        "images": data.reshape(-1, 1, 2, 2),
+    }
+    model = clone(estimator).set_params(random_state=3).fit(data)
+    expected = outputs(model, data)
+    for kind, given in inputs.items():
+        if kind == "images":  # another network
+            fitted = clone(estimator).set_params(random_state=3).fit(given)
+            assert fitted.transform(given).shape == expected["transform"].shape
+            assert_equal_outputs(fitted, fitted, given)
+            continue
+        fitted = clone(estimator).set_params(random_state=3).fit(given)
+        tolerance = 0.5 if kind.startswith("bfloat16") else 1e-2
+        found = fitted.transform(given)
+        assert found.shape == expected["transform"].shape
+        assert np.isfinite(found).all()
+        if kind in ("frame", "fortran", "memmap", "tensor"):
+            np.testing.assert_array_equal(found, expected["transform"], err_msg=kind)
+        elif kind.startswith("cs"):
+            np.testing.assert_allclose(
+                found, expected["transform"], atol=tolerance, err_msg=kind
+            )
+
+
+@every_estimator
+@pytest.mark.parametrize(
+    ("bad", "error", "text"),
+    [
+        (np.full((20, 3), np.nan), ValueError, "Input X contains NaN"),
+        (np.full((20, 3), np.inf), ValueError, "Input X contains infinity"),
+        (np.full((20, 3), 1e300), ValueError, "too large for dtype"),
+        (np.full((20, 3), "red"), ValueError, "make_column_transformer"),
+        (pd.DataFrame({"a": ["x", "y"] * 9}), ValueError, "make_column_transformer"),
+        (np.zeros(20), ValueError, "Expected 2D array, got 1D array"),
+        (np.zeros((0, 3)), ValueError, "0 sample"),
+        (np.zeros((20, 0)), ValueError, "0 feature"),
+        (np.zeros((20, 3)) + 1j, ValueError, "Complex data not supported"),
+        (np.zeros((20, 3, 3)), ValueError, "Found array with dim 3"),
+    ],
+    ids=lambda _: None,
+)
+def test_bad_input_is_refused(estimator, bad, error, text):
+    with pytest.raises(error, match=text):
+        clone(estimator).fit(bad)
+
+
+@every_estimator
+@pytest.mark.parametrize("method", ["transform", "predict", "predict_proba", "score"])
+def test_other_number_of_features_is_refused(estimator, method):
+    model = clone(estimator).fit(X)
+    if hasattr(model, method):
+        with pytest.raises(ValueError, match=r"X has 3 features, but .* expecting 4"):
+            getattr(model, method)(X[:, :3])
+
+
+@every_estimator
+def test_unfitted_methods_say_so(estimator):
+    methods = ["transform", "predict", "predict_proba", "score", "score_samples"]
+    for method in [*methods, "inverse_transform"]:
+        if hasattr(estimator, method):
+            with pytest.raises(NotFittedError):
+                getattr(clone(estimator), method)(X)
+
+
+@every_estimator
+def test_equal_rows_fit(estimator):
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+
+    same = np.ones((30, 3))
+    model = clone(estimator)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(same)
+    assert np.isfinite(model.transform(same)).all()
+    if estimator in CLUSTERERS:
+        assert any(issubclass(w.category, ConvergenceWarning) for w in caught)
+        assert "distinct clusters" in str(caught[0].message)
+        assert len(set(model.labels_)) == 1
+
+
+@every_estimator
+def test_divergence_leaves_an_unfitted_estimator(estimator):
+    # A learning rate beyond all reason: the weights overflow in the second epoch.
+    inner = {"autoencoder__learning_rate": 1e30, "autoencoder__precision": "float32"}
+    own = {"learning_rate": 1e30, "precision": "float32"}
+    model = clone(estimator).set_params(**(inner if estimator in CLUSTERERS else own))
+    with pytest.raises(FloatingPointError, match=r"became (nan|inf) in epoch \d+"):
+        model.fit(X)
+    assert [name for name in vars(model) if name.endswith("_")] == []
+    with pytest.raises(NotFittedError):
+        model.transform(X)
+
+
+@every_estimator
+def test_failed_refit_leaves_an_unfitted_estimator(estimator):
+    class Stop(RuntimeError):
+        pass
+
+    class Stopper:
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            if context.task_name == "epoch":
+                raise Stop
+
+        def on_fit_task_end(self, estimator, context):
+            pass
+
+    model = clone(estimator).fit(X)
+    with pytest.raises(Stop):
+        model.set_callbacks(Stopper()).fit(X)
+    with pytest.raises(NotFittedError):
+        model.transform(X)
+
+
+@every_estimator
+def test_unusable_device_is_refused(estimator):
+    with pytest.raises(ValueError, match=r"The 'device' parameter of .* 'quantum'"):
+        clone(estimator).set_params(device="quantum").fit(X)
+
+
+# -- clusterers --------------------------------------------------------------------
+
+
+@every_clusterer
+def test_planted_clusters_are_found(estimator):
+    planted, y = make_blobs(200, n_features=8, centers=4, random_state=0)
+    model = clone(estimator).set_params(n_clusters=4, random_state=0).fit(planted)
+    assert skdeep.clustering_accuracy_score(y, model.labels_) == 1
+
+
+@every_clusterer
+def test_labels_are_what_predict_says_of_the_training_rows(estimator):
+    model = clone(estimator).fit(X)
+    np.testing.assert_array_equal(model.labels_, model.predict(X))
+    np.testing.assert_array_equal(
+        clone(estimator).set_params(random_state=1).fit_predict(X),
+        clone(estimator).set_params(random_state=1).fit(X).labels_,
+    )
+
+
+@every_clusterer
+def test_probabilities_sum_to_one_and_lead_to_the_label(estimator):
+    model = clone(estimator).fit(X)
+    q = model.predict_proba(X)
+    assert q.dtype == np.float32
+    assert q.shape == (len(X), 4)
+    np.testing.assert_allclose(q.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(q.argmax(axis=1), model.predict(X))
+
+
+@every_clusterer
+def test_fewer_rows_than_clusters_is_refused(estimator):
+    with pytest.raises(ValueError, match="minimum of 9 is required"):
+        clone(estimator).set_params(n_clusters=9).fit(X[:8])
+
+
+@every_clusterer
+def test_score_is_a_mean_over_rows(estimator):
+    model = clone(estimator).fit(X)
+    rows = [model.score(X[i : i + 1]) for i in range(10)]
+    assert model.score(X[:10]) == pytest.approx(np.mean(rows), rel=1e-4)
+
+
+@every_clusterer
+def test_search_inside_no_autoencoder_says_what_to_do(estimator):
+    model = clone(estimator).set_params(autoencoder=None)
+    with pytest.raises(ValueError, match="Give the estimator itself first"):
+        model.set_params(autoencoder__n_components=3)
+
+
+@pytest.mark.parametrize("estimator", TRANSFORMERS, ids=name_of)
+def test_score_is_the_mean_of_score_samples(estimator):
+    model = clone(estimator).fit(X)
+    assert model.score(X) == pytest.approx(model.score_samples(X).mean())
