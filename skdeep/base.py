@@ -11,7 +11,7 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import validate_data
 
 from skdeep._compat import CallbackSupportMixin
@@ -41,7 +41,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
     the common tests, not by inheritance.
     """
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -180,7 +180,10 @@ TEXT_COLUMNS = (
 def image_shape_of(X: Any) -> tuple[int, int, int] | None:
     """(C, H, W) of an array or tensor of images, None of anything else."""
     shape = getattr(X, "shape", ())
-    return tuple(int(s) for s in shape[1:]) if len(shape) == 4 else None
+    if len(shape) != 4:
+        return None
+    _, channels, height, width = map(int, shape)
+    return channels, height, width
 
 
 def flat_rows(X: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Memory
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -27,6 +28,7 @@ from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.training import (
     FitTask,
+    Phase,
     Rows,
     epochs_for,
     products_in,
@@ -43,7 +45,7 @@ N_NEIGHBORS = 15
 
 def fitted_autoencoder(
     clusterer: BaseDeepClusterer,
-    X: Any,
+    X: np.ndarray | csr_matrix,
     image_shape: tuple[int, int, int] | None,
     seed: int,
     task: FitTask,
@@ -91,7 +93,7 @@ def fitted_autoencoder(
 
 
 def _pretrain(
-    autoencoder: AutoencoderTransformer, X: Any, task: FitTask
+    autoencoder: AutoencoderTransformer, X: np.ndarray | csr_matrix, task: FitTask
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """Train `autoencoder` and return its state in arrays and plain values.
 
@@ -101,7 +103,9 @@ def _pretrain(
     return autoencoder.__getstate__(), neighbors
 
 
-def _copy_of_frozen(clusterer: BaseDeepClusterer, X: Any) -> AutoencoderTransformer:
+def _copy_of_frozen(
+    clusterer: BaseDeepClusterer, X: np.ndarray | csr_matrix
+) -> AutoencoderTransformer:
     fitted = clusterer.autoencoder.estimator
     if not isinstance(fitted, BaseDeepEstimator) or not hasattr(fitted, "_train"):
         raise TypeError(
@@ -128,18 +132,17 @@ def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
 
 @dataclass
 class Start:
-    """Where the deep stage starts from: a pretrained autoencoder and its k-means."""
+    """Where the deep stage starts from; it trains the first two in place."""
 
     autoencoder: AutoencoderTransformer
+    centroids: Tensor
     rows: Rows
     neighbors: np.ndarray | None
-    centroids: Tensor
-    labels: np.ndarray
 
 
 def start(
     clusterer: BaseDeepClusterer,
-    X: Any,
+    X: np.ndarray | csr_matrix,
     image_shape: tuple[int, int, int] | None,
     task: FitTask,
     seeds: list[int],
@@ -150,15 +153,45 @@ def start(
         clusterer, X, image_shape, pretrain_seed, task
     )
     rows = autoencoder._scaled_rows(X, resident=True)
-    if neighbors is None and clusterer.guard:
+    if not clusterer.guard:
+        neighbors = None
+    elif neighbors is None:
         neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
     with task.leaf("init"):
         Z = autoencoder._encode(rows)
         found = kmeans(Z, clusterer.n_clusters, clusterer.n_init, kmeans_seed)
-    centers = found.cluster_centers_
-    q = soft_assignments(autoencoder, centers, clusterer.alpha, rows)
-    centroids = torch.tensor(centers, device=rows.device)
-    return Start(autoencoder, rows, neighbors, centroids, q.argmax(axis=1))
+    centroids = torch.tensor(found.cluster_centers_, device=rows.device)
+    return Start(autoencoder, centroids, rows, neighbors)
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """An embedding, centers in it, and the soft assignment of the training rows."""
+
+    autoencoder: AutoencoderTransformer
+    centers: np.ndarray
+    q: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Cluster of each training row."""
+        return self.q.argmax(axis=1)
+
+    def attributes(self) -> dict[str, Any]:
+        """Name what a fitted clusterer needs in order to predict."""
+        return {
+            "autoencoder_": self.autoencoder,
+            "cluster_centers_": self.centers,
+            "cluster_frequencies_": self.q.sum(axis=0),
+        }
+
+
+def clustering_of(start: Start, alpha: float) -> Clustering:
+    """Copy the state that training has reached."""
+    autoencoder = copy.deepcopy(start.autoencoder)
+    centers = start.centroids.detach().cpu().numpy().copy()
+    q = soft_assignments(autoencoder, centers, alpha, start.rows)
+    return Clustering(autoencoder, centers, q)
 
 
 def self_training(
@@ -169,14 +202,13 @@ def self_training(
     task: FitTask,
     rng: Generator,
 ) -> dict[str, Any]:
-    """Alternate targets over all rows with epochs of steps towards them.
+    """Run the deep stage and keep it, unless the guard prefers what was before.
 
     Parameters
     ----------
     clusterer : BaseDeepClusterer
         Its parameters rule the loop.
     start : Start
-        Its autoencoder and centroids are trained in place by `step`.
     step : callable
         Takes row numbers and their targets, makes one update, returns its losses.
     networks : list of Network
@@ -190,75 +222,81 @@ def self_training(
     dict
         The fitted attributes of `clusterer`.
     """
-    autoencoder, rows, centroids = start.autoencoder, start.rows, start.centroids
-    before = {
-        "autoencoder_": copy.deepcopy(autoencoder),
-        "cluster_centers_": centroids.detach().cpu().numpy().copy(),
-    }
-
-    def embed() -> Tensor:
-        return torch.from_numpy(autoencoder._encode(rows)).to(rows.device)
-
-    def snapshot() -> dict[str, Any]:
-        return {
-            "autoencoder_": copy.deepcopy(autoencoder),
-            "cluster_centers_": centroids.detach().cpu().numpy().copy(),
-            "cluster_frequencies_": q.sum(0).cpu().numpy(),
-            "history_": phase.history,
-        }
-
+    alpha = clusterer.alpha
+    before = clustering_of(start, alpha)
     max_iter = clusterer.max_iter
     if max_iter == "auto":
-        max_iter = epochs_for(N_STEPS, len(rows), clusterer.batch_size)
-    phase = task.phase("cluster", max_iter, snapshot)
-    q = soft_assignment(embed(), centroids.detach(), clusterer.alpha)
-    labels = q.argmax(1)
-    record: dict[str, float] = {}
-    calm = 0
-    precision = resolved_precision(clusterer.precision, rows.device, networks)
-    for epoch in phase:
-        p = target_distribution(q)
-        with products_in(precision, networks):
-            losses = train_epoch(
-                lambda index, p=p: step(index, p[index]),
-                len(rows),
-                batch_size=clusterer.batch_size,
-                rng=rng,
-            )
-        if epoch % clusterer.update_interval == 0 or epoch in (1, max_iter):
-            q = refreshed_assignment(
-                embed(), centroids, clusterer.alpha, clusterer.centroid_update
-            )
-            previous, labels = labels, q.argmax(1)
-            record["label_change"] = float((labels != previous).float().mean())
-            if start.neighbors is not None:
-                record["modularity"] = graph_modularity(
-                    start.neighbors, labels.cpu().numpy()
-                )
-            calm = calm + 1 if record["label_change"] < clusterer.tol else 0
-            if calm >= clusterer.n_iter_no_change:
-                phase.stop()
-        phase.record({**losses, **record})
+        max_iter = epochs_for(N_STEPS, len(start.rows), clusterer.batch_size)
 
-    after = {
-        "autoencoder_": autoencoder,
-        "cluster_centers_": centroids.detach().cpu().numpy(),
-    }
-    q_after = soft_assignments(*after.values(), clusterer.alpha, rows)
-    kept, modularity = guarded(start.labels, q_after.argmax(axis=1), start.neighbors)
-    chosen = after if kept or not clusterer.guard else before
-    q = soft_assignments(*chosen.values(), clusterer.alpha, rows)
-    warn_of_empty_clusters(q.argmax(axis=1), start.labels, type(clusterer).__name__)
+    def snapshot() -> dict[str, Any]:
+        return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
+
+    phase = task.phase("cluster", max_iter, snapshot)
+    alternate(clusterer, start, step, networks, phase, rng)
+    after = clustering_of(start, alpha)
+
+    # Silhouettes of the embedding measure what the deep stage optimises, and always
+    # prefer it. The graph of the input does not know the embedding.
+    modularity, kept = float("nan"), True
+    if start.neighbors is not None:
+        modularity = graph_modularity(start.neighbors, before.labels)
+        kept = graph_modularity(start.neighbors, after.labels) >= modularity
+    chosen = after if kept else before
+    warn_of_emptied_clusters(before.labels, chosen.labels, type(clusterer).__name__)
     return {
-        **chosen,
-        "cluster_frequencies_": q.sum(axis=0),
-        "labels_": q.argmax(axis=1),
-        "initial_labels_": start.labels,
+        **chosen.attributes(),
+        "labels_": chosen.labels,
+        "initial_labels_": before.labels,
         "initial_modularity_": modularity,
-        "deep_stage_kept_": chosen is after,
+        "deep_stage_kept_": kept,
         "n_iter_": phase.n_iter,
         "history_": phase.history,
     }
+
+
+def alternate(
+    clusterer: BaseDeepClusterer,
+    start: Start,
+    step: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    networks: list[Network],
+    phase: Phase,
+    rng: Generator,
+) -> None:
+    """Alternate targets over all rows with epochs of steps towards them."""
+    rows, centroids, alpha = start.rows, start.centroids, clusterer.alpha
+    precision = resolved_precision(clusterer.precision, rows.device, networks)
+
+    def embedding() -> Tensor:
+        return torch.from_numpy(start.autoencoder._encode(rows)).to(rows.device)
+
+    q = soft_assignment(embedding(), centroids.detach(), alpha)
+    labels = q.argmax(1)
+    refreshed: dict[str, float] = {}
+    calm = 0
+    for epoch in phase:
+        p = target_distribution(q)
+
+        def step_to_target(index: Tensor, p: Tensor = p) -> dict[str, Tensor]:
+            return step(index, p[index])
+
+        with products_in(precision, networks):
+            losses = train_epoch(
+                step_to_target, len(rows), batch_size=clusterer.batch_size, rng=rng
+            )
+        if epoch % clusterer.update_interval == 0 or epoch in (1, phase.max_iter):
+            q = refreshed_assignment(
+                embedding(), centroids, alpha, clusterer.centroid_update
+            )
+            previous, labels = labels, q.argmax(1)
+            change = float((labels != previous).float().mean())
+            refreshed = {"label_change": change}
+            if start.neighbors is not None:
+                modularity = graph_modularity(start.neighbors, labels.cpu().numpy())
+                refreshed["modularity"] = modularity
+            calm = calm + 1 if change < clusterer.tol else 0
+            if calm >= clusterer.n_iter_no_change:
+                phase.stop()
+        phase.record({**losses, **refreshed})
 
 
 @torch.no_grad()
@@ -286,31 +324,14 @@ def refreshed_assignment(
     return q
 
 
-def guarded(
-    initial_labels: np.ndarray, labels: np.ndarray, neighbors: np.ndarray | None
-) -> tuple[bool, float]:
-    """Whether the deep stage is kept, and the modularity of the labels before it.
-
-    It is kept if its labels cut the nearest-neighbour graph of the input no worse than
-    the labels before it: a criterion that, unlike a silhouette of the embedding, does
-    not measure what the deep stage optimises.
-    """
-    if neighbors is None:
-        return True, float("nan")
-    before = graph_modularity(neighbors, initial_labels)
-    return graph_modularity(neighbors, labels) >= before, before
-
-
-def warn_of_empty_clusters(
-    labels: np.ndarray, initial_labels: np.ndarray, name: str
-) -> None:
+def warn_of_emptied_clusters(before: np.ndarray, after: np.ndarray, name: str) -> None:
     """Warn if clusters that k-means found have no rows at the end."""
-    found, before = len(np.unique(labels)), len(np.unique(initial_labels))
-    if found < before:
+    n_before, n_after = len(np.unique(before)), len(np.unique(after))
+    if n_after < n_before:
         warnings.warn(
-            f"{name} ended with {found} clusters that hold rows, of {before} after "
+            f"{name} ended with {n_after} clusters that hold rows, of {n_before} after "
             "k-means. Try fewer n_clusters, a smaller learning_rate or another "
             "random_state.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skdeep.nn.network import Network
 
-KERNEL = {"kernel_size": 3, "stride": 2, "padding": 1}
+KERNEL, STRIDE, PADDING = 3, 2, 1
 
 
 def _side_lengths(image_shape: Sequence[int], n_layers: int) -> list[tuple[int, int]]:
@@ -46,7 +46,10 @@ class ConvEncoder(Network):
         depths = [image_shape[0], *channels]
         layers: list[nn.Module] = [nn.Unflatten(1, tuple(image_shape))]
         for n_in, n_out in itertools.pairwise(depths):
-            layers += [nn.Conv2d(n_in, n_out, **KERNEL), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(n_in, n_out, KERNEL, STRIDE, PADDING),
+                nn.ReLU(inplace=True),
+            ]
         height, width = _side_lengths(image_shape, len(channels))[-1]
         n_flat = depths[-1] * height * width
         self.layers = nn.Sequential(
@@ -85,7 +88,7 @@ class ConvDecoder(Network):
             padding = (h_out - 2 * h_in + 1, w_out - 2 * w_in + 1)
             layers += [
                 nn.ReLU(inplace=True),
-                nn.ConvTranspose2d(n_in, n_out, **KERNEL, output_padding=padding),
+                nn.ConvTranspose2d(n_in, n_out, KERNEL, STRIDE, PADDING, padding),
             ]
         self.layers = nn.Sequential(
             nn.Linear(n_components, depths[0] * sides[0][0] * sides[0][1]),

@@ -1,6 +1,7 @@
 """Building a network from a generator of one's own."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Generator, nn
@@ -8,7 +9,7 @@ from torch import Generator, nn
 from skdeep.nn.network import Network
 
 
-def initialized(network: type[Network], rng: Generator, **arguments: object) -> Network:
+def initialized(network: type[Network], rng: Generator, **arguments: Any) -> Network:
     r"""Build a network whose weights are drawn from `rng` alone.
 
     Weights and biases are uniform in :math:`\pm 1 / \sqrt{n_{in}}`, torch's own

@@ -5,6 +5,8 @@ decoder makes of its code. All are averaged over the features, so that a weight 
 the same on tables of any width.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -29,7 +31,10 @@ def identity(output: Tensor) -> Tensor:
     return output
 
 
-RECONSTRUCTION_LOSSES = {
+TensorMap = Callable[[Tensor], Tensor]
+TensorLoss = Callable[[Tensor, Tensor], Tensor]
+
+RECONSTRUCTION_LOSSES: dict[str, tuple[TensorLoss, TensorMap]] = {
     "squared_error": (squared_error_per_sample, identity),
     "binary_cross_entropy": (cross_entropy_per_sample, torch.sigmoid),
 }

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -308,9 +308,9 @@ class AutoencoderTransformer(
             )
         device = self._device()
         decoder = self.decoder_.to(device)
-        reconstruction = RECONSTRUCTION_LOSSES[self.loss][1]
+        output_map = RECONSTRUCTION_LOSSES[self.loss][1]
         codes = Rows(Z, np.zeros(Z.shape[1]), np.ones(Z.shape[1]), device)
-        decoded = in_chunks(lambda z: reconstruction(decoder(z)), codes)
+        decoded = in_chunks(lambda z: output_map(decoder(z)), codes)
         decoded *= self.scale_
         decoded += self.offset_
         return decoded
@@ -461,7 +461,7 @@ class AutoencoderTransformer(
         if self.image_shape is None:
             return image_shape
         shape = self.image_shape
-        if len(shape) != 3 or not all(isinstance(s, Integral) and s > 0 for s in shape):
+        if len(shape) != 3 or not positive_integers(shape):
             raise ValueError(
                 f"The 'image_shape' parameter of {type(self).__name__} must be three "
                 f"positive integers (channels, height, width). Got {shape!r} instead."
@@ -471,7 +471,8 @@ class AutoencoderTransformer(
                 f"image_shape={tuple(shape)} has {math.prod(shape)} pixels, but X has "
                 f"{n_features} features."
             )
-        return tuple(int(s) for s in shape)
+        channels, height, width = map(int, shape)
+        return channels, height, width
 
     def _networks(
         self,
@@ -482,7 +483,7 @@ class AutoencoderTransformer(
         sizes = self.hidden_layer_sizes
         if sizes == "auto":
             sizes = (512, 256) if image_shape is None else (16, 32, 64)
-        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+        if not positive_integers(sizes):
             raise ValueError(
                 f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must "
                 f"hold positive integers. Got {sizes!r} instead."
@@ -506,3 +507,8 @@ def snapped(network: Network) -> Network:
     network = copy.deepcopy(network).eval()
     network.product_dtype = torch.float32
     return network
+
+
+def positive_integers(values: Iterable[Any]) -> bool:
+    """Whether all values are whole numbers above zero."""
+    return all(isinstance(v, int | np.integer) and v > 0 for v in values)

@@ -59,7 +59,8 @@ class Rows:
 
     def _read(self, index: slice | np.ndarray) -> Tensor:
         x = self.X[index]
-        x = x.toarray() if sparse.issparse(x) else x
+        if not isinstance(x, np.ndarray):
+            x = x.toarray()
         # The scaling runs in the precision of the input, so that a column of large
         # numbers that differ little, such as time stamps, keeps its differences.
         dtype = np.float64 if x.dtype == np.float64 else np.float32

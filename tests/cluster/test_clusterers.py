@@ -1,0 +1,413 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, load_iris, make_blobs
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import normalized_mutual_info_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skdeep
+from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
+from skdeep.cluster._steps import refreshed_assignment
+from skdeep.metrics import (
+    CLUSTERING_SCORERS,
+    clustering_accuracy_score,
+    embedding_silhouette_scorer,
+)
+from skdeep.representation import AutoencoderTransformer
+
+DEEP = [DECClusterer, IDECClusterer]
+ALL = [AEKMeans, *DEEP]
+
+each = pytest.mark.parametrize("Clusterer", ALL)
+each_deep = pytest.mark.parametrize("Clusterer", DEEP)
+
+
+def small(n_components=2, **parameters):
+    defaults = {"hidden_layer_sizes": (16,), "max_iter": 20, "learning_rate": 1e-2}
+    return AutoencoderTransformer(n_components, **{**defaults, **parameters})
+
+
+def blobs(n=120, centers=3, n_features=6, seed=0):
+    return make_blobs(n, n_features=n_features, centers=centers, random_state=seed)
+
+
+def fitted(autoencoder, X):
+    return FrozenEstimator(clone(autoencoder).set_params(random_state=0).fit(X))
+
+
+# -- real data ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("Clusterer", DEEP)
+def test_digits_with_defaults_beat_kmeans_by_far(Clusterer, digits_memory):
+    X, y = load_digits(return_X_y=True)
+    model = Clusterer(10, memory=digits_memory, random_state=0).fit(X)
+    kmeans = KMeans(10, n_init=10, random_state=0).fit(X)
+    found = clustering_accuracy_score(y, model.labels_)
+    assert found >= 0.86
+    assert found > clustering_accuracy_score(y, kmeans.labels_) + 0.05
+    nmi = normalized_mutual_info_score(y, model.labels_, average_method="geometric")
+    assert nmi >= 0.85
+
+
+@pytest.fixture(scope="module")
+def digits_memory(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("digits"))
+
+
+# -- the deep stage ----------------------------------------------------------------
+
+
+@each_deep
+def test_deep_stage_lowers_the_divergence_and_sharpens_the_assignment(Clusterer):
+    X, _ = blobs()
+    frozen = fitted(small(), X)
+    start = AEKMeans(3, autoencoder=frozen, random_state=0).fit(X)
+    model = Clusterer(
+        3, autoencoder=frozen, tol=0, max_iter=20, guard=False, random_state=0
+    ).fit(X)
+    key = "loss" if Clusterer is DECClusterer else "clustering_loss"
+    assert model.history_[key][-1] < model.history_[key][0]
+    before, after = start.predict_proba(X).max(axis=1), model.predict_proba(X).max(1)
+    assert after.mean() > before.mean()
+
+
+def test_dec_leaves_the_decoder_and_idec_trains_it():
+    X, _ = blobs()
+    frozen = fitted(small(), X)
+    before = frozen.estimator.decoder_.state_dict()
+    for Clusterer, moves in ((DECClusterer, False), (IDECClusterer, True)):
+        model = Clusterer(3, autoencoder=frozen, tol=0, max_iter=3, guard=False).fit(X)
+        after = model.autoencoder_.decoder_.state_dict()
+        changed = any(not torch.equal(before[name], after[name]) for name in before)
+        assert changed is moves
+
+
+def test_idec_keeps_the_reconstruction_where_dec_loses_it():
+    X, _ = blobs()
+    frozen = fitted(small(max_iter=200, neighbor_weight=0), X)
+    options = {"tol": 0, "max_iter": 100, "guard": False, "random_state": 0}
+    dec = DECClusterer(3, autoencoder=frozen, **options).fit(X)
+    idec = IDECClusterer(
+        3, autoencoder=frozen, reconstruction_weight=10, **options
+    ).fit(X)
+    assert idec.autoencoder_.score(X) > dec.autoencoder_.score(X)
+    rebuilt = idec.inverse_transform(idec.transform(X))
+    assert np.mean((rebuilt - X) ** 2) < np.mean((X - X.mean(axis=0)) ** 2)
+    assert not hasattr(dec, "inverse_transform")
+
+
+@each_deep
+def test_tol_stops_and_zero_never_does(Clusterer):
+    X, _ = blobs()
+    frozen = fitted(small(), X)
+    options = {"autoencoder": frozen, "max_iter": 12, "random_state": 0}
+    assert Clusterer(3, tol=0, **options).fit(X).n_iter_ == 12
+    assert Clusterer(3, tol=1, **options).fit(X).n_iter_ == 1
+    patient = Clusterer(3, tol=1, n_iter_no_change=4, **options).fit(X)
+    assert patient.n_iter_ == 4
+    assert all(change < 1 for change in patient.history_["label_change"])
+
+
+@each_deep
+def test_update_interval_refreshes_less_often(Clusterer):
+    X, _ = blobs()
+    frozen = fitted(small(), X)
+    model = Clusterer(
+        3, autoencoder=frozen, update_interval=5, tol=1, n_iter_no_change=3, max_iter=50
+    ).fit(X)
+    assert model.n_iter_ == 10  # refreshed after epochs 1, 5 and 10
+
+
+@each_deep
+def test_centroids_move_as_asked(Clusterer):
+    X, _ = blobs()
+    frozen = fitted(small(), X)
+    options = {"autoencoder": frozen, "tol": 0, "max_iter": 4, "guard": False}
+    mean = Clusterer(3, centroid_update="mean", random_state=0, **options).fit(X)
+    Z = mean.transform(X)
+    members = [Z[mean.labels_ == j].mean(axis=0) for j in range(3)]
+    np.testing.assert_allclose(mean.cluster_centers_, members, rtol=1e-4, atol=1e-4)
+    gradient = Clusterer(3, random_state=0, **options).fit(X)
+    assert not np.allclose(gradient.cluster_centers_, mean.cluster_centers_)
+
+
+def test_emptied_clusters_move_to_far_rows():
+    z = torch.tensor([[0.0, 0], [0, 1], [1, 0], [9, 9]])
+    centroids = torch.tensor([[0.3, 0.3], [50, 50], [60, 60]])
+    q = refreshed_assignment(z, centroids, 1.0, "gradient")
+    assert torch.equal(centroids[0], torch.tensor([0.3, 0.3]))
+    assert torch.equal(centroids[1], z[3])
+    assert len(q.argmax(1).unique()) == 3
+
+
+def test_clusters_that_stay_empty_are_warned_of():
+    from skdeep.cluster._steps import warn_of_emptied_clusters
+
+    with pytest.warns(ConvergenceWarning, match="DEC ended with 1 clusters .* of 2"):
+        warn_of_emptied_clusters(np.array([0, 1]), np.array([0, 0]), "DEC")
+
+
+@each_deep
+def test_guard_returns_the_state_before_a_deep_stage_that_harms(Clusterer):
+    X, y = blobs(300, centers=5)
+    harmful = {"learning_rate": 0.5, "tol": 0, "max_iter": 5, "random_state": 0}
+    frozen = fitted(small(max_iter=60), X)
+    start = AEKMeans(5, autoencoder=frozen, random_state=0).fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        without = Clusterer(5, autoencoder=frozen, guard=False, **harmful).fit(X)
+        guarded = Clusterer(5, autoencoder=frozen, **harmful).fit(X)
+    assert clustering_accuracy_score(y, without.labels_) < 0.9
+    assert not guarded.deep_stage_kept_
+    assert guarded.history_["modularity"][-1] < guarded.initial_modularity_
+    np.testing.assert_array_equal(guarded.labels_, start.labels_)
+    np.testing.assert_array_equal(guarded.labels_, guarded.predict(X))
+    np.testing.assert_array_equal(guarded.transform(X), start.transform(X))
+    assert without.deep_stage_kept_
+    assert "modularity" not in without.history_
+
+
+@each
+def test_one_cluster_fits(Clusterer):
+    X, _ = blobs(40)
+    model = Clusterer(1, autoencoder=small()).fit(X)
+    assert set(model.labels_) == {0}
+    np.testing.assert_array_equal(model.predict_proba(X), np.ones((40, 1)))
+    assert np.isfinite(model.score(X))
+
+
+@each
+def test_as_many_clusters_as_rows_fit(Clusterer):
+    X, _ = blobs(12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = Clusterer(12, autoencoder=small()).fit(X)
+    assert model.labels_.max() < 12
+
+
+# -- composition -------------------------------------------------------------------
+
+
+def test_aekmeans_on_an_identity_embedding_is_kmeans():
+    X = blobs(150, centers=4, n_features=2)[0].astype(np.float32)
+    identity = AutoencoderTransformer(
+        2, hidden_layer_sizes=(), scale=None, max_iter=1, random_state=0
+    ).fit(X)
+    with torch.no_grad():
+        identity.encoder_.layers[0].weight.copy_(torch.eye(2))
+        identity.encoder_.layers[0].bias.zero_()
+    model = AEKMeans(4, autoencoder=FrozenEstimator(identity), random_state=0).fit(X)
+    kmeans = KMeans(4, n_init=20, random_state=0).fit(X)
+    assert clustering_accuracy_score(kmeans.labels_, model.labels_) == 1
+    assert model.inertia_ == pytest.approx(kmeans.inertia_, rel=1e-4)
+    assert -model.score(X) * len(X) == pytest.approx(model.inertia_, rel=1e-4)
+
+
+@each
+def test_frozen_autoencoder_is_copied_and_not_changed(Clusterer):
+    X, _ = blobs()
+    frozen = fitted(small(), X)
+    before = frozen.transform(X)
+    model = Clusterer(3, autoencoder=frozen, random_state=0).fit(X)
+    np.testing.assert_array_equal(before, frozen.transform(X))
+    assert model.autoencoder_ is not frozen.estimator
+    assert model.autoencoder_.history_ == frozen.estimator.history_
+
+
+@each
+def test_frozen_autoencoder_must_fit_the_data(Clusterer):
+    X, _ = blobs()
+    with pytest.raises(ValueError, match="X has 5 features, but the frozen"):
+        Clusterer(3, autoencoder=fitted(small(), X)).fit(X[:, :5])
+    with pytest.raises(NotFittedError):
+        Clusterer(3, autoencoder=FrozenEstimator(small())).fit(X)
+
+
+@each
+@pytest.mark.parametrize("wrong", [PCA(2), FrozenEstimator(PCA(2))])
+def test_transformer_without_an_encoder_is_refused(Clusterer, wrong):
+    with pytest.raises(TypeError, match="skdeep transformer with an encoder"):
+        Clusterer(3, autoencoder=wrong).fit(blobs()[0])
+
+
+@each
+def test_bad_parameter_of_the_autoencoder_is_refused_by_name(Clusterer):
+    with pytest.raises(ValueError, match="The 'max_iter' parameter of Autoencoder"):
+        Clusterer(3, autoencoder=small(max_iter=-1)).fit(blobs()[0])
+
+
+@each
+def test_autoencoder_takes_what_it_leaves_open_from_the_clusterer(Clusterer):
+    X, _ = blobs()
+    model = Clusterer(3, autoencoder=small(), precision="float32", random_state=0)
+    inner = model.fit(X).autoencoder_
+    assert inner.precision == "float32"
+    assert isinstance(inner.random_state, int)
+    kept = small(precision="bfloat16", random_state=7)
+    inner = model.set_params(autoencoder=kept).fit(X).autoencoder_
+    assert (inner.precision, inner.random_state) == ("bfloat16", 7)
+
+
+def test_images_make_the_default_autoencoder_convolutional():
+    images = load_digits().images[:100, None]
+    model = AEKMeans(10, autoencoder=small(hidden_layer_sizes=(4, 4), max_iter=2))
+    model.fit(images)
+    assert type(model.autoencoder_.encoder_).__name__ == "ConvEncoder"
+    np.testing.assert_array_equal(model.predict(images), model.labels_)
+    np.testing.assert_array_equal(model.predict(images.reshape(100, -1)), model.labels_)
+
+
+# -- memory ------------------------------------------------------------------------
+
+
+def cached_pretrainings(folder):
+    return len(list(folder.rglob("output.pkl")))
+
+
+def test_search_pretrains_once_for_all_candidates_of_a_fold(tmp_path):
+    X, y = blobs(90)
+    search = GridSearchCV(
+        IDECClusterer(
+            autoencoder=small(), memory=str(tmp_path), max_iter=2, random_state=0
+        ),
+        {"n_clusters": [2, 3, 4, 5]},
+        scoring="adjusted_rand_score",
+        cv=3,
+    )
+    search.fit(X, y)
+    assert search.best_params_ == {"n_clusters": 3}
+    assert cached_pretrainings(tmp_path) == 4  # 13 fits: three folds and the refit
+
+
+def test_cached_pretraining_gives_the_same_bits(tmp_path):
+    X, _ = blobs()
+    model = DECClusterer(3, autoencoder=small(), random_state=0, max_iter=3)
+    fresh = clone(model).fit(X)
+    model.set_params(memory=str(tmp_path))
+    miss, hit = clone(model).fit(X), clone(model).fit(X)
+    assert cached_pretrainings(tmp_path) == 1
+    for other in (miss, hit):
+        np.testing.assert_array_equal(fresh.transform(X), other.transform(X))
+        np.testing.assert_array_equal(fresh.labels_, other.labels_)
+
+
+def test_other_seeds_rows_and_networks_pretrain_anew(tmp_path):
+    X, _ = blobs()
+    model = AEKMeans(3, autoencoder=small(), random_state=0, memory=str(tmp_path))
+    model.fit(X)
+    clone(model).set_params(random_state=1).fit(X)
+    clone(model).fit(X[:100])
+    clone(model).set_params(autoencoder__n_components=3).fit(X)
+    assert cached_pretrainings(tmp_path) == 4
+    DECClusterer(3, autoencoder=small(), random_state=0, memory=str(tmp_path)).fit(X)
+    assert cached_pretrainings(tmp_path) == 4
+
+
+# -- in scikit-learn's company -----------------------------------------------------
+
+
+def test_pipeline_in_a_parallel_search_over_the_autoencoder():
+    X, y = blobs(90)
+    pipeline = Pipeline(
+        [
+            ("scaler", StandardScaler()),
+            ("clusterer", DECClusterer(3, autoencoder=small(), max_iter=2)),
+        ]
+    )
+    search = GridSearchCV(
+        pipeline,
+        {
+            "clusterer__autoencoder__n_components": [2, 3],
+            "clusterer__n_clusters": [2, 3],
+        },
+        scoring=CLUSTERING_SCORERS,
+        refit="ACC",
+        cv=StratifiedKFold(2, shuffle=True, random_state=0),
+        n_jobs=2,
+    ).fit(X, y)
+    assert search.best_params_["clusterer__n_clusters"] == 3
+    assert search.best_score_ > 0.95
+    assert search.predict(X).shape == (90,)
+    assert search.best_estimator_.transform(X).shape[0] == 90
+
+
+def test_search_without_labels():
+    X, _ = blobs(90)
+    search = GridSearchCV(
+        AEKMeans(autoencoder=small(), random_state=0),
+        {"n_clusters": [2, 3, 7]},
+        scoring=embedding_silhouette_scorer,
+        cv=2,
+    ).fit(X)
+    assert search.best_params_ == {"n_clusters": 3}
+
+
+@each
+def test_feature_names_come_out_and_output_can_be_a_frame(Clusterer):
+    frame = load_iris(as_frame=True).data
+    model = Clusterer(3, autoencoder=small()).set_output(transform="pandas")
+    Z = model.fit(frame).transform(frame)
+    prefix = Clusterer.__name__.lower()
+    assert list(Z.columns) == [f"{prefix}0", f"{prefix}1"]
+    assert list(model.feature_names_in_) == list(frame.columns)
+    pipeline = make_pipeline(StandardScaler(), Clusterer(3, autoencoder=small()))
+    assert pipeline.fit(frame).predict(frame).shape == (150,)
+
+
+class Recorder:
+    """Callback that notes the tasks it sees."""
+
+    def __init__(self):
+        self.seen = []
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        self.seen.append(context.task_name)
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        if context.task_name == "epoch" and context.parent.task_name == "cluster":
+            self.labels = fitted_estimator.predict(self.X)
+
+
+@each_deep
+def test_callbacks_see_phases_and_epochs_and_a_model_that_predicts(Clusterer, tmp_path):
+    X, _ = blobs()
+    recorder = Recorder()
+    recorder.X = X
+    model = Clusterer(
+        3,
+        autoencoder=small(max_iter=2),
+        max_iter=3,
+        tol=0,
+        guard=False,
+        memory=str(tmp_path),
+        random_state=0,
+    )
+    model.set_callbacks(recorder).fit(X)
+    pretrain = ["pretrain", "epoch", "epoch"]
+    cluster = ["init", "cluster", "epoch", "epoch", "epoch"]
+    assert recorder.seen == ["fit", *pretrain, *cluster]
+    np.testing.assert_array_equal(recorder.labels, model.labels_)
+    recorder.seen.clear()
+    model.fit(X)  # the pretraining comes out of the cache: a task without epochs
+    assert recorder.seen == ["fit", "pretrain", *cluster]
+
+
+def test_everything_public_is_importable_from_the_top():
+    for name in skdeep.__all__:
+        assert hasattr(skdeep, name)

@@ -1,0 +1,270 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from skdeep.representation import AutoencoderTransformer
+from skdeep.representation._neighbors import nearest_neighbors, principal_directions
+from skdeep.training import Rows
+
+CPU = torch.device("cpu")
+
+
+def digits(n=500):
+    return load_digits().data[:n]
+
+
+def small(**parameters):
+    defaults = {
+        "n_components": 4,
+        "hidden_layer_sizes": (32,),
+        "max_iter": 30,
+        "batch_size": 64,
+        "learning_rate": 1e-2,
+        "random_state": 0,
+    }
+    return AutoencoderTransformer(**{**defaults, **parameters})
+
+
+def rows_of(X):
+    return Rows(X, np.zeros(X.shape[1]), np.ones(X.shape[1]), CPU)
+
+
+# -- what it learns ----------------------------------------------------------------
+
+
+def test_linear_autoencoder_reaches_the_reconstruction_of_pca():
+    rng = np.random.RandomState(0)
+    X = rng.randn(300, 3) @ rng.randn(3, 8) + 0.3 * rng.randn(300, 8) + 5
+    model = small(
+        n_components=3, hidden_layer_sizes=(), neighbor_weight=0, max_iter=300
+    ).fit(X)
+    scaled = (X - model.offset_) / model.scale_
+    pca = PCA(3).fit(scaled)
+    best = np.mean((pca.inverse_transform(pca.transform(scaled)) - scaled) ** 2)
+    assert best - 1e-6 <= -model.score(X) < 1.05 * best
+
+
+def test_neighbor_term_puts_neighbors_closer_than_strangers():
+    X = digits()
+    with_term = small(max_iter=60).fit(X).transform(X)
+    without = small(max_iter=60, neighbor_weight=0).fit(X).transform(X)
+
+    def contrast(Z):  # mean distance to input-space neighbours over that to anyone
+        neighbors = nearest_neighbors(rows_of(X), 5, seed=0)
+        near = np.linalg.norm(Z[neighbors] - Z[:, None], axis=2).mean()
+        return near / np.linalg.norm(Z[:, None] - Z[None], axis=2).mean()
+
+    assert contrast(with_term) < 0.75 * contrast(without)
+
+
+def test_denoising_rebuilds_masked_columns_better():
+    rng = np.random.RandomState(0)
+    base = rng.randn(400, 2)
+    X = np.hstack([base, base, base, base])  # each column can be told from others
+    damaged = X * (rng.rand(*X.shape) > 0.3)
+
+    def error(corruption):
+        model = small(
+            corruption=corruption, neighbor_weight=0, scale=None, max_iter=100
+        ).fit(X)
+        return np.mean((model.inverse_transform(model.transform(damaged)) - X) ** 2)
+
+    assert error(0.3) < 0.8 * error(0.0)
+
+
+def test_unusual_rows_score_lower():
+    X = digits()
+    model = small(max_iter=60).fit(X)
+    shuffled = np.random.default_rng(0).permuted(X, axis=1)
+    assert np.median(model.score_samples(shuffled)) < model.score_samples(X).min() / 2
+
+
+def test_loss_falls():
+    loss = small().fit(digits()).history_["loss"]
+    assert loss[-1] < 0.9 * loss[0]
+
+
+# -- options -----------------------------------------------------------------------
+
+
+def test_cross_entropy_reconstructs_in_the_range_of_the_input():
+    X = digits()
+    model = small(loss="binary_cross_entropy").fit(X)
+    rebuilt = model.inverse_transform(model.transform(X))
+    assert rebuilt.min() >= 0
+    assert rebuilt.max() <= 16
+    assert np.mean((rebuilt - X) ** 2) < np.mean((X.mean(0) - X) ** 2)
+
+
+def test_cross_entropy_keeps_values_that_lie_between_zero_and_one():
+    X = (digits() > 8).astype(np.float32)
+    model = small(loss="binary_cross_entropy").fit(X)
+    assert np.all(model.offset_ == 0)
+    assert np.all(model.scale_ == 1)
+
+
+def test_cross_entropy_refuses_a_scale_that_leaves_the_unit_interval():
+    with pytest.raises(ValueError, match="needs values in \\[0, 1\\]"):
+        small(loss="binary_cross_entropy", scale="standard").fit(digits())
+
+
+@pytest.mark.parametrize("scale", ["auto", "standard", "minmax", None])
+def test_inverse_transform_returns_to_the_units_of_the_input(scale):
+    X = make_blobs(200, n_features=3, random_state=0)[0] * [1, 100, 1e4] + [0, 5, 1e5]
+    model = small(scale=scale, max_iter=3).fit(X)
+    rebuilt = model.inverse_transform(model.transform(X))
+    assert rebuilt.shape == X.shape
+    assert rebuilt.dtype == np.float32
+    if scale is not None:
+        spread = np.abs(rebuilt - X.mean(axis=0)).mean(axis=0)
+        assert np.all(spread < 4 * X.std(axis=0))
+
+
+def test_images_train_convolutions():
+    images = load_digits().images[:200]
+    model = small(hidden_layer_sizes=(8, 8), max_iter=3, image_shape=(1, 8, 8))
+    flat = model.fit(images.reshape(200, -1)).transform(images.reshape(200, -1))
+    four_d = small(hidden_layer_sizes=(8, 8), max_iter=3).fit(images[:, None])
+    assert type(four_d.encoder_).__name__ == "ConvEncoder"
+    assert four_d.image_shape_ == (1, 8, 8)
+    np.testing.assert_array_equal(flat, four_d.transform(images[:, None]))
+    assert model.inverse_transform(flat).shape == (200, 64)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 9), (2, 8, 8)])
+def test_image_shape_of_another_size_is_refused(shape):
+    with pytest.raises(ValueError, match="pixels, but X has 64 features"):
+        small(image_shape=shape).fit(digits())
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 8.0, 8), (1, -8, -8), ("1", 8, 8)])
+def test_image_shape_that_is_none_is_refused(shape):
+    with pytest.raises(ValueError, match="three positive integers"):
+        small(image_shape=shape).fit(digits())
+
+
+@pytest.mark.parametrize("sizes", [(0,), (-3, 4), (2.5,), ("wide",)])
+def test_absurd_hidden_layers_are_refused(sizes):
+    with pytest.raises(ValueError, match="must hold positive integers"):
+        small(hidden_layer_sizes=sizes).fit(digits())
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("n_components", 0),
+        ("corruption", 1.0),
+        ("neighbor_weight", -1),
+        ("n_neighbors", 0),
+        ("max_iter", 0),
+        ("batch_size", 0),
+        ("learning_rate", 0),
+        ("weight_decay", -0.1),
+        ("precision", "float16"),
+        ("scale", "robust"),
+        ("loss", "l1"),
+    ],
+)
+def test_absurd_parameters_are_refused_by_name(parameter, value):
+    with pytest.raises(ValueError, match=f"The '{parameter}' parameter of"):
+        small(**{parameter: value}).fit(digits())
+
+
+def test_codes_of_another_width_are_refused():
+    model = small(max_iter=1).fit(digits())
+    with pytest.raises(ValueError, match="X has 3 columns, but the codes of this"):
+        model.inverse_transform(np.zeros((2, 3)))
+
+
+def test_bfloat16_products_learn_the_same():
+    X = digits()
+    full = small(precision="float32", max_iter=40).fit(X)
+    half = small(precision="bfloat16", max_iter=40).fit(X)
+    assert half.score(X) == pytest.approx(full.score(X), rel=0.1)
+    assert all(w.dtype == torch.float32 for w in half.encoder_.parameters())
+    assert half.transform(X).dtype == np.float32
+
+
+def test_automatic_epochs_make_the_steps_they_promise():
+    from skdeep.representation._autoencoder import N_STEPS
+
+    X = make_blobs(600, n_features=2, random_state=0)[0]
+    model = AutoencoderTransformer(
+        1, hidden_layer_sizes=(4,), batch_size=300, neighbor_weight=0, random_state=0
+    ).fit(X)
+    assert model.n_iter_ == N_STEPS // 2
+
+
+def test_verbose_writes_one_line(capsys):
+    small(max_iter=2, verbose=1).fit(digits())
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert "train: 2 epochs" in lines[0]
+    small(max_iter=2).fit(digits())
+    assert capsys.readouterr().out == ""
+
+
+# -- rows --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 33])
+def test_few_rows_fit(n):
+    X = digits(n)
+    model = small(batch_size=4, max_iter=2).fit(X)
+    assert np.isfinite(model.transform(X)).all()
+
+
+def test_transform_does_not_depend_on_the_batch():
+    X = digits()
+    model = small().fit(X)
+    alone = np.vstack([model.transform(X[i : i + 1]) for i in range(20)])
+    np.testing.assert_allclose(alone, model.transform(X)[:20], rtol=1e-4, atol=1e-5)
+
+
+def test_time_stamps_keep_their_differences():
+    rng = np.random.RandomState(0)
+    X = 1.7e9 + rng.rand(200, 3) * 10  # ten seconds: below float32 at this height
+    model = small(neighbor_weight=0, max_iter=100, learning_rate=0.01).fit(X)
+    assert -model.score(X) < 0.5
+
+
+def test_neighbors_are_scikit_learns():
+    X = digits(300)[:, 20:60]
+    found = nearest_neighbors(rows_of(X), 7, seed=0)
+    search = NearestNeighbors(n_neighbors=7).fit(X.astype(np.float32))
+    expected = search.kneighbors(return_distance=False)
+    assert np.mean(np.sort(found) == np.sort(expected)) > 0.99
+
+
+def test_principal_directions_span_what_pca_finds():
+    X = np.random.RandomState(0).randn(400, 120) @ np.diag(np.linspace(3, 0.1, 120))
+    X += 10
+    basis = principal_directions(rows_of(X), 20, seed=0).numpy()
+    np.testing.assert_allclose(basis.T @ basis, np.eye(20), atol=1e-4)
+    centered = X - X.mean(axis=0)
+    kept = np.var(centered @ basis)
+    best = np.var(PCA(20).fit_transform(X))
+    assert kept > 0.95 * best
+
+
+def test_neighbors_of_sparse_wide_rows_are_those_of_the_dense_ones():
+    X = sparse.random(300, 400, 0.05, format="csr", random_state=0)
+    first = nearest_neighbors(rows_of(X), 5, seed=0)
+    second = nearest_neighbors(rows_of(X.toarray()), 5, seed=0)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_neighbors_in_blocks_are_other_rows_of_the_data(monkeypatch):
+    from skdeep.representation import _neighbors
+
+    monkeypatch.setattr(_neighbors, "BLOCK", 100)
+    X = make_blobs(450, n_features=5, centers=3, random_state=0)[0]
+    y = make_blobs(450, n_features=5, centers=3, random_state=0)[1]
+    found = nearest_neighbors(rows_of(X), 6, seed=0)
+    assert found.shape == (450, 6)
+    assert np.all(found != np.arange(450)[:, None])
+    assert np.mean(y[found] == y[:, None]) > 0.99
