@@ -150,7 +150,7 @@ class IDECClusterer(BaseDeepClusterer):
     n_features_in_ : int
         Number of features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if X had string names.
 
     See Also

@@ -149,7 +149,7 @@ class AutoencoderTransformer(
     n_features_in_ : int
         Number of features seen in `fit`.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, if X had string names.
 
     See Also

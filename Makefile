@@ -1,0 +1,44 @@
+# Every command works on a fresh machine: the first one makes .venv and installs into it.
+#   make demo [CSV=table.csv] [K=8] [LABEL=column]
+#   make test | test-all | check | docs | bench DATA="folder ..."
+# Torch: a plain install. To pin it, or to take the CPU build, name a constraints file
+# or an index: make test PIP_ARGS="--constraint constraints.txt"
+
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV ?= .venv
+BIN = $(VENV)/bin
+export SCIPY_ARRAY_API = 1
+
+INSTALLED = $(VENV)/.installed
+
+.PHONY: demo test test-all check docs bench clean
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable ".[test,docs]"
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/demo.py $(CSV) $(if $(K),--n-clusters $(K)) $(if $(LABEL),--label $(LABEL))
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-all: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.quality $(DATA)
+
+clean:
+	rm -rf $(VENV) docs/_build demo_output .pytest_cache .ruff_cache .mypy_cache
