@@ -38,7 +38,8 @@ from skdeep.training import (
 N_STEPS = 1500
 """Gradient steps that max_iter="auto" makes at least."""
 
-MIN_EPOCHS = 5
+MIN_EPOCHS = 2
+"""Epochs that it makes at least, on tables of any length."""
 
 
 class AutoencoderTransformer(
@@ -99,7 +100,7 @@ class AutoencoderTransformer(
         Nearest neighbours of each row from which its partner is drawn.
 
     max_iter : int or "auto", default="auto"
-        Epochs. ``"auto"``: as many as make 1500 gradient steps, at least 5.
+        Epochs. ``"auto"``: as many as make 1500 gradient steps, and 2 at least.
 
     batch_size : int, default=256
         Rows of a gradient step, and the rows among which a neighbour is told apart.
@@ -162,7 +163,7 @@ class AutoencoderTransformer(
     The contrastive term is that of t-SNE-like contrastive embeddings [2]_ with a
     parametric encoder; it needs the nearest neighbours of all rows, found exactly up to
     50 000 rows (on 50 principal components above 100 features) and within random blocks
-    of that size beyond.
+    of 10 000 beyond.
 
     Dense input of any real type is read as it is, CSR and memory-mapped input batch by
     batch. The same `random_state` gives the same bits on one machine at one number of

@@ -1,5 +1,7 @@
 """Nearest neighbours of the rows of a data set, in memory or not."""
 
+import math
+
 import numpy as np
 import torch
 from sklearn.neighbors import NearestNeighbors
@@ -10,15 +12,16 @@ from skdeep.training.inference import chunks
 
 N_PROJECTED = 50
 MAX_FEATURES = 100
-BLOCK = 50_000
+EXACT = 50_000
+BLOCK = 10_000
 
 
 def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
     """Row numbers of the nearest other rows of each row, in Euclidean distance.
 
     Above 100 features the distances are those of 50 principal components. Above 50 000
-    rows they are sought inside random blocks of at most that many rows: the neighbours
-    are then a little farther, and the cost grows linearly.
+    rows they are sought inside random blocks of at most 10 000: the neighbours are then
+    a little farther, and the cost grows linearly.
 
     Returns
     -------
@@ -31,14 +34,20 @@ def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
     else:
         points = in_chunks(lambda x: x, rows)
     n = len(points)
-    order = np.random.RandomState(seed).permutation(n) if n > BLOCK else np.arange(n)
-    blocks = np.array_split(order, -(-n // BLOCK))
+    if n <= EXACT:
+        blocks = [np.arange(n)]
+    else:
+        order = np.random.RandomState(seed).permutation(n)
+        blocks = np.array_split(order, math.ceil(n / BLOCK))
+    # scikit-learn would take a tree up to 15 features: slower from 6 on, at this size.
+    algorithm = "kd_tree" if points.shape[1] <= 5 else "brute"
     k = min(n_neighbors, min(map(len, blocks)) - 1)
     neighbors = np.empty((n, k), dtype=np.int64)
     if k:
         for block in blocks:
-            search = NearestNeighbors(n_neighbors=k).fit(points[block])
-            neighbors[block] = block[search.kneighbors(return_distance=False)]
+            search = NearestNeighbors(n_neighbors=k, algorithm=algorithm)
+            found = search.fit(points[block]).kneighbors(return_distance=False)
+            neighbors[block] = block[found]
     return neighbors
 
 

@@ -261,6 +261,7 @@ def test_neighbors_of_sparse_wide_rows_are_those_of_the_dense_ones():
 def test_neighbors_in_blocks_are_other_rows_of_the_data(monkeypatch):
     from skdeep.representation import _neighbors
 
+    monkeypatch.setattr(_neighbors, "EXACT", 200)
     monkeypatch.setattr(_neighbors, "BLOCK", 100)
     X = make_blobs(450, n_features=5, centers=3, random_state=0)[0]
     y = make_blobs(450, n_features=5, centers=3, random_state=0)[1]
