@@ -87,9 +87,9 @@ def compare(pipelines, X, y, encoded):
                 k: score(pipeline, X, y) for k, score in CLUSTERING_SCORERS.items()
             }
         rows[name] = {**found, "seconds": seconds}
-        print(
-            pd.DataFrame({name: rows[name]}).T.round(3).to_string(header=len(rows) == 1)
-        )
+        if len(rows) == 1:
+            print(" " * 10 + "".join(f"{title:>12s}" for title in rows[name]))
+        print(f"{name:10s}" + "".join(f"{v:12.3f}" for v in rows[name].values()))
     return pd.DataFrame(rows).T
 
 

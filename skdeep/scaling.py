@@ -87,7 +87,8 @@ def fitted_scaling(
     ``"minmax"``              column minimum               column range
     ``"auto"``, images and    mean of all entries          standard deviation of all
     columns alike                                          entries
-    ``"auto"``, else          column mean                  column standard deviation
+    ``"auto"``, else          column mean                  column standard deviation, 1
+                                                           for columns of 0 and 1
     ========================  ===========================  ==========================
 
     Returns
@@ -105,7 +106,21 @@ def fitted_scaling(
         mean = columns.mean.mean()
         variance = columns.variance.mean() + columns.mean.var()
         return np.full(n_features, mean), _nonzero(np.full(n_features, variance**0.5))
-    return columns.mean, _nonzero(np.sqrt(columns.variance))
+    deviation = _nonzero(np.sqrt(columns.variance))
+    if scale == "auto":
+        # Two rows that differ in an indicator are then as far apart as two rows drawn
+        # at random are in a measurement; a rare category does not weigh more.
+        deviation[are_indicators(columns)] = 1.0
+    return columns.mean, deviation
+
+
+def are_indicators(columns: ColumnStatistics) -> np.ndarray:
+    """Which columns hold zeros and ones alone, as those of encoded categories do."""
+    mean = columns.mean
+    bounded = (columns.minimum == 0) & (columns.maximum == 1)
+    # x^2 = x for zeros and ones, so that the variance is mean (1 - mean); it is smaller
+    # as soon as one value lies between.
+    return bounded & np.isclose(columns.variance, mean * (1 - mean), atol=1e-9)
 
 
 def fitted_unit_scaling(

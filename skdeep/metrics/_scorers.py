@@ -14,6 +14,7 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
     silhouette_score,
 )
+from sklearn.pipeline import Pipeline
 from sklearn.utils import resample
 
 from skdeep.metrics._matching import clustering_accuracy_score
@@ -236,16 +237,15 @@ def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001
 def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
     """Modularity of `estimator.predict(X)` on the 15-nearest-neighbour graph of X.
 
-    The graph is that of the input, before any step of a pipeline, and so the same for
-    every candidate of a search.
+    The graph is that of the input of the clusterer: of a pipeline, the rows as the
+    steps before the last one prepare them.
 
     Parameters
     ----------
     estimator : object
         Fitted clusterer with `predict`.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows to assign to clusters, numeric. Above 20 000 rows, a fixed sample of
-        20 000 counts.
+        Rows to assign to clusters. Above 20 000 rows, a fixed sample of 20 000 counts.
     y : None
         Ignored.
 
@@ -260,8 +260,9 @@ def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
 
     Notes
     -----
-    Columns of different units should be scaled before the search and not in a
-    pipeline inside it, since the graph is built from what the search is given.
+    Columns of different units should be scaled, before the search or in the pipeline.
+    A search over the preparing steps compares graphs of different spaces: such scores
+    should not be compared.
 
     Examples
     --------
@@ -273,7 +274,10 @@ def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
     0.75
     """
     X = _sample_rows(X, _MAX_MODULARITY_ROWS)
-    return neighbor_modularity_score(X, estimator.predict(X))
+    labels = estimator.predict(X)
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        X = estimator[:-1].transform(X)
+    return neighbor_modularity_score(X, labels)
 
 
 def stability_scorer(estimator, X, y=None):  # noqa: ARG001

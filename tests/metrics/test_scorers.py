@@ -1,11 +1,13 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_blobs
 from sklearn.metrics import (
     adjusted_rand_score,
@@ -14,7 +16,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skdeep.metrics import (
     CLUSTERING_SCORERS,
@@ -104,14 +106,14 @@ def test_silhouette_takes_a_pipeline_whose_last_step_has_an_embedding(blobs):
     assert embedding_silhouette_scorer(model, X) == expected
 
 
-def test_modularity_is_taken_in_the_input(blobs):
+def test_modularity_is_taken_in_the_input_of_the_clusterer(blobs):
     X, _ = blobs
     X = X * [1, 100]
     model = make_pipeline(StandardScaler(), KMeans(3, random_state=0)).fit(X)
     labels = model.predict(X)
-    expected = neighbor_modularity_score(X, labels)
+    expected = neighbor_modularity_score(model[0].transform(X), labels)
     assert neighbor_modularity_scorer(model, X) == expected
-    assert expected != neighbor_modularity_score(model[0].transform(X), labels)
+    assert expected != neighbor_modularity_score(X, labels)
 
 
 def test_modularity_takes_sparse_rows(blobs):
@@ -311,7 +313,6 @@ def test_label_free_scorer_leaves_the_global_generator_untouched(blobs, scorer):
 
 @pytest.mark.parametrize("scorer", LABEL_FREE)
 def test_label_free_scorer_takes_a_list_and_a_data_frame(blobs, scorer):
-    pd = pytest.importorskip("pandas")
     X, _ = blobs
     model = KMeans(3, random_state=0)
     expected = scorer(model.fit(X), X)
@@ -336,3 +337,10 @@ def test_an_estimator_without_an_embedding_raises(blobs):
 
     with pytest.raises(AttributeError, match="transform"):
         embedding_silhouette_scorer(NoEmbedding(), blobs[0])
+
+
+def test_modularity_judges_a_pipeline_over_a_table_of_mixed_columns():
+    frame = pd.DataFrame({"a": [0.0, 0.1, 9.0, 9.1] * 9, "b": ["x", "x", "y", "y"] * 9})
+    encode = make_column_transformer((OneHotEncoder(), ["b"]), remainder="passthrough")
+    model = make_pipeline(encode, KMeans(2, n_init=3, random_state=0)).fit(frame)
+    assert neighbor_modularity_scorer(model, frame) == pytest.approx(0.5)
