@@ -10,6 +10,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export SCIPY_ARRAY_API = 1
 
+# One thread a worker: two that share the cores with others wait for each other.
+TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
 INSTALLED = $(VENV)/.installed
 
 .PHONY: demo test test-all check docs bench clean
@@ -24,10 +27,10 @@ demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py $(CSV) $(if $(K),--n-clusters $(K)) $(if $(LABEL),--label $(LABEL))
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(TEST) -m "not slow"
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2
+	$(TEST)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -4,12 +4,21 @@ Parameter constraints are private there, callbacks experimental. A release that 
 them is mended here alone.
 """
 
+from contextlib import AbstractContextManager
+
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.parallel import _get_threadpool_controller
 
 fit_context = _fit_context(prefer_skip_nested_validation=True)
 """Decorator of `fit`: checks the parameters, and tears callbacks down at the end."""
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Keep scikit-learn's own loops on one thread inside the context."""
+    return _get_threadpool_controller().limit(limits=1, user_api="openmp")
+
 
 __all__ = [
     "CallbackSupportMixin",
@@ -17,4 +26,5 @@ __all__ = [
     "Interval",
     "StrOptions",
     "fit_context",
+    "one_thread",
 ]

@@ -72,7 +72,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 )
         return super().set_params(**params)
 
-    # -- input ---------------------------------------------------------------------
+    # input
 
     def _validated(
         self, X: Any, *, reset: bool, min_samples: int = 1
@@ -106,7 +106,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 )
         return X
 
-    # -- device and seeds ----------------------------------------------------------
+    # device and seeds
 
     def _device(self) -> torch.device:
         if self.device == "auto":
@@ -131,7 +131,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         """Rows of X on the device, scaled as in `fit`."""
         return Rows(X, self.offset_, self.scale_, self._device(), **options)
 
-    # -- state ---------------------------------------------------------------------
+    # state
 
     def _forget(self) -> None:
         """Drop every fitted attribute."""

@@ -59,7 +59,7 @@ def columns_alike(columns: ColumnStatistics) -> bool:
     spread much less only if all start at the same value, as the border pixels of images
     and rare words do: a fraction in a table of other things is not like them.
     """
-    varying = columns.variance > 0
+    varying = columns.maximum > columns.minimum
     if not varying.any():
         return True
     deviation = np.sqrt(columns.variance[varying])
@@ -67,8 +67,10 @@ def columns_alike(columns: ColumnStatistics) -> bool:
     widest, usual, narrowest = deviation.max(), np.median(deviation), deviation.min()
     centered = np.all(np.abs(columns.mean[varying]) <= CENTERED * deviation)
     same_floor = np.all(floor == floor[0])
+    same_level = columns.mean[varying].std() <= ALIKE * usual
     return bool(
         (centered or len(columns.variance) >= MANY)
+        and same_level
         and widest <= ALIKE * usual
         and (same_floor or usual <= ALIKE * narrowest)
     )
@@ -100,13 +102,16 @@ def fitted_scaling(
     if scale is None:
         return np.zeros(n_features), np.ones(n_features)
     columns = column_statistics(X)
+    spread = columns.maximum - columns.minimum
     if scale == "minmax":
-        return columns.minimum, _nonzero(columns.maximum - columns.minimum)
+        return columns.minimum, _where_varying(spread, spread)
     if scale == "auto" and (is_image or columns_alike(columns)):
         mean = columns.mean.mean()
         variance = columns.variance.mean() + columns.mean.var()
-        return np.full(n_features, mean), _nonzero(np.full(n_features, variance**0.5))
-    deviation = _nonzero(np.sqrt(columns.variance))
+        spread = columns.maximum.max() - columns.minimum.min()
+        common = _where_varying(np.sqrt(variance), spread)
+        return np.full(n_features, mean), np.full(n_features, common)
+    deviation = _where_varying(np.sqrt(columns.variance), spread)
     if scale == "auto":
         # Two rows that differ in an indicator are then as far apart as two rows drawn
         # at random are in a measurement; a rare category does not weigh more.
@@ -144,7 +149,8 @@ def fitted_unit_scaling(
     if low >= 0 and high <= 1 and scale in ("auto", None):
         return np.zeros(n_features), np.ones(n_features)
     if scale == "auto":
-        return np.full(n_features, low), _nonzero(np.full(n_features, high - low))
+        common = _where_varying(high - low, high - low)
+        return np.full(n_features, low), np.full(n_features, common)
     raise ValueError(
         f"loss='binary_cross_entropy' needs values in [0, 1], and scale={scale!r} does "
         f"not bring X there, whose values run from {low:.4g} to {high:.4g}. Use "
@@ -152,5 +158,6 @@ def fitted_unit_scaling(
     )
 
 
-def _nonzero(scale: np.ndarray) -> np.ndarray:
-    return np.where(scale > 0, scale, 1.0)
+def _where_varying(scale: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    # A constant may have a rounding error for deviation, but never for range.
+    return np.where((spread > 0) & (scale > 0), scale, 1.0)

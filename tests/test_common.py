@@ -45,7 +45,7 @@ def assert_equal_outputs(a, b, X=X):
         np.testing.assert_array_equal(first[method], second[method], err_msg=method)
 
 
-# -- scikit-learn's own ------------------------------------------------------------
+# scikit-learn's own
 
 
 @parametrize_with_checks(ESTIMATORS)
@@ -99,7 +99,7 @@ def test_every_public_estimator_is_in_the_list():
     assert public == {name_of(estimator) for estimator in ESTIMATORS}
 
 
-# -- state and randomness ----------------------------------------------------------
+# state and randomness
 
 
 @every_estimator
@@ -206,7 +206,7 @@ def test_other_version_warns(estimator):
         model.__setstate__({**state, "_skdeep_version": "0.0.1"})
 
 
-# -- history -----------------------------------------------------------------------
+# history
 
 
 @every_estimator
@@ -221,7 +221,7 @@ def test_history_has_one_finite_value_an_epoch(estimator):
         assert np.all(np.isfinite(values))
 
 
-# -- input -------------------------------------------------------------------------
+# input
 
 
 @every_estimator
@@ -366,7 +366,7 @@ def test_unusable_device_is_refused(estimator):
         clone(estimator).set_params(device="quantum").fit(X)
 
 
-# -- clusterers --------------------------------------------------------------------
+# clusterers
 
 
 @every_clusterer

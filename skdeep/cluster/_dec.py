@@ -61,7 +61,7 @@ class DECClusterer(BaseDeepClusterer):
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
-        steps.
+        steps, between 2 and 200.
 
     tol : float, default=1e-3
         Stop when less than this fraction of the labels changes between refreshes of

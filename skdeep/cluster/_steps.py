@@ -15,10 +15,10 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
-from threadpoolctl import threadpool_limits
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
+from skdeep._compat import one_thread
 from skdeep.base import BaseDeepEstimator
 from skdeep.cluster._base import BaseDeepClusterer, soft_assignments
 from skdeep.metrics import graph_modularity
@@ -37,7 +37,7 @@ from skdeep.training import (
 )
 
 N_STEPS = 400
-"""Gradient steps that max_iter="auto" makes at least."""
+"""Gradient steps that max_iter="auto" aims at."""
 
 N_NEIGHBORS = 15
 """Neighbours of a row in the graph that judges the deep stage."""
@@ -126,7 +126,7 @@ def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
     """scikit-learn's k-means on an embedding."""
     # Its sums over threads end in the order in which the threads do: one thread keeps
     # the same bits on every run.
-    with threadpool_limits(limits=1, user_api="openmp"):
+    with one_thread():
         return KMeans(n_clusters, n_init=n_init, random_state=seed).fit(Z)
 
 
@@ -297,6 +297,7 @@ def alternate(
             if calm >= clusterer.n_iter_no_change:
                 phase.stop()
         phase.record({**losses, **refreshed})
+    phase.check_weights(networks)
 
 
 @torch.no_grad()

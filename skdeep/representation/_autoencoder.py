@@ -36,10 +36,7 @@ from skdeep.training import (
 )
 
 N_STEPS = 1500
-"""Gradient steps that max_iter="auto" makes at least."""
-
-MIN_EPOCHS = 2
-"""Epochs that it makes at least, on tables of any length."""
+"""Gradient steps that max_iter="auto" aims at."""
 
 
 class AutoencoderTransformer(
@@ -100,7 +97,7 @@ class AutoencoderTransformer(
         Nearest neighbours of each row from which its partner is drawn.
 
     max_iter : int or "auto", default="auto"
-        Epochs. ``"auto"``: as many as make 1500 gradient steps, and 2 at least.
+        Epochs. ``"auto"``: as many as make 1500 gradient steps, between 2 and 200.
 
     batch_size : int, default=256
         Rows of a gradient step, and the rows among which a neighbour is told apart.
@@ -387,7 +384,7 @@ class AutoencoderTransformer(
         networks = [encoder.to(device), decoder.to(device)]
         max_iter = self.max_iter
         if max_iter == "auto":
-            max_iter = max(MIN_EPOCHS, epochs_for(N_STEPS, len(rows), self.batch_size))
+            max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
         optimizer = torch.optim.AdamW(
             [*encoder.parameters(), *decoder.parameters()],
             lr=self.learning_rate,
@@ -444,6 +441,7 @@ class AutoencoderTransformer(
         precision = resolved_precision(self.precision, device, networks)
         with products_in(precision, networks):
             train(step, len(rows), phase, batch_size=self.batch_size, rng=shuffle)
+        phase.check_weights(networks)
         for name, value in fitted().items():
             setattr(self, name, value)
         return neighbors

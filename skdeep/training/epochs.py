@@ -24,8 +24,13 @@ def n_batches(n_samples: int, batch_size: int) -> int:
 
 
 def epochs_for(n_steps: int, n_samples: int, batch_size: int) -> int:
-    """Epochs that make at least `n_steps` steps."""
-    return math.ceil(n_steps / n_batches(n_samples, batch_size))
+    """Epochs that make about `n_steps` steps, but at least 2 and at most 200.
+
+    Long tables are seen twice, and short ones, of which each epoch makes few steps, not
+    thousands of times.
+    """
+    epochs = math.ceil(n_steps / n_batches(n_samples, batch_size))
+    return min(max(epochs, 2), 200)
 
 
 def batches(n_samples: int, batch_size: int, rng: Generator) -> Iterator[Tensor]:

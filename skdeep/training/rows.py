@@ -63,7 +63,7 @@ class Rows:
             x = x.toarray()
         # The scaling runs in the precision of the input, so that a column of large
         # numbers that differ little, such as time stamps, keeps its differences.
-        dtype = np.float64 if x.dtype == np.float64 else np.float32
+        dtype = np.result_type(x.dtype, np.float32)
         x = np.subtract(x, self.offset.astype(dtype), dtype=dtype)
         x /= self.scale.astype(dtype)
         return torch.from_numpy(x).to(self.device, torch.float32)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
+from skdeep.nn import Network
+
 Snapshot = Callable[[], dict[str, Any]]
 
 
@@ -33,8 +35,11 @@ class FitTask:
         self.begun: set[str] = set()
 
     def __enter__(self) -> "FitTask":
-        context = self.estimator._init_callback_context(max_subtasks=self.max_subtasks)
-        self.context = context.call_on_fit_task_begin(**self.data)
+        with self._forgetting():
+            self.context = self.estimator._init_callback_context(
+                max_subtasks=self.max_subtasks
+            )
+            self.context.call_on_fit_task_begin(**self.data)
         return self
 
     def __exit__(
@@ -43,12 +48,21 @@ class FitTask:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if error is not None:
+            self.estimator._forget()
+            return
+        with self._forgetting():
             self.context.call_on_fit_task_end(
                 **self.data, reconstruction_attributes=dict
             )
-        else:
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
             self.estimator._forget()
+            raise
 
     def phase(
         self, name: str, max_iter: int, snapshot: Snapshot | None = None
@@ -124,14 +138,23 @@ class Phase:
             If one of them is not finite.
         """
         for name, value in losses.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"{type(self.task.estimator).__name__} diverged: {name} became "
-                    f"{value} in epoch {self.n_iter} of phase {self.name!r}. Try a "
-                    "smaller learning_rate, scale='standard', or look for extreme "
-                    "values in X."
-                )
+            self._require_finite(name, value)
             self.history.setdefault(name, []).append(value)
+
+    def check_weights(self, networks: list[Network]) -> None:
+        """Raise as `record` does if the last step made a weight infinite or NaN."""
+        for network in networks:
+            for weight in network.parameters():
+                self._require_finite("a weight", float(weight.detach().sum()))
+
+    def _require_finite(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"{type(self.task.estimator).__name__} diverged: {name} became "
+                f"{value} in epoch {self.n_iter} of phase {self.name!r}. Try a "
+                "smaller learning_rate, scale='standard', or look for extreme "
+                "values in X."
+            )
 
     def _report(self, seconds: float) -> None:
         estimator = self.task.estimator

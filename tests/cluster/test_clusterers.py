@@ -44,7 +44,7 @@ def fitted(autoencoder, X):
     return FrozenEstimator(clone(autoencoder).set_params(random_state=0).fit(X))
 
 
-# -- real data ---------------------------------------------------------------------
+# real data
 
 
 @pytest.mark.parametrize("Clusterer", DEEP)
@@ -64,7 +64,7 @@ def digits_memory(tmp_path_factory):
     return str(tmp_path_factory.mktemp("digits"))
 
 
-# -- the deep stage ----------------------------------------------------------------
+# the deep stage
 
 
 @each_deep
@@ -195,7 +195,7 @@ def test_as_many_clusters_as_rows_fit(Clusterer):
     assert model.labels_.max() < 12
 
 
-# -- composition -------------------------------------------------------------------
+# composition
 
 
 def test_aekmeans_on_an_identity_embedding_is_kmeans():
@@ -267,7 +267,7 @@ def test_images_make_the_default_autoencoder_convolutional():
     np.testing.assert_array_equal(model.predict(images.reshape(100, -1)), model.labels_)
 
 
-# -- memory ------------------------------------------------------------------------
+# memory
 
 
 def cached_pretrainings(folder):
@@ -313,7 +313,7 @@ def test_other_seeds_rows_and_networks_pretrain_anew(tmp_path):
     assert cached_pretrainings(tmp_path) == 4
 
 
-# -- in scikit-learn's company -----------------------------------------------------
+# in scikit-learn's company
 
 
 def test_pipeline_in_a_parallel_search_over_the_autoencoder():

@@ -1,0 +1,58 @@
+import pytest
+import torch
+from torch import Generator
+
+from skdeep.nn import MLP, initialized
+
+
+def mlp(*sizes, seed=0):
+    return initialized(MLP, Generator().manual_seed(seed), sizes=list(sizes))
+
+
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 1), (1, 1), (5, 7, 2), (5, 8, 4, 2)])
+@pytest.mark.parametrize("n", [1, 6])
+def test_shapes(sizes, n, device):
+    network = mlp(*sizes).to(device)
+    assert network(torch.zeros(n, sizes[0], device=device)).shape == (n, sizes[-1])
+    assert network.n_outputs == sizes[-1]
+
+
+def test_output_is_that_of_the_formula(device):
+    network = mlp(4, 6, 5, 3).to(device)
+    x = torch.randn(8, 4, generator=Generator().manual_seed(0)).to(device)
+    weights = [p.detach() for p in network.parameters()]
+    h = x
+    for W, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        h = (h @ W.T + b).clamp_min(0)
+    expected = h @ weights[-2].T + weights[-1]
+    torch.testing.assert_close(network(x), expected)
+
+
+def test_last_layer_has_no_rectifier():
+    output = mlp(4, 16, 8)(torch.randn(50, 4, generator=Generator().manual_seed(0)))
+    assert output.min() < 0 < output.max()
+
+
+def test_network_without_hidden_layers_is_affine():
+    network = mlp(4, 3)
+    x = torch.randn(6, 4, generator=Generator().manual_seed(0))
+    zero = network(torch.zeros(1, 4))
+    torch.testing.assert_close(network(2 * x) - zero, 2 * (network(x) - zero))
+
+
+def test_input_is_not_changed():
+    x = torch.randn(6, 4, generator=Generator().manual_seed(0))
+    before = x.clone()
+    mlp(4, 8, 2)(x)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("sizes", [(4, 2), (4, 16, 2), (4, 16, 16, 2)])
+def test_every_parameter_receives_a_gradient(sizes, device):
+    network = mlp(*sizes).to(device)
+    x = torch.randn(20, 4, generator=Generator().manual_seed(0)).to(device)
+    network(x).square().sum().backward()
+    assert len(list(network.parameters())) == 2 * (len(sizes) - 1)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name

@@ -1,0 +1,87 @@
+import json
+
+import pytest
+import torch
+from torch import Generator
+
+from skdeep.nn import MLP, NETWORKS, ConvDecoder, ConvEncoder, Network, initialized
+
+IMAGES = {"image_shape": (1, 7, 6), "channels": (4, 8), "n_components": 5}
+KINDS = [
+    (MLP, {"sizes": (42, 32, 5)}, 42),
+    (ConvEncoder, IMAGES, 42),
+    (ConvDecoder, IMAGES, 5),
+]
+every_kind = pytest.mark.parametrize(
+    ("kind", "arguments", "n_inputs"), KINDS, ids=[kind.__name__ for kind, *_ in KINDS]
+)
+
+
+def built(kind, arguments):
+    return initialized(kind, Generator().manual_seed(0), **arguments)
+
+
+def rows(n_inputs, n=16):
+    return torch.randn(n, n_inputs, generator=Generator().manual_seed(1))
+
+
+def test_every_network_is_registered_by_its_name():
+    assert {kind for kind, *_ in KINDS} == set(NETWORKS.values())
+    for name, network in NETWORKS.items():
+        assert name == network.__name__
+        assert issubclass(network, Network)
+
+
+@every_kind
+def test_arguments_build_the_network_again(kind, arguments, n_inputs):
+    network = built(kind, arguments)
+    assert json.loads(json.dumps(network.arguments)) == network.arguments
+    again = kind(**network.arguments)
+    again.load_state_dict(network.state_dict())
+    x = rows(n_inputs)
+    assert torch.equal(again(x), network(x))
+
+
+@every_kind
+def test_products_are_float32_unless_told_otherwise(kind, arguments, n_inputs):
+    network = built(kind, arguments)
+    assert network.product_dtype is torch.float32
+    x = rows(n_inputs)
+    assert torch.equal(network(x), network.map(x))
+
+
+@every_kind
+def test_bfloat16_products_come_out_as_float32_near_the_exact_ones(
+    kind, arguments, n_inputs, device
+):
+    network, x = built(kind, arguments).to(device), rows(n_inputs).to(device)
+    exact = network(x)
+    network.product_dtype = torch.bfloat16
+    rounded = network(x)
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(rounded, exact)
+    # bfloat16 has eight bits: a relative error of 2^-8 for each of three layers.
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.02)
+
+
+@every_kind
+def test_bfloat16_products_leave_weights_and_gradients_in_float32(
+    kind, arguments, n_inputs, device
+):
+    network, x = built(kind, arguments).to(device), rows(n_inputs).to(device)
+    network(x).square().mean().backward()
+    exact = [parameter.grad.clone() for parameter in network.parameters()]
+    network.zero_grad()
+    network.product_dtype = torch.bfloat16
+    network(x).square().mean().backward()
+    for parameter, gradient in zip(network.parameters(), exact, strict=True):
+        assert parameter.dtype == parameter.grad.dtype == torch.float32
+        torch.testing.assert_close(parameter.grad, gradient, rtol=0.05, atol=0.02)
+
+
+def test_product_type_is_no_part_of_the_state():
+    network = built(MLP, {"sizes": (4, 2)})
+    names = set(network.state_dict())
+    network.product_dtype = torch.bfloat16
+    assert set(network.state_dict()) == names
+    assert "product_dtype" not in network.arguments

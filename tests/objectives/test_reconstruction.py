@@ -1,0 +1,130 @@
+import math
+
+import pytest
+import torch
+
+from skdeep.objectives.reconstruction import (
+    RECONSTRUCTION_LOSSES,
+    cross_entropy_per_sample,
+    identity,
+    squared_error_per_sample,
+)
+
+LOSSES = [squared_error_per_sample, cross_entropy_per_sample]
+every_loss = pytest.mark.parametrize("loss", LOSSES)
+
+
+def output_and_rows(n=5, n_features=3):
+    rng = torch.Generator().manual_seed(0)
+    output = torch.randn(n, n_features, generator=rng, dtype=torch.float64)
+    x = torch.rand(n, n_features, generator=rng, dtype=torch.float64)
+    return output, x
+
+
+def naive_loss(loss, output, x):
+    rows = []
+    for output_row, row in zip(output.tolist(), x.tolist(), strict=True):
+        total = 0.0
+        for o, value in zip(output_row, row, strict=True):
+            if loss is squared_error_per_sample:
+                total += (o - value) ** 2
+            else:
+                share = 1 / (1 + math.exp(-o))
+                total -= value * math.log(share) + (1 - value) * math.log(1 - share)
+        rows.append(total / len(row))
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def test_worked_example_of_the_squared_error():
+    output = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    x = torch.tensor([[1.0, 4.0], [3.0, 4.0]])
+    found = squared_error_per_sample(output, x)
+    torch.testing.assert_close(found, torch.tensor([2.0, 12.5]))
+
+
+def test_worked_example_of_the_cross_entropy():
+    output = torch.tensor([[0.0, 0.0], [math.log(3), -math.log(3)]])
+    x = torch.tensor([[0.0, 1.0], [1.0, 1.0]])  # probabilities 1/2; 3/4 and 1/4
+    expected = [math.log(2), -(math.log(3 / 4) + math.log(1 / 4)) / 2]
+    found = cross_entropy_per_sample(output, x)
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+@every_loss
+def test_losses_equal_the_naive_loop(loss, device):
+    output, x = output_and_rows()
+    found = loss(output.to(device), x.to(device)).cpu()
+    torch.testing.assert_close(found, naive_loss(loss, output, x))
+
+
+@every_loss
+def test_losses_do_not_depend_on_the_order_of_columns(loss):
+    output, x = output_and_rows()
+    order = torch.tensor([2, 0, 1])
+    torch.testing.assert_close(loss(output[:, order], x[:, order]), loss(output, x))
+
+
+@every_loss
+def test_losses_do_not_depend_on_the_width_of_a_table(loss):
+    output, x = output_and_rows()
+    repeated = loss(output.repeat(1, 4), x.repeat(1, 4))
+    torch.testing.assert_close(repeated, loss(output, x))
+
+
+@every_loss
+def test_losses_of_a_row_do_not_depend_on_other_rows(loss):
+    output, x = output_and_rows()
+    torch.testing.assert_close(loss(output[2:3], x[2:3]), loss(output, x)[2:3])
+
+
+def test_squared_error_does_not_depend_on_the_origin():
+    output, x = output_and_rows()
+    torch.testing.assert_close(
+        squared_error_per_sample(output + 5, x + 5), squared_error_per_sample(output, x)
+    )
+
+
+def test_cross_entropy_of_the_opposite_is_the_same():
+    output, x = output_and_rows()
+    torch.testing.assert_close(
+        cross_entropy_per_sample(-output, 1 - x), cross_entropy_per_sample(output, x)
+    )
+
+
+@every_loss
+def test_gradients_are_those_of_finite_differences(loss):
+    output, x = output_and_rows()
+    assert torch.autograd.gradcheck(lambda o: loss(o, x), output.requires_grad_())
+
+
+@pytest.mark.parametrize("name", RECONSTRUCTION_LOSSES)
+def test_loss_is_least_where_the_map_of_the_output_is_the_data(name):
+    loss, output_map = RECONSTRUCTION_LOSSES[name]
+    _, x = output_and_rows()
+    best = x if output_map is identity else torch.logit(x)
+    torch.testing.assert_close(output_map(best), x)
+    best = best.detach().requires_grad_()
+    least = loss(best, x)
+    (gradient,) = torch.autograd.grad(least.sum(), best)
+    torch.testing.assert_close(gradient, torch.zeros_like(x), rtol=0, atol=1e-12)
+    assert (loss(best + 0.1, x) > least).all()
+    assert (loss(best - 0.1, x) > least).all()
+
+
+@every_loss
+@pytest.mark.parametrize("far", [1e2, 1e4, 1e8])
+def test_extreme_outputs_stay_finite(loss, far, device):
+    output = torch.tensor([[far, -far], [-far, far]], device=device)
+    output.requires_grad_()
+    x = torch.tensor([[1.0, 0.0], [1.0, 0.0]], device=device)
+    found = loss(output, x)
+    found.sum().backward()
+    assert torch.isfinite(found).all()
+    assert torch.isfinite(output.grad).all()
+
+
+def test_cross_entropy_of_confident_outputs_is_zero_or_their_size():
+    output = torch.tensor([[1e4, -1e4], [-1e4, 1e4]])
+    x = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    found = cross_entropy_per_sample(output, x)
+    torch.testing.assert_close(found, torch.tensor([0.0, 1e4]))

@@ -1,0 +1,98 @@
+import pytest
+import torch
+from torch import Generator
+
+from skdeep.nn import MLP, ConvEncoder, initialized
+from skdeep.training import precision as module
+from skdeep.training import products_in, resolved_precision
+from skdeep.training.precision import LARGE
+
+CPU = torch.device("cpu")
+
+
+def mlp(*sizes):
+    return initialized(MLP, Generator().manual_seed(0), sizes=sizes)
+
+
+def conv():
+    return initialized(
+        ConvEncoder,
+        Generator().manual_seed(0),
+        image_shape=(1, 4, 4),
+        channels=(2,),
+        n_components=2,
+    )
+
+
+def hardware(monkeypatch, native):
+    monkeypatch.setattr(module, "_multiplies_bfloat16", lambda _: native)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_asked_for_precision_is_taken_on_any_hardware(native, monkeypatch):
+    hardware(monkeypatch, native)
+    for networks in ([mlp(3, 2)], [mlp(500, 500)], [conv()]):
+        assert resolved_precision("float32", CPU, networks) is torch.float32
+        assert resolved_precision("bfloat16", CPU, networks) is torch.bfloat16
+
+
+def test_automatic_precision_is_bfloat16_for_large_or_convolutional_networks(
+    monkeypatch,
+):
+    hardware(monkeypatch, True)
+    n = LARGE // 400
+    enough = mlp(399, n)  # 399 weights and a bias for each of n outputs
+    assert sum(p.numel() for p in enough.parameters()) == LARGE
+    small = mlp(398, n)
+    assert resolved_precision("auto", CPU, [small]) is torch.float32
+    assert resolved_precision("auto", CPU, [enough]) is torch.bfloat16
+    assert resolved_precision("auto", CPU, [conv()]) is torch.bfloat16
+    assert resolved_precision("auto", CPU, [small, conv()]) is torch.bfloat16
+
+
+def test_networks_are_counted_together(monkeypatch):
+    hardware(monkeypatch, True)
+    half = mlp(LARGE // 200, 101)
+    assert resolved_precision("auto", CPU, [half]) is torch.float32
+    assert resolved_precision("auto", CPU, [half, half]) is torch.bfloat16
+
+
+def test_automatic_precision_is_float32_without_native_products(monkeypatch):
+    hardware(monkeypatch, False)
+    for networks in ([mlp(500, 500)], [conv()]):
+        assert resolved_precision("auto", CPU, networks) is torch.float32
+
+
+def test_hardware_is_asked_without_error(device):
+    found = resolved_precision("auto", device, [mlp(500, 500)])
+    assert found in (torch.float32, torch.bfloat16)
+    # Of a device that it does not know, it expects nothing.
+    unknown = torch.device("meta")
+    assert resolved_precision("auto", unknown, [mlp(500, 500)]) is torch.float32
+
+
+def test_products_run_in_the_type_inside_the_context_only():
+    networks = [mlp(3, 2), conv()]
+    with products_in(torch.bfloat16, networks):
+        assert all(n.product_dtype is torch.bfloat16 for n in networks)
+        assert all(n.training for n in networks)
+    assert all(n.product_dtype is torch.float32 for n in networks)
+    assert not any(n.training for n in networks)
+
+
+def test_products_return_to_float32_after_an_exception():
+    networks = [mlp(3, 2), conv()]
+    with pytest.raises(KeyError), products_in(torch.bfloat16, networks):
+        raise KeyError
+    assert all(n.product_dtype is torch.float32 for n in networks)
+    assert not any(n.training for n in networks)
+
+
+def test_training_in_bfloat16_keeps_float32_weights_and_exact_inference(device):
+    network = mlp(4, 8, 2).to(device)
+    x = torch.randn(6, 4, generator=Generator().manual_seed(0)).to(device)
+    before = network(x)
+    with products_in(torch.bfloat16, [network]):
+        network(x).sum().backward()
+    assert torch.equal(network(x), before)
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in network.parameters())
