@@ -351,5 +351,5 @@ def test_weight_that_the_last_step_ruined_is_named(value):
     phase = FitTask(clone(SMALL), X, y, max_subtasks=1).phase("train", 3)
     phase.check_weights([network])
     network.layers[0].bias.data[0] = value
-    with pytest.raises(FloatingPointError, match="a weight became .* phase 'train'"):
+    with pytest.raises(FloatingPointError, match=r"a weight became .* phase 'train'"):
         phase.check_weights([network])
