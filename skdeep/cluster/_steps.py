@@ -30,6 +30,7 @@ from skdeep.training import (
     FitTask,
     Phase,
     Rows,
+    bounded_threads,
     epochs_for,
     products_in,
     resolved_precision,
@@ -232,7 +233,8 @@ def self_training(
         return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
-    alternate(clusterer, start, step, networks, phase, rng)
+    with bounded_threads(networks):
+        alternate(clusterer, start, step, networks, phase, rng)
     after = clustering_of(start, alpha)
 
     # Silhouettes of the embedding measure what the deep stage optimises, and always

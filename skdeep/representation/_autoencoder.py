@@ -26,6 +26,7 @@ from skdeep.training import (
     FitTask,
     OneCycle,
     Rows,
+    bounded_threads,
     epochs_for,
     gradient_step,
     in_chunks,
@@ -439,7 +440,7 @@ class AutoencoderTransformer(
         own = task.estimator is self
         phase = task.phase(phase_name, max_iter, snapshot if own else None)
         precision = resolved_precision(self.precision, device, networks)
-        with products_in(precision, networks):
+        with products_in(precision, networks), bounded_threads(networks):
             train(step, len(rows), phase, batch_size=self.batch_size, rng=shuffle)
         phase.check_weights(networks)
         for name, value in fitted().items():

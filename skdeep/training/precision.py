@@ -20,15 +20,20 @@ def resolved_precision(
     multiplies it natively. Weights, statistics and losses are float32 all the same.
     """
     if precision == "auto":
-        faster = _is_large(networks) and _multiplies_bfloat16(device)
+        large = is_convolutional(networks) or n_weights(networks) >= LARGE
+        faster = large and _multiplies_bfloat16(device)
         precision = "bfloat16" if faster else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
-def _is_large(networks: list[Network]) -> bool:
-    weights = [weight for network in networks for weight in network.parameters()]
-    convolutional = any(weight.ndim == 4 for weight in weights)
-    return convolutional or sum(weight.numel() for weight in weights) >= LARGE
+def n_weights(networks: list[Network]) -> int:
+    """Count the weights of all networks."""
+    return sum(weight.numel() for net in networks for weight in net.parameters())
+
+
+def is_convolutional(networks: list[Network]) -> bool:
+    """Whether a network convolves: few weights, used at every place of an image."""
+    return any(weight.ndim == 4 for net in networks for weight in net.parameters())
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
