@@ -92,8 +92,8 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 dtype=NUMBERS,
                 ensure_min_samples=min_samples,
             )
-        except ValueError as error:
-            if "could not convert string" in str(error):
+        except (TypeError, ValueError) as error:
+            if "could not convert string" in str(error) or "DateTime" in str(error):
                 raise ValueError(f"{error}\n{TEXT_COLUMNS}") from error
             raise
         values = X.data if sparse.issparse(X) else X

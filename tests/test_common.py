@@ -272,6 +272,11 @@ def test_kinds_of_input_agree(estimator, tmp_path):
         (np.full((20, 3), 1e300), ValueError, "too large for dtype"),
         (np.full((20, 3), "red"), ValueError, "make_column_transformer"),
         (pd.DataFrame({"a": ["x", "y"] * 9}), ValueError, "make_column_transformer"),
+        (
+            pd.DataFrame({"a": range(9), "b": pd.Timestamp("2020")}),
+            ValueError,
+            "make_column_transformer",
+        ),
         (np.zeros(20), ValueError, "Expected 2D array, got 1D array"),
         (np.zeros((0, 3)), ValueError, "0 sample"),
         (np.zeros((20, 0)), ValueError, "0 feature"),

@@ -66,14 +66,12 @@ def train_epoch(
     losses: list[dict[str, Tensor]] = []
     sizes: list[int] = []
     for index in batches(n_samples, batch_size, rng):
-        losses.append(step(index))
+        losses.append({name: loss.detach() for name, loss in step(index).items()})
         sizes.append(len(index))
     # Losses are read once an epoch: reading each would wait for the device each time.
     weights = torch.tensor(sizes, dtype=torch.float32) / n_samples
     return {
-        name: float(
-            torch.stack([loss[name].detach() for loss in losses]).cpu() @ weights
-        )
+        name: float(torch.stack([loss[name] for loss in losses]).cpu() @ weights)
         for name in losses[0]
     }
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from skdeep.training.rows import Rows
 
 CHUNK_ROWS = 1024
-CHUNK_NUMBERS = 2**22
+CHUNK_NUMBERS = 2**20
 """Rows, and numbers in them, that pass at once: bounds the memory of wide layers."""
 
 
