@@ -84,8 +84,8 @@ class IDECClusterer(BaseDeepClusterer):
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the
-        nearest-neighbour graph of the input worse (by modularity). False always
-        returns the state after it.
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
+        False always returns the state after it.
 
     batch_size : int, default=256
         Rows of a gradient step.
