@@ -1,7 +1,6 @@
 """k-means on the embedding of an autoencoder."""
 
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -9,7 +8,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
+from skdeep._compat import fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
@@ -113,18 +112,6 @@ class AEKMeans(BaseDeepClusterer):
     >>> model.labels_.shape
     (150,)
     """
-
-    _parameter_constraints: dict[str, list[Any]] = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "autoencoder": [HasMethods(["fit", "transform"]), None],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "memory": [str, HasMethods(["cache"]), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
 
     def __init__(
         self,

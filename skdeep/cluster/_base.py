@@ -1,5 +1,6 @@
 """What a fitted deep clusterer does with rows: the half that has no algorithm in it."""
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.utils import ClassifierTags, Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skdeep._compat import HasMethods, Interval, StrOptions
 from skdeep.base import BaseDeepEstimator
 from skdeep.nn import Network
 from skdeep.objectives.clustering import soft_assignment
@@ -28,6 +30,18 @@ class BaseDeepClusterer(
     A second class above the estimators, beside `BaseDeepEstimator`: every clusterer
     answers these four questions alike, and none of them says how it was fitted.
     """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "autoencoder": [HasMethods(["fit", "transform"]), None],
+        "alpha": [Interval(Real, 0, None, closed="neither")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "memory": [str, HasMethods(["cache"]), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -1,16 +1,15 @@
 """Deep embedded clustering (DEC)."""
 
 from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor
 
-from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
+from skdeep._compat import fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer, encoder_and_centroids
-from skdeep.cluster._steps import self_training, start
+from skdeep.cluster._steps import DEEP_STAGE_CONSTRAINTS, self_training, start
 from skdeep.objectives.clustering import (
     clustering_divergence,
     clustering_divergence_per_sample,
@@ -176,24 +175,8 @@ class DECClusterer(BaseDeepClusterer):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "autoencoder": [HasMethods(["fit", "transform"]), None],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
-        "centroid_update": [StrOptions({"gradient", "mean"})],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "update_interval": [Interval(Integral, 1, None, closed="left")],
-        "guard": ["boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "memory": [str, HasMethods(["cache"]), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        **BaseDeepClusterer._parameter_constraints,
+        **DEEP_STAGE_CONSTRAINTS,
     }
 
     def __init__(

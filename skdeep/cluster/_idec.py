@@ -1,7 +1,7 @@
 """Improved deep embedded clustering (IDEC)."""
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -10,14 +10,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
-from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
+from skdeep._compat import Interval, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
     decodes,
     encoder_and_centroids,
 )
-from skdeep.cluster._steps import self_training, start
+from skdeep.cluster._steps import DEEP_STAGE_CONSTRAINTS, self_training, start
 from skdeep.objectives.clustering import (
     clustering_divergence,
     clustering_divergence_per_sample,
@@ -185,25 +185,9 @@ class IDECClusterer(BaseDeepClusterer):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "autoencoder": [HasMethods(["fit", "transform"]), None],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
+        **BaseDeepClusterer._parameter_constraints,
+        **DEEP_STAGE_CONSTRAINTS,
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
-        "centroid_update": [StrOptions({"gradient", "mean"})],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "update_interval": [Interval(Integral, 1, None, closed="left")],
-        "guard": ["boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "memory": [str, HasMethods(["cache"]), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(

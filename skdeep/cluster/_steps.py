@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
-from skdeep._compat import one_thread
+from skdeep._compat import Interval, StrOptions, one_thread
 from skdeep.base import BaseDeepEstimator
 from skdeep.cluster._base import BaseDeepClusterer, soft_assignments
 from skdeep.metrics import graph_modularity
@@ -45,6 +46,20 @@ N_NEIGHBORS = 15
 
 SLACK = 0.01
 """Loss of modularity up to which the deep stage is kept: of such, most gain accuracy."""
+
+
+DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
+    "centroid_update": [StrOptions({"gradient", "mean"})],
+    "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "update_interval": [Interval(Integral, 1, None, closed="left")],
+    "guard": ["boolean"],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+}
+"""What the parameters of `self_training` may be."""
 
 
 def fitted_autoencoder(
