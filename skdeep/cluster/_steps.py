@@ -45,7 +45,7 @@ N_NEIGHBORS = 15
 """Neighbours of a row in the graph that judges the deep stage."""
 
 SLACK = 0.01
-"""Loss of modularity up to which the deep stage is kept: of such, most gain accuracy."""
+"""Loss of modularity up to which the deep stage is kept: most such are gains."""
 
 
 DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
