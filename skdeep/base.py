@@ -122,14 +122,22 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             ) from error
         return device
 
+    def _home(self) -> torch.device:
+        """Resolve the device and bring the fitted networks to it."""
+        device = self._device()
+        for value in vars(self).values():
+            if isinstance(value, Network):
+                value.to(device)
+        return device
+
     def _seeds(self, n_seeds: int) -> list[int]:
         """One seed a phase, drawn before anything else."""
         rng = check_random_state(self.random_state)
         return [int(seed) for seed in rng.randint(2**31 - 1, size=n_seeds)]
 
     def _scaled_rows(self, X: np.ndarray | sparse.csr_matrix, **options: bool) -> Rows:
-        """Rows of X on the device, scaled as in `fit`."""
-        return Rows(X, self.offset_, self.scale_, self._device(), **options)
+        """Rows of X on the device of the networks, scaled as in `fit`."""
+        return Rows(X, self.offset_, self.scale_, self._home(), **options)
 
     # state
 

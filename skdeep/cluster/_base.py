@@ -125,8 +125,8 @@ def encoder_and_centroids(
     autoencoder: AutoencoderTransformer, centers: np.ndarray
 ) -> tuple[Network, Tensor]:
     """Bring the encoder and the centroids to the device of the autoencoder."""
-    device = autoencoder._device()
-    return autoencoder.encoder_.to(device), torch.tensor(centers, device=device)
+    device = autoencoder._home()
+    return autoencoder.encoder_, torch.tensor(centers, device=device)
 
 
 def soft_assignments(

@@ -70,7 +70,8 @@ class DECClusterer(BaseDeepClusterer):
         Successive refreshes below `tol` that stop the training.
 
     update_interval : int, default=1
-        Epochs between refreshes of the target distribution.
+        Epochs between refreshes of the target distribution. The first epoch is always
+        followed by one.
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the

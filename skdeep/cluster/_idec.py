@@ -80,7 +80,8 @@ class IDECClusterer(BaseDeepClusterer):
         Successive refreshes below `tol` that stop the training.
 
     update_interval : int, default=1
-        Epochs between refreshes of the target distribution.
+        Epochs between refreshes of the target distribution. The first epoch is always
+        followed by one.
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the
@@ -326,7 +327,7 @@ class IDECClusterer(BaseDeepClusterer):
         )
         frequency = torch.tensor(self.cluster_frequencies_, device=centroids.device)
 
-        decoder = self.autoencoder_.decoder_.to(centroids.device)
+        decoder = self.autoencoder_.decoder_
         reconstruction_loss = self.autoencoder_._reconstruction_loss()
 
         def objective(x: Tensor) -> Tensor:

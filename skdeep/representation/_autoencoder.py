@@ -305,11 +305,9 @@ class AutoencoderTransformer(
                 f"X has {Z.shape[1]} columns, but the codes of this "
                 f"{type(self).__name__} have {self._n_features_out} components."
             )
-        device = self._device()
-        decoder = self.decoder_.to(device)
+        codes = Rows(Z, np.zeros(Z.shape[1]), np.ones(Z.shape[1]), self._home())
         output_map = RECONSTRUCTION_LOSSES[self.loss][1]
-        codes = Rows(Z, np.zeros(Z.shape[1]), np.ones(Z.shape[1]), device)
-        decoded = in_chunks(lambda z: output_map(decoder(z)), codes)
+        decoded = in_chunks(lambda z: output_map(self.decoder_(z)), codes)
         decoded *= self.scale_
         decoded += self.offset_
         return decoded
@@ -329,9 +327,8 @@ class AutoencoderTransformer(
         """
         check_is_fitted(self)
         rows = self._scaled_rows(self._validated(X, reset=False))
-        encoder, decoder = self.encoder_.to(rows.device), self.decoder_.to(rows.device)
         loss = self._reconstruction_loss()
-        return -in_chunks(lambda x: loss(decoder(encoder(x)), x), rows)
+        return -in_chunks(lambda x: loss(self.decoder_(self.encoder_(x)), x), rows)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`: larger is better.
@@ -353,7 +350,7 @@ class AutoencoderTransformer(
         return self.encoder_.n_outputs
 
     def _encode(self, rows: Rows) -> np.ndarray:
-        return in_chunks(self.encoder_.to(rows.device), rows)
+        return in_chunks(self.encoder_, rows)
 
     def _reconstruction_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         return RECONSTRUCTION_LOSSES[self.loss][0]
