@@ -8,6 +8,9 @@ from torch import Tensor
 RESIDENT_BYTES = 64 * 2**20
 """A scaled copy up to this size is made once; larger data are scaled batch by batch."""
 
+READ_ROWS = 4096
+"""Rows that are scaled at once when such a copy is made."""
+
 
 class Rows:
     """Rows of a dense, memory-mapped or CSR matrix, scaled as they are read.
@@ -41,7 +44,10 @@ class Rows:
         self.device = device
         self._resident: Tensor | None = None
         if resident and 4 * X.shape[0] * X.shape[1] <= self._capacity():
-            self._resident = self._read(slice(None))
+            self._resident = torch.empty(X.shape, dtype=torch.float32, device=device)
+            for start in range(0, len(self), READ_ROWS):
+                part = slice(start, start + READ_ROWS)
+                self._resident[part] = self._read(part)
 
     def __len__(self) -> int:
         return self.X.shape[0]
