@@ -34,7 +34,10 @@ from skdeep.representation import AutoencoderTransformer
 TABLES = ("letter", "satimage", "segment")
 
 PLAIN = AutoencoderTransformer(neighbor_weight=0)
-"""The papers' autoencoder: reconstruction alone."""
+"""Reconstruction alone, in the default network."""
+
+PAPER = AutoencoderTransformer(neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000))
+"""The papers' autoencoder, trained from end to end."""
 
 METHODS = {
     "AEKMeans": AEKMeans(),
@@ -43,6 +46,10 @@ METHODS = {
     "plain AEKMeans": AEKMeans(autoencoder=PLAIN),
     "plain DEC": DECClusterer(autoencoder=PLAIN),
     "plain IDEC": IDECClusterer(autoencoder=PLAIN),
+    "paper DEC": DECClusterer(autoencoder=PAPER, guard=False),
+    "paper IDEC": IDECClusterer(
+        autoencoder=PAPER, reconstruction_weight=10, guard=False
+    ),
 }
 
 

@@ -151,12 +151,12 @@ class DECClusterer(BaseDeepClusterer):
     Notes
     -----
     P is computed over the whole data set, as in the paper, every `update_interval`
-    epochs. Deviations from the paper: Adam instead of SGD; the default autoencoder has
-    a neighbour-contrastive term and 512-256 hidden units; a centroid that loses all its
-    rows moves to the row farthest from its own; the guard. The paper's model is
-    ``DECClusterer(autoencoder=AutoencoderTransformer(neighbor_weight=0,
-    hidden_layer_sizes=(500, 500, 2000), corruption=0.2), guard=False)``. The paper sums
-    L over the rows; here it is averaged.
+    epochs. Deviations from the paper: Adam instead of SGD; the autoencoder is trained
+    from end to end, has a neighbour-contrastive term and 512-256 hidden units; a
+    centroid that loses all its rows moves to the row farthest from its own; the guard.
+    Nearest to the paper is ``DECClusterer(autoencoder=AutoencoderTransformer(
+    neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000)), guard=False)``. The paper
+    sums L over the rows; here it is averaged.
 
     References
     ----------
