@@ -321,7 +321,10 @@ def test_pipeline_in_a_parallel_search_over_the_autoencoder():
     pipeline = Pipeline(
         [
             ("scaler", StandardScaler()),
-            ("clusterer", DECClusterer(3, autoencoder=small(), max_iter=2)),
+            (
+                "clusterer",
+                DECClusterer(3, autoencoder=small(), max_iter=2, random_state=0),
+            ),
         ]
     )
     search = GridSearchCV(
