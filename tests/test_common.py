@@ -136,9 +136,25 @@ def test_callbacks_do_not_change_the_result(estimator):
 
 @every_estimator
 def test_callers_generators_stay_untouched(estimator):
-    numpy_before, torch_before = np.random.get_state()[1].copy(), torch.get_rng_state()
-    clone(estimator).fit(X)
-    np.testing.assert_array_equal(numpy_before, np.random.get_state()[1])
+    numpy_before, torch_before = (
+        joblib.hash(np.random.get_state()),
+        torch.get_rng_state(),
+    )
+    model = clone(estimator).set_params(random_state=0).fit(X)
+    pickle.loads(pickle.dumps(model)).transform(X)
+    assert joblib.hash(np.random.get_state()) == numpy_before
+    assert torch.equal(torch_before, torch.get_rng_state())
+
+
+@every_estimator
+def test_no_seed_means_numpys_global_one_as_in_scikit_learn(estimator):
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()
+    np.random.seed(5)
+    first = clone(estimator).fit(X)
+    np.random.seed(5)
+    second = clone(estimator).fit(X)
+    np.random.set_state(numpy_before)
+    assert_equal_outputs(first, second)
     assert torch.equal(torch_before, torch.get_rng_state())
 
 
