@@ -223,3 +223,8 @@ def network_from_state(state: dict[str, Any]) -> Network:
     weights = {name: torch.tensor(w) for name, w in state["weights"].items()}
     network.load_state_dict(weights, assign=True)
     return network.requires_grad_(True).eval()
+
+
+def network_copy(network: Network) -> Network:
+    """Copy a network, even one in training, as one that infers."""
+    return network_from_state(network_to_state(network))

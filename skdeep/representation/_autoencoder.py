@@ -1,6 +1,5 @@
 """Autoencoder, with a neighbour-contrastive term."""
 
-import copy
 import math
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
@@ -15,7 +14,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import BaseDeepEstimator, image_shape_of
+from skdeep.base import BaseDeepEstimator, image_shape_of, network_copy
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
@@ -430,8 +429,8 @@ class AutoencoderTransformer(
         def snapshot() -> dict[str, Any]:
             return {
                 **fitted(),
-                "encoder_": snapped(encoder),
-                "decoder_": snapped(decoder),
+                "encoder_": network_copy(encoder),
+                "decoder_": network_copy(decoder),
             }
 
         own = task.estimator is self
@@ -497,13 +496,6 @@ class AutoencoderTransformer(
         }
         encoder = initialized(ConvEncoder, rng, **shape)
         return encoder, initialized(ConvDecoder, rng, **shape)
-
-
-def snapped(network: Network) -> Network:
-    """Copy of a network in training, ready for inference."""
-    network = copy.deepcopy(network).eval()
-    network.product_dtype = torch.float32
-    return network
 
 
 def positive_integers(values: Iterable[Any]) -> bool:
