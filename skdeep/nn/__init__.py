@@ -1,18 +1,24 @@
 """Torch modules: maps between tensors that know no device, loss, `fit` or NumPy."""
 
 from skdeep.nn.convolution import ConvDecoder, ConvEncoder
+from skdeep.nn.critic import ConcatenateCritic, DotCritic
 from skdeep.nn.initialization import initialized
 from skdeep.nn.mlp import MLP
 from skdeep.nn.network import Network
 
-NETWORKS = {network.__name__: network for network in (MLP, ConvEncoder, ConvDecoder)}
+NETWORKS = {
+    network.__name__: network
+    for network in (MLP, ConvEncoder, ConvDecoder, DotCritic, ConcatenateCritic)
+}
 """Class name -> class of every network that a saved estimator may hold."""
 
 __all__ = [
     "MLP",
     "NETWORKS",
+    "ConcatenateCritic",
     "ConvDecoder",
     "ConvEncoder",
+    "DotCritic",
     "Network",
     "initialized",
 ]

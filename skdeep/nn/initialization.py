@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Generator, nn
 
+from skdeep.nn.critic import Shortcut
 from skdeep.nn.network import Network
 
 
@@ -14,6 +15,7 @@ def initialized(network: type[Network], rng: Generator, **arguments: Any) -> Net
 
     Weights and biases are uniform in :math:`\pm 1 / \sqrt{n_{in}}`, torch's own
     initialisation, which draws from the global generator and is therefore not used.
+    Layer normalisations start as ones and zeros, shortcuts as the identity.
 
     Parameters
     ----------
@@ -27,7 +29,9 @@ def initialized(network: type[Network], rng: Generator, **arguments: Any) -> Net
         built = network(**arguments)
     built.to_empty(device="cpu")
     for layer in built.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(layer, nn.LayerNorm | Shortcut):
+            layer.reset_parameters()  # draws nothing
+        elif isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             weight, bias = layer.weight, layer.bias
             bound = 1 / math.sqrt(weight[0].numel())
             nn.init.uniform_(weight, -bound, bound, generator=rng)

@@ -1,6 +1,6 @@
 """The contract of every network: it knows how it was built, and its product type."""
 
-from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,19 +22,21 @@ class Network(nn.Module):
         The arguments of the subclass, kept so that the network can be built again.
     """
 
+    map: Callable[..., Tensor]
+    """What the subclass computes: of ``(n, n_features)``, ``(n, n_outputs)``."""
+
     def __init__(self, n_outputs: int, **arguments: Any) -> None:
         super().__init__()
         self.n_outputs = n_outputs
         self.arguments = arguments
         self.product_dtype = torch.float32
 
-    @abstractmethod
-    def map(self, x: Tensor) -> Tensor:
-        """Map ``(n, n_features)`` to ``(n, n_outputs)``."""
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Map ``(n, n_features)`` to ``(n, n_outputs)``, both float32.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(n, n_features)`` to ``(n, n_outputs)``, both float32."""
+        Critics take two inputs and give a score to each pair of rows.
+        """
         if self.product_dtype is torch.float32:
-            return self.map(x)
-        with torch.autocast(x.device.type, self.product_dtype):
-            return self.map(x).float()
+            return self.map(*inputs)
+        with torch.autocast(inputs[0].device.type, self.product_dtype):
+            return self.map(*inputs).float()

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
 from skdeep.objectives.distances import squared_distances
 
@@ -28,3 +28,36 @@ def neighbor_contrastive_loss(z: Tensor, z_neighbor: Tensor) -> Tensor:
     """
     log_similarity = -torch.log1p(squared_distances(z, z_neighbor))
     return cross_entropy(log_similarity, torch.arange(len(z), device=z.device))
+
+
+def nt_xent_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5) -> Tensor:
+    r"""Tell the other view of each row from all other views of the batch.
+
+    With :math:`z_1, \dots, z_{2n}` the codes of all views and :math:`z_{i'}` that of
+    the row of :math:`z_i` in the other view,
+
+    .. math:: -\frac{1}{2n} \sum_i \log \frac{e^{s(z_i, z_{i'}) / \tau}}
+              {\sum_{j \ne i} e^{s(z_i, z_j) / \tau}}, \qquad
+              s(a, b) = \frac{a^\top b}{\|a\| \|b\|}
+
+    Chen et al., "A simple framework for contrastive learning of visual
+    representations", ICML 2020, arXiv:2002.05709, eq. (1).
+
+    Parameters
+    ----------
+    z1, z2 : Tensor of shape (n, n_components)
+        Codes of the rows in two views.
+    temperature : float
+        :math:`\tau`; smaller values look at the nearest views alone.
+
+    Returns
+    -------
+    Tensor of shape ()
+        0 for a single row, which has nothing to be told from.
+    """
+    n = len(z1)
+    z = normalize(torch.cat([z1, z2]), dim=1)
+    similarity = z @ z.T / temperature
+    itself = torch.eye(2 * n, dtype=torch.bool, device=z.device)
+    other_view = torch.arange(2 * n, device=z.device).roll(n)
+    return cross_entropy(similarity.masked_fill(itself, -torch.inf), other_view)

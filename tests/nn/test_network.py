@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import Generator
 
-from skdeep.nn import MLP, NETWORKS, ConvDecoder, ConvEncoder, Network, initialized
+from skdeep.nn import (
+    MLP,
+    NETWORKS,
+    ConcatenateCritic,
+    ConvDecoder,
+    ConvEncoder,
+    DotCritic,
+    Network,
+    initialized,
+)
 
 IMAGES = {"image_shape": (1, 7, 6), "channels": (4, 8), "n_components": 5}
 KINDS = [
@@ -26,7 +35,8 @@ def rows(n_inputs, n=16):
 
 
 def test_every_network_is_registered_by_its_name():
-    assert {kind for kind, *_ in KINDS} == set(NETWORKS.values())
+    critics = {ConcatenateCritic, DotCritic}  # of two inputs: see their own tests
+    assert {kind for kind, *_ in KINDS} | critics == set(NETWORKS.values())
     for name, network in NETWORKS.items():
         assert name == network.__name__
         assert issubclass(network, Network)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from skdeep.objectives.contrastive import neighbor_contrastive_loss
+from skdeep.objectives.contrastive import neighbor_contrastive_loss, nt_xent_loss
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -118,3 +118,97 @@ def test_one_pair_and_coincident_pairs_have_finite_gradients(device):
         z = torch.zeros(n, 2, device=device, requires_grad=True)
         neighbor_contrastive_loss(z, z.detach()).backward()
         assert (z.grad == 0).all()
+
+
+# NT-Xent
+
+
+def naive_nt_xent(z1, z2, temperature):
+    def cosine(a, b):
+        product = sum(u * v for u, v in zip(a, b, strict=True))
+        return product / math.hypot(*a) / math.hypot(*b)
+
+    n, views = len(z1), z1.tolist() + z2.tolist()
+    total = 0.0
+    for i in range(2 * n):
+        weights = [math.exp(cosine(views[i], b) / temperature) for b in views]
+        others = sum(weight for j, weight in enumerate(weights) if j != i)
+        total -= math.log(weights[(i + n) % (2 * n)] / others)
+    return total / (2 * n)
+
+
+def test_worked_example_of_nt_xent():
+    z1 = torch.tensor([[2.0, 0.0], [0.0, 3.0]])
+    z2 = torch.tensor([[5.0, 0.0], [0.0, -1.0]])
+    # Cosines: the views of row 0 agree (1) and are orthogonal to all others; those of
+    # row 1 are opposite (-1). With temperature 1 / log 2 the weights are 2, 1 and 1/2.
+    loss = nt_xent_loss(z1, z2, temperature=1 / math.log(2))
+    assert loss.shape == ()
+    expected = -(math.log(2 / 4) + math.log(0.5 / 2.5)) / 2
+    assert float(loss) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0])
+def test_nt_xent_equals_the_naive_double_loop(n, temperature, device):
+    z1, z2 = codes(n)
+    found = nt_xent_loss(z1.to(device), z2.to(device), temperature)
+    expected = naive_nt_xent(z1, z2, temperature)
+    assert float(found) == pytest.approx(expected, abs=1e-12)
+
+
+def test_nt_xent_knows_neither_order_of_views_nor_of_rows():
+    z1, z2 = codes()
+    order = torch.tensor([6, 2, 0, 1, 3, 5, 4])
+    loss = nt_xent_loss(z1, z2)
+    torch.testing.assert_close(nt_xent_loss(z2, z1), loss)
+    torch.testing.assert_close(nt_xent_loss(z1[order], z2[order]), loss)
+
+
+def test_nt_xent_knows_neither_lengths_nor_rotations():
+    z1, z2 = codes()
+    rotation = torch.linalg.qr(normal(3, 3, seed=3))[0]
+    lengths = normal(7, 1, seed=4).exp()
+    loss = nt_xent_loss(z1, z2)
+    torch.testing.assert_close(nt_xent_loss(z1 @ rotation, z2 @ rotation), loss)
+    torch.testing.assert_close(nt_xent_loss(lengths * z1, 1e3 * z2), loss)
+
+
+def test_gradient_of_nt_xent_is_that_of_finite_differences():
+    z1, z2 = codes(n=4, n_components=2)
+    inputs = (z1.requires_grad_(), z2.requires_grad_(), 0.5)
+    assert torch.autograd.gradcheck(nt_xent_loss, inputs)
+
+
+@pytest.mark.parametrize("n", [1, 2, 10])
+def test_nt_xent_of_uninformative_codes_is_the_logarithm_of_the_other_views(n, device):
+    same = torch.ones(n, 3, device=device)
+    found = float(nt_xent_loss(same, same))
+    assert found == pytest.approx(math.log(2 * n - 1), abs=1e-6)
+
+
+def test_nt_xent_is_least_for_the_right_pairs():
+    z1, z2 = codes(noise=0.1)
+    losses = [float(nt_xent_loss(z1, z2.roll(s, 0))) for s in range(len(z1))]
+    assert min(losses) == losses[0]
+    assert float(nt_xent_loss(torch.eye(5), torch.eye(5), 0.01)) < 1e-4
+
+
+def test_single_row_has_no_nt_xent_and_no_gradient(device):
+    z1, z2 = (code.float().to(device).requires_grad_() for code in codes(n=1))
+    loss = nt_xent_loss(z1, z2)
+    loss.backward()
+    assert loss.item() == 0
+    assert (z1.grad == 0).all()
+    assert (z2.grad == 0).all()
+
+
+@pytest.mark.parametrize("temperature", [1e-4, 0.5, 1e4])
+@pytest.mark.parametrize("far", [0.0, 1e-4, 1e4, 1e8])
+def test_extreme_codes_and_temperatures_keep_nt_xent_finite(far, temperature, device):
+    # Cosines over 1e-4 are scores of +-1e4.
+    z1, z2 = ((far * code).float().to(device).requires_grad_() for code in codes())
+    loss = nt_xent_loss(z1, z2, temperature)
+    loss.backward()
+    for tensor in (loss, z1.grad, z2.grad):
+        assert torch.isfinite(tensor).all()
