@@ -1,4 +1,4 @@
-"""Scores of a clustering, with and without labels, and scorers for model selection.
+"""Scores of clusterings and representations, and scorers for model selection.
 
 Normalised mutual information and the adjusted Rand index themselves are
 scikit-learn's.
@@ -11,6 +11,7 @@ from skdeep.metrics._matching import (
 )
 from skdeep.metrics._modularity import graph_modularity, neighbor_modularity_score
 from skdeep.metrics._pairs import pairwise_precision_recall_f_score
+from skdeep.metrics._probes import knn_probe, linear_probe
 from skdeep.metrics._scorers import (
     CLUSTERING_SCORERS,
     adjusted_rand_scorer,
@@ -28,6 +29,8 @@ __all__ = [
     "clustering_accuracy_scorer",
     "embedding_silhouette_scorer",
     "graph_modularity",
+    "knn_probe",
+    "linear_probe",
     "matched_iou_score",
     "neighbor_modularity_score",
     "neighbor_modularity_scorer",
