@@ -16,7 +16,7 @@ from skdeep.objectives.clustering import (
     log_soft_assignment,
     target_distribution,
 )
-from skdeep.training import FitTask, gradient_step
+from skdeep.training import Adam, FitTask
 
 
 class DECClusterer(BaseDeepClusterer):
@@ -259,21 +259,22 @@ class DECClusterer(BaseDeepClusterer):
             )
 
             # Phase 2: move encoder and centroids towards the target distribution.
-            optimizer = torch.optim.AdamW(
-                [*encoder.parameters(), *[centroids] * centroids.requires_grad],
-                lr=self.learning_rate,
+            optimizer = Adam(
+                [encoder],
+                [centroids] * centroids.requires_grad,
+                learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
-                fused=True,
+                precision=self.precision,
             )
 
             def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
                 log_q = log_soft_assignment(encoder(rows[index]), centroids, self.alpha)
                 loss = clustering_divergence(p, log_q)
-                gradient_step(loss, optimizer)
+                optimizer.step(loss)
                 return {"loss": loss}
 
             shuffle = Generator().manual_seed(shuffle_seed)
-            fitted = self_training(self, begin, step, [encoder], task, shuffle)
+            fitted = self_training(self, begin, step, optimizer, task, shuffle)
             for name, value in fitted.items():
                 setattr(self, name, value)
         return self

@@ -24,7 +24,8 @@ from skdeep.objectives.clustering import (
     log_soft_assignment,
     target_distribution,
 )
-from skdeep.training import FitTask, gradient_step
+from skdeep.objectives.reconstruction import RECONSTRUCTIONS
+from skdeep.training import Adam, FitTask
 
 
 class IDECClusterer(BaseDeepClusterer):
@@ -271,21 +272,18 @@ class IDECClusterer(BaseDeepClusterer):
             begin = start(self, X, image_shape, task, start_seeds)
             rows, autoencoder = begin.rows, begin.autoencoder
             encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
-            reconstruction_loss = autoencoder._reconstruction_loss()
+            reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
             centroids = begin.centroids.requires_grad_(
                 self.centroid_update == "gradient"
             )
 
             # Phase 2: move encoder and centroids towards the target distribution.
-            optimizer = torch.optim.AdamW(
-                [
-                    *encoder.parameters(),
-                    *decoder.parameters(),
-                    *[centroids] * centroids.requires_grad,
-                ],
-                lr=self.learning_rate,
+            optimizer = Adam(
+                [encoder, decoder],
+                [centroids] * centroids.requires_grad,
+                learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
-                fused=True,
+                precision=self.precision,
             )
 
             def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
@@ -293,9 +291,9 @@ class IDECClusterer(BaseDeepClusterer):
                 z = encoder(x)
                 log_q = log_soft_assignment(z, centroids, self.alpha)
                 divergence = clustering_divergence(p, log_q)
-                reconstruction = reconstruction_loss(decoder(z), x).mean()
+                reconstruction = reconstruction_loss(decoder(z), x)
                 loss = divergence + self.reconstruction_weight * reconstruction
-                gradient_step(loss, optimizer)
+                optimizer.step(loss)
                 return {
                     "loss": loss,
                     "clustering_loss": divergence,
@@ -303,7 +301,7 @@ class IDECClusterer(BaseDeepClusterer):
                 }
 
             shuffle = Generator().manual_seed(shuffle_seed)
-            fitted = self_training(self, begin, step, [encoder, decoder], task, shuffle)
+            fitted = self_training(self, begin, step, optimizer, task, shuffle)
             for name, value in fitted.items():
                 setattr(self, name, value)
         return self
@@ -331,7 +329,7 @@ class IDECClusterer(BaseDeepClusterer):
         frequency = torch.tensor(self.cluster_frequencies_, device=centroids.device)
 
         decoder = self.autoencoder_.decoder_
-        reconstruction_loss = self.autoencoder_._reconstruction_loss()
+        reconstruction_loss = RECONSTRUCTIONS[self.autoencoder_.loss].per_sample
 
         def objective(x: Tensor) -> Tensor:
             z = encoder(x)

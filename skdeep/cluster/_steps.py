@@ -23,18 +23,15 @@ from skdeep._compat import Interval, StrOptions, one_thread
 from skdeep.base import BaseDeepEstimator
 from skdeep.cluster._base import BaseDeepClusterer, soft_assignments
 from skdeep.metrics import graph_modularity
-from skdeep.nn import Network
 from skdeep.objectives.clustering import soft_assignment, target_distribution
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.training import (
+    Adam,
     FitTask,
     Phase,
     Rows,
-    bounded_threads,
     epochs_for,
-    products_in,
-    resolved_precision,
     train_epoch,
 )
 
@@ -217,7 +214,7 @@ def self_training(
     clusterer: BaseDeepClusterer,
     start: Start,
     step: Callable[[Tensor, Tensor], dict[str, Tensor]],
-    networks: list[Network],
+    optimizer: Adam,
     task: FitTask,
     rng: Generator,
 ) -> dict[str, Any]:
@@ -230,8 +227,8 @@ def self_training(
     start : Start
     step : callable
         Takes row numbers and their targets, makes one update, returns its losses.
-    networks : list of Network
-        Those that `step` trains.
+    optimizer : Adam
+        Of the networks that `step` trains.
     task : FitTask
     rng : Generator
         Of the shuffles.
@@ -251,8 +248,7 @@ def self_training(
         return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
-    with bounded_threads(networks):
-        alternate(clusterer, start, step, networks, phase, rng)
+    alternate(clusterer, start, step, optimizer, phase, rng)
     after = clustering_of(start, alpha)
 
     # Silhouettes of the embedding measure what the deep stage optimises, and always
@@ -279,13 +275,12 @@ def alternate(
     clusterer: BaseDeepClusterer,
     start: Start,
     step: Callable[[Tensor, Tensor], dict[str, Tensor]],
-    networks: list[Network],
+    optimizer: Adam,
     phase: Phase,
     rng: Generator,
 ) -> None:
     """Alternate targets over all rows with epochs of steps towards them."""
     rows, centroids, alpha = start.rows, start.centroids, clusterer.alpha
-    precision = resolved_precision(clusterer.precision, rows.device, networks)
 
     def embedding() -> Tensor:
         return torch.from_numpy(start.autoencoder._encode(rows)).to(rows.device)
@@ -300,7 +295,7 @@ def alternate(
         def step_to_target(index: Tensor, p: Tensor = p) -> dict[str, Tensor]:
             return step(index, p[index])
 
-        with products_in(precision, networks):
+        with optimizer.training():
             losses = train_epoch(
                 step_to_target, len(rows), batch_size=clusterer.batch_size, rng=rng
             )
@@ -318,7 +313,7 @@ def alternate(
             if calm >= clusterer.n_iter_no_change:
                 phase.stop()
         phase.record({**losses, **refreshed})
-    phase.check_weights(networks)
+    phase.check_weights(optimizer.networks)
 
 
 @torch.no_grad()

@@ -2,9 +2,12 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from skdeep.nn.dense import DenseLayers, DenseStack
 from skdeep.nn.network import Network
 
 
@@ -26,7 +29,14 @@ class MLP(Network):
         for n_in, n_out in itertools.pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
+        self.stack: DenseStack | None = None  # an optimiser's, while it trains
 
     def map(self, x: Tensor) -> Tensor:
         """Map ``(n, sizes[0])`` to ``(n, sizes[-1])``."""
-        return self.layers(x)
+        if self.stack is None or not torch.is_grad_enabled():
+            return self.layers(x)
+        return DenseLayers.apply(x, self.stack.parameters, self.stack)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The stack holds the weights of this network: a copy has others.
+        return {**super().__getstate__(), "stack": None}

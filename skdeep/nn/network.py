@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class Network(nn.Module):
     """A map between batches of rows, in float32 at both ends.
 
-    Subclasses define `layers` and what they `map`. The matrix products and
-    convolutions inside run in `product_dtype`, which training may lower to bfloat16;
-    weights, inputs and outputs are float32 always.
+    Subclasses define `layers` and what they `map`. Where gradients flow, the matrix
+    products and convolutions inside run in `product_dtype`, which training may lower
+    to bfloat16; weights, inputs and outputs are float32 always.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Network(nn.Module):
 
         Critics take two inputs and give a score to each pair of rows.
         """
-        if self.product_dtype is torch.float32:
+        if self.product_dtype is torch.float32 or not torch.is_grad_enabled():
             return self.map(*inputs)
         with torch.autocast(inputs[0].device.type, self.product_dtype):
             return self.map(*inputs).float()

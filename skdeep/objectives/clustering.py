@@ -10,7 +10,7 @@ arXiv:1511.06335.
 import torch
 from torch import Tensor
 
-from skdeep.objectives.distances import squared_distances
+from skdeep.objectives.distances import student_log_softmax
 
 
 def log_soft_assignment(z: Tensor, centroids: Tensor, alpha: float = 1.0) -> Tensor:
@@ -30,10 +30,7 @@ def log_soft_assignment(z: Tensor, centroids: Tensor, alpha: float = 1.0) -> Ten
     -------
     Tensor of shape (n, n_clusters)
     """
-    # The power is taken as a logarithm, so that a row far from every centroid keeps
-    # a finite assignment where the quotient would be 0 / 0.
-    distance = squared_distances(z, centroids)
-    return torch.log_softmax(-(alpha + 1) / 2 * torch.log1p(distance / alpha), dim=1)
+    return student_log_softmax(z, centroids, alpha)
 
 
 def soft_assignment(z: Tensor, centroids: Tensor, alpha: float = 1.0) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from skdeep.objectives.distances import squared_distances
+from skdeep.objectives.distances import student_log_softmax
 
 
 def neighbor_contrastive_loss(z: Tensor, z_neighbor: Tensor) -> Tensor:
@@ -26,8 +26,7 @@ def neighbor_contrastive_loss(z: Tensor, z_neighbor: Tensor) -> Tensor:
     -------
     Tensor of shape ()
     """
-    log_similarity = -torch.log1p(squared_distances(z, z_neighbor))
-    return cross_entropy(log_similarity, torch.arange(len(z), device=z.device))
+    return -student_log_softmax(z, z_neighbor).diagonal().mean()
 
 
 def nt_xent_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5) -> Tensor:

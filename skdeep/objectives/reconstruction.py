@@ -6,10 +6,11 @@ the same on tables of any width.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 
 def squared_error_per_sample(output: Tensor, x: Tensor) -> Tensor:
@@ -26,6 +27,16 @@ def cross_entropy_per_sample(output: Tensor, x: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(output, x, reduction="none").mean(1)
 
 
+def squared_error(output: Tensor, x: Tensor) -> Tensor:
+    """Mean over the rows of `squared_error_per_sample`, in one operation."""
+    return mse_loss(output, x)
+
+
+def cross_entropy(output: Tensor, x: Tensor) -> Tensor:
+    """Mean over the rows of `cross_entropy_per_sample`, in one operation."""
+    return binary_cross_entropy_with_logits(output, x)
+
+
 def identity(output: Tensor) -> Tensor:
     """Reconstruction of an output whose loss is the squared error."""
     return output
@@ -34,8 +45,20 @@ def identity(output: Tensor) -> Tensor:
 TensorMap = Callable[[Tensor], Tensor]
 TensorLoss = Callable[[Tensor, Tensor], Tensor]
 
-RECONSTRUCTION_LOSSES: dict[str, tuple[TensorLoss, TensorMap]] = {
-    "squared_error": (squared_error_per_sample, identity),
-    "binary_cross_entropy": (cross_entropy_per_sample, torch.sigmoid),
+
+class Reconstruction(NamedTuple):
+    """A reconstruction loss and what belongs to it."""
+
+    loss: TensorLoss
+    per_sample: TensorLoss
+    output_map: TensorMap
+    """From the decoder's output to the data."""
+
+
+RECONSTRUCTIONS = {
+    "squared_error": Reconstruction(squared_error, squared_error_per_sample, identity),
+    "binary_cross_entropy": Reconstruction(
+        cross_entropy, cross_entropy_per_sample, torch.sigmoid
+    ),
 }
-"""Loss name -> (loss of each row, map from the decoder's output to the data)."""
+"""Name of the loss -> its functions."""

@@ -1,7 +1,7 @@
 """Autoencoder, with a neighbour-contrastive term."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -18,20 +18,17 @@ from skdeep.base import BaseDeepEstimator, image_shape_of, network_copy
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
-from skdeep.objectives.reconstruction import RECONSTRUCTION_LOSSES
+from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.scaling import fitted_scaling, fitted_unit_scaling
 from skdeep.training import (
+    Adam,
     FitTask,
     OneCycle,
     Rows,
-    bounded_threads,
     epochs_for,
-    gradient_step,
     in_chunks,
     n_batches,
-    products_in,
-    resolved_precision,
     train,
 )
 
@@ -189,7 +186,7 @@ class AutoencoderTransformer(
         "hidden_layer_sizes": [StrOptions({"auto"}), tuple, list],
         "image_shape": [tuple, list, None],
         "scale": [StrOptions({"auto", "standard", "minmax"}), None],
-        "loss": [StrOptions(set(RECONSTRUCTION_LOSSES))],
+        "loss": [StrOptions(set(RECONSTRUCTIONS))],
         "corruption": [Interval(Real, 0, 1, closed="left")],
         "neighbor_weight": [Interval(Real, 0, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
@@ -305,7 +302,7 @@ class AutoencoderTransformer(
                 f"{type(self).__name__} have {self._n_features_out} components."
             )
         codes = Rows(Z, np.zeros(Z.shape[1]), np.ones(Z.shape[1]), self._home())
-        output_map = RECONSTRUCTION_LOSSES[self.loss][1]
+        output_map = RECONSTRUCTIONS[self.loss].output_map
         decoded = in_chunks(lambda z: output_map(self.decoder_(z)), codes)
         decoded *= self.scale_
         decoded += self.offset_
@@ -326,7 +323,7 @@ class AutoencoderTransformer(
         """
         check_is_fitted(self)
         rows = self._scaled_rows(self._validated(X, reset=False))
-        loss = self._reconstruction_loss()
+        loss = RECONSTRUCTIONS[self.loss].per_sample
         return -in_chunks(lambda x: loss(self.decoder_(self.encoder_(x)), x), rows)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -350,9 +347,6 @@ class AutoencoderTransformer(
 
     def _encode(self, rows: Rows) -> np.ndarray:
         return in_chunks(self.encoder_, rows)
-
-    def _reconstruction_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        return RECONSTRUCTION_LOSSES[self.loss][0]
 
     def _train(
         self,
@@ -382,40 +376,42 @@ class AutoencoderTransformer(
         max_iter = self.max_iter
         if max_iter == "auto":
             max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
-        optimizer = torch.optim.AdamW(
-            [*encoder.parameters(), *decoder.parameters()],
-            lr=self.learning_rate,
+        optimizer = Adam(
+            networks,
+            learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            fused=True,
+            precision=self.precision,
         )
         n_steps = max_iter * n_batches(len(rows), self.batch_size)
         schedule = OneCycle(optimizer, self.learning_rate, n_steps)
-        reconstruction_loss = self._reconstruction_loss()
+        reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
         shuffle = Generator().manual_seed(shuffle_seed)
         noise = Generator(device).manual_seed(noise_seed)
 
         def step(index: Tensor) -> dict[str, Tensor]:
-            x = rows[index]
             losses = {}
             if partners is None:
+                x = rows[index]
                 z = encoder(masked(x, self.corruption, noise))
             else:
                 drawn = torch.randint(partners.shape[1], index.shape, generator=shuffle)
-                pair = torch.cat([x, rows[partners[index, drawn]]])
-                z, z_partner = encoder(masked(pair, self.corruption, noise)).chunk(2)
+                pairs = rows[torch.cat([index, partners[index, drawn]])]
+                x = pairs[: len(index)]
+                z, z_partner = encoder(masked(pairs, self.corruption, noise)).chunk(2)
                 losses["neighbor_loss"] = neighbor_contrastive_loss(z, z_partner)
-            losses["reconstruction_loss"] = reconstruction_loss(decoder(z), x).mean()
+            losses["reconstruction_loss"] = reconstruction_loss(decoder(z), x)
             loss = losses["reconstruction_loss"]
             if partners is not None:
                 loss = loss + self.neighbor_weight * losses["neighbor_loss"]
             schedule.advance()
-            gradient_step(loss, optimizer)
+            optimizer.step(loss)
             return {"loss": loss, **losses}
 
+        # Copies do not share a vector with each other, as what an optimiser moves does.
         def fitted() -> dict[str, Any]:
             return {
-                "encoder_": encoder,
-                "decoder_": decoder,
+                "encoder_": network_copy(encoder),
+                "decoder_": network_copy(decoder),
                 "offset_": offset,
                 "scale_": scale,
                 "image_shape_": image_shape,
@@ -426,17 +422,9 @@ class AutoencoderTransformer(
 
         # A callback of this estimator may ask for a copy that predicts; one of a
         # clusterer that pretrains may not, since there are no clusters yet.
-        def snapshot() -> dict[str, Any]:
-            return {
-                **fitted(),
-                "encoder_": network_copy(encoder),
-                "decoder_": network_copy(decoder),
-            }
-
         own = task.estimator is self
-        phase = task.phase(phase_name, max_iter, snapshot if own else None)
-        precision = resolved_precision(self.precision, device, networks)
-        with products_in(precision, networks), bounded_threads(networks):
+        phase = task.phase(phase_name, max_iter, fitted if own else None)
+        with optimizer.training():
             train(step, len(rows), phase, batch_size=self.batch_size, rng=shuffle)
         phase.check_weights(networks)
         for name, value in fitted().items():

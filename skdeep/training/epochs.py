@@ -1,4 +1,4 @@
-"""Batches, gradient steps and epochs.
+"""Batches, epochs and step sizes.
 
 A *step* takes the row numbers of a batch, makes one update and returns its losses. It
 is a closure of the estimator's `fit` and fetches the rows, targets or partners it
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Generator, Tensor
-from torch.optim import Optimizer
 
+from skdeep.training.optimizer import Adam
 from skdeep.training.tasks import Phase
 
 Step = Callable[[Tensor], dict[str, Tensor]]
@@ -42,13 +42,6 @@ def batches(n_samples: int, batch_size: int, rng: Generator) -> Iterator[Tensor]
     yield order[(count - 1) * batch_size :]
 
 
-def gradient_step(loss: Tensor, optimizer: Optimizer) -> None:
-    """Move the parameters of `optimizer` against the gradient of `loss`."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-
-
 def train_epoch(
     step: Step, n_samples: int, *, batch_size: int, rng: Generator
 ) -> dict[str, float]:
@@ -63,17 +56,16 @@ def train_epoch(
     rng : Generator
         Of the shuffle, on the CPU.
     """
-    losses: list[dict[str, Tensor]] = []
-    sizes: list[int] = []
+    totals: dict[str, Tensor] = {}
     for index in batches(n_samples, batch_size, rng):
-        losses.append({name: loss.detach() for name, loss in step(index).items()})
-        sizes.append(len(index))
-    # Losses are read once an epoch: reading each would wait for the device each time.
-    weights = torch.tensor(sizes, dtype=torch.float32) / n_samples
-    return {
-        name: float(torch.stack([loss[name] for loss in losses]).cpu() @ weights)
-        for name in losses[0]
-    }
+        # A loss may hold on to a tensor of the size of the batch: only its number is
+        # kept. And it stays where it is: to read it here would wait for the device.
+        for name, loss in step(index).items():
+            if name in totals:
+                totals[name].add_(loss.detach(), alpha=len(index))
+            else:
+                totals[name] = loss.detach() * len(index)
+    return {name: float(total) / n_samples for name, total in totals.items()}
 
 
 def train(
@@ -89,14 +81,14 @@ class OneCycle:
 
     Parameters
     ----------
-    optimizer : Optimizer
+    optimizer : Adam
     peak : float
         Largest learning rate.
     n_steps : int
         Steps of the whole training.
     """
 
-    def __init__(self, optimizer: Optimizer, peak: float, n_steps: int) -> None:
+    def __init__(self, optimizer: Adam, peak: float, n_steps: int) -> None:
         self.optimizer = optimizer
         self.peak = peak
         self.n_steps = n_steps
@@ -112,6 +104,5 @@ class OneCycle:
             start, end = 1.0, 0.0
             progress = (self.step_number - warm_up) / max(1, self.n_steps - warm_up)
         share = (1 - math.cos(math.pi * min(progress, 1.0))) / 2
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.peak * (start + (end - start) * share)
+        self.optimizer.learning_rate = self.peak * (start + (end - start) * share)
         self.step_number += 1

@@ -1,8 +1,5 @@
 """The number type of the matrix products in training."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 
 from skdeep.nn import Network
@@ -42,17 +39,3 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported()
     return False
-
-
-@contextmanager
-def products_in(dtype: torch.dtype, networks: list[Network]) -> Iterator[None]:
-    """Train `networks` with products in `dtype` inside the context, infer after it."""
-    for network in networks:
-        network.product_dtype = dtype
-        network.train()
-    try:
-        yield
-    finally:
-        for network in networks:
-            network.product_dtype = torch.float32
-            network.eval()

@@ -65,12 +65,14 @@ class Rows:
 
     def _read(self, index: slice | np.ndarray) -> Tensor:
         x = self.X[index]
-        if not isinstance(x, np.ndarray):
-            x = x.toarray()
         # The scaling runs in the precision of the input, so that a column of large
         # numbers that differ little, such as time stamps, keeps its differences.
         dtype = np.result_type(x.dtype, np.float32)
-        x = np.subtract(x, self.offset.astype(dtype), dtype=dtype)
+        if isinstance(x, np.ndarray):
+            x = np.subtract(x, self.offset.astype(dtype), dtype=dtype)
+        else:
+            x = x.toarray().astype(dtype, copy=False)
+            x -= self.offset.astype(dtype)
         x /= self.scale.astype(dtype)
         return torch.from_numpy(x).to(self.device, torch.float32)
 

@@ -89,6 +89,18 @@ def test_bfloat16_products_leave_weights_and_gradients_in_float32(
         torch.testing.assert_close(parameter.grad, gradient, rtol=0.05, atol=0.02)
 
 
+@every_kind
+@pytest.mark.parametrize("inferring", [torch.no_grad, torch.inference_mode])
+def test_products_are_float32_where_no_gradient_is_recorded(
+    kind, arguments, n_inputs, inferring, device
+):
+    network, x = built(kind, arguments).to(device), rows(n_inputs).to(device)
+    with inferring():
+        exact = network(x)
+        network.product_dtype = torch.bfloat16
+        assert torch.equal(network(x), exact)
+
+
 def test_product_type_is_no_part_of_the_state():
     network = built(MLP, {"sizes": (4, 2)})
     names = set(network.state_dict())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from skdeep.objectives.reconstruction import (
-    RECONSTRUCTION_LOSSES,
+    RECONSTRUCTIONS,
     cross_entropy_per_sample,
     identity,
     squared_error_per_sample,
@@ -12,6 +12,7 @@ from skdeep.objectives.reconstruction import (
 
 LOSSES = [squared_error_per_sample, cross_entropy_per_sample]
 every_loss = pytest.mark.parametrize("loss", LOSSES)
+every_name = pytest.mark.parametrize("name", RECONSTRUCTIONS)
 
 
 def output_and_rows(n=5, n_features=3):
@@ -97,9 +98,34 @@ def test_gradients_are_those_of_finite_differences(loss):
     assert torch.autograd.gradcheck(lambda o: loss(o, x), output.requires_grad_())
 
 
-@pytest.mark.parametrize("name", RECONSTRUCTION_LOSSES)
+@every_name
+def test_loss_is_the_mean_of_its_rows(name, device):
+    output, x = (tensor.to(device) for tensor in output_and_rows())
+    loss, per_sample, _ = RECONSTRUCTIONS[name]
+    found = loss(output, x)
+    assert found.shape == ()
+    torch.testing.assert_close(found, per_sample(output, x).mean())
+
+
+@every_name
+def test_gradient_of_the_mean_is_that_of_finite_differences(name):
+    output, x = output_and_rows()
+    loss = RECONSTRUCTIONS[name].loss
+    assert torch.autograd.gradcheck(lambda o: loss(o, x), output.requires_grad_())
+
+
+@every_name
+def test_mean_of_extreme_outputs_stays_finite(name, device):
+    output = torch.tensor([[1e8, -1e8]], device=device, requires_grad=True)
+    found = RECONSTRUCTIONS[name].loss(output, torch.tensor([[0.0, 1.0]]).to(device))
+    found.backward()
+    assert torch.isfinite(found)
+    assert torch.isfinite(output.grad).all()
+
+
+@every_name
 def test_loss_is_least_where_the_map_of_the_output_is_the_data(name):
-    loss, output_map = RECONSTRUCTION_LOSSES[name]
+    _, loss, output_map = RECONSTRUCTIONS[name]
     _, x = output_and_rows()
     best = x if output_map is identity else torch.logit(x)
     torch.testing.assert_close(output_map(best), x)

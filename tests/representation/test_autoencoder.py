@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,14 @@ def test_unusual_rows_score_lower():
 def test_loss_falls():
     loss = small().fit(digits()).history_["loss"]
     assert loss[-1] < 0.9 * loss[0]
+
+
+def test_fitted_networks_hold_their_own_weights_alone():
+    model = small(neighbor_weight=0, max_iter=1).fit(digits())
+    for network in (model.encoder_, model.decoder_):
+        n_bytes = 4 * sum(weight.numel() for weight in network.parameters())
+        assert n_bytes < len(pickle.dumps(network)) < n_bytes + 20_000
+        assert not network.training
 
 
 # options

@@ -3,12 +3,13 @@ import math
 
 import pytest
 import torch
-from torch import Generator, nn
+from torch import Generator
 
+from skdeep.nn import MLP
 from skdeep.training import (
+    Adam,
     OneCycle,
     epochs_for,
-    gradient_step,
     n_batches,
     train,
     train_epoch,
@@ -80,15 +81,7 @@ def test_shuffles_depend_on_the_generator_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-# steps and epochs
-
-
-def test_gradient_step_moves_against_the_gradient_of_this_loss_alone():
-    x = nn.Parameter(torch.tensor([3.0, -1.0]))
-    optimizer = torch.optim.SGD([x], lr=0.25)
-    for expected in ([1.5, -0.5], [0.75, -0.25]):  # x - 0.25 * 2 x
-        gradient_step(x.square().sum(), optimizer)
-        torch.testing.assert_close(x.detach(), torch.tensor(expected))
+# epochs
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(1, 4), (9, 4), (10, 4), (10, 100)])
@@ -142,15 +135,13 @@ def test_train_records_an_entry_an_epoch():
 # learning rate
 
 
-def learning_rates(n_steps, peak=0.5, n_groups=1):
-    groups = [{"params": [nn.Parameter(torch.zeros(1))]} for _ in range(n_groups)]
-    optimizer = torch.optim.SGD(groups, lr=7.0)
+def learning_rates(n_steps, peak=0.5):
+    optimizer = Adam([MLP([2, 1])], learning_rate=7.0)
     schedule = OneCycle(optimizer, peak, n_steps)
     rates = []
     for _ in range(n_steps + 3):
         schedule.advance()
-        rates.append(optimizer.param_groups[-1]["lr"])
-        assert len({group["lr"] for group in optimizer.param_groups}) == 1
+        rates.append(optimizer.learning_rate)
     return rates[:n_steps], rates[n_steps:]
 
 
@@ -176,7 +167,3 @@ def test_learning_rate_follows_half_cosines():
 def test_one_step_is_made_at_a_finite_rate():
     rates, _ = learning_rates(1)
     assert 0 < rates[0] <= 0.5
-
-
-def test_all_groups_share_the_learning_rate():
-    learning_rates(20, n_groups=3)

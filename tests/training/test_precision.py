@@ -4,8 +4,7 @@ from torch import Generator
 
 from skdeep.nn import MLP, ConvEncoder, initialized
 from skdeep.training import precision as module
-from skdeep.training import products_in, resolved_precision
-from skdeep.training.precision import LARGE
+from skdeep.training.precision import LARGE, resolved_precision
 
 CPU = torch.device("cpu")
 
@@ -69,30 +68,3 @@ def test_hardware_is_asked_without_error(device):
     # Of a device that it does not know, it expects nothing.
     unknown = torch.device("meta")
     assert resolved_precision("auto", unknown, [mlp(500, 500)]) is torch.float32
-
-
-def test_products_run_in_the_type_inside_the_context_only():
-    networks = [mlp(3, 2), conv()]
-    with products_in(torch.bfloat16, networks):
-        assert all(n.product_dtype is torch.bfloat16 for n in networks)
-        assert all(n.training for n in networks)
-    assert all(n.product_dtype is torch.float32 for n in networks)
-    assert not any(n.training for n in networks)
-
-
-def test_products_return_to_float32_after_an_exception():
-    networks = [mlp(3, 2), conv()]
-    with pytest.raises(KeyError), products_in(torch.bfloat16, networks):
-        raise KeyError
-    assert all(n.product_dtype is torch.float32 for n in networks)
-    assert not any(n.training for n in networks)
-
-
-def test_training_in_bfloat16_keeps_float32_weights_and_exact_inference(device):
-    network = mlp(4, 8, 2).to(device)
-    x = torch.randn(6, 4, generator=Generator().manual_seed(0)).to(device)
-    before = network(x)
-    with products_in(torch.bfloat16, [network]):
-        network(x).sum().backward()
-    assert torch.equal(network(x), before)
-    assert all(p.dtype == p.grad.dtype == torch.float32 for p in network.parameters())

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skdeep.nn import MLP, ConvEncoder
-from skdeep.training import bounded_threads
+from skdeep.training.threads import bounded_threads
 
 SMALL, LARGE = MLP([4, 2]), MLP([1000, 1100])
 CONVOLUTIONAL = ConvEncoder((1, 8, 8), [2], 3)

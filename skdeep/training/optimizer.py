@@ -1,0 +1,176 @@
+"""Adam over all that a training moves, as one vector."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+from skdeep.nn import MLP, Network
+from skdeep.nn.dense import DenseStack
+from skdeep.training.precision import resolved_precision
+from skdeep.training.threads import bounded_threads
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+class Adam:
+    r"""Adam with decoupled weight decay, over networks and tensors as one vector.
+
+    The weights become views of one vector, and so do their gradients: each step is one
+    operation on it, whatever the number of layers. Dense networks train as
+    `DenseLayers`, with products in the type that `precision` resolves to; others by
+    autograd.
+
+    With gradient :math:`g`, decay :math:`\lambda` and step size :math:`\eta`,
+
+    .. math::
+
+        m \leftarrow \beta_1 m + (1 - \beta_1) g, \quad
+        v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
+        w \leftarrow w - \eta \lambda w
+        - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    Parameters
+    ----------
+    networks : list of Network
+        All on one device.
+    tensors : sequence of Tensor
+        Others to move, on the same device; they need a gradient.
+    learning_rate : float
+        May be set between steps.
+    weight_decay : float
+    precision : {"auto", "float32", "bfloat16"}
+        Of the products.
+    fused_layers : bool
+        False trains dense networks by autograd, for losses of gradients.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019,
+    arXiv:1711.05101.
+    """
+
+    def __init__(
+        self,
+        networks: list[Network],
+        tensors: Iterable[Tensor] = (),
+        *,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+        precision: str = "auto",
+        fused_layers: bool = True,
+    ) -> None:
+        self.networks = networks
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        dense = [net for net in networks if fused_layers and isinstance(net, MLP)]
+        others = [net for net in networks if net not in dense]
+        # The dense networks come first: what follows them autograd adds up.
+        groups = [[*net.parameters()] for net in [*dense, *others]] + [[*tensors]]
+        self._pieces = [piece for group in groups for piece in group]
+        device = self._pieces[0].device
+        self.dtype = resolved_precision(precision, device, networks)
+
+        self._weights = torch.cat([piece.detach().flatten() for piece in self._pieces])
+        self._gradient = torch.zeros_like(self._weights)
+        self._mean = torch.zeros_like(self._weights)
+        self._square = torch.zeros_like(self._weights)
+        self._count = torch.zeros((), device=device)
+        for piece, view in zip(self._pieces, self._views(self._weights), strict=True):
+            piece.data = view
+
+        self._n_dense = sum(w.numel() for net in dense for w in net.parameters())
+        self._products = self._weights[: self._n_dense]
+        self._product_gradient = self._gradient[: self._n_dense]
+        if self.dtype != torch.float32:
+            self._products = self._products.to(self.dtype)
+            self._product_gradient = torch.zeros_like(self._products)
+        self._stacks = self._stacks_of(dense)
+
+    def step(self, loss: Tensor) -> None:
+        """Move everything against the gradient of `loss`."""
+        self._gradient[self._n_dense :].zero_()
+        for _, stack in self._stacks:
+            stack.written = False
+        loss.backward()
+        for _, stack in self._stacks:
+            if not stack.written:  # the loss does not depend on it
+                for gradients in stack.gradients:
+                    for gradient in gradients:
+                        gradient.zero_()
+        if self.dtype != torch.float32:
+            self._gradient[: self._n_dense].copy_(self._product_gradient)
+        adamw(
+            [self._weights],
+            [self._gradient],
+            [self._mean],
+            [self._square],
+            [],
+            [self._count],
+            fused=True,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
+        if self.dtype != torch.float32:
+            self._products.copy_(self._weights[: self._n_dense])
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Let the networks train inside the context, and infer after it."""
+        views = self._views(self._gradient)
+        for piece, gradient in zip(self._pieces, views, strict=True):
+            piece.grad = gradient
+        if self.dtype != torch.float32:  # weights may have been set in between
+            self._products.copy_(self._weights[: self._n_dense])
+        for mlp, stack in self._stacks:
+            mlp.stack = stack
+        for network in self.networks:
+            network.product_dtype = self.dtype
+            network.train()
+        try:
+            with bounded_threads(self.networks):
+                yield
+        finally:
+            for mlp, _ in self._stacks:
+                mlp.stack = None
+            for network in self.networks:
+                network.product_dtype = torch.float32
+                network.eval()
+            for piece in self._pieces:
+                piece.grad = None
+
+    def _views(self, vector: Tensor) -> list[Tensor]:
+        """Parts of a vector, in the shapes of the pieces that it starts with."""
+        views, start = [], 0
+        for piece in self._pieces:
+            if start + piece.numel() > len(vector):
+                break
+            views.append(vector[start : start + piece.numel()].view_as(piece))
+            start += piece.numel()
+        return views
+
+    def _stacks_of(self, dense: list[MLP]) -> list[tuple[MLP, DenseStack]]:
+        # Autograd passes dense layers only if an input of theirs needs a gradient.
+        parameters = self._weights.detach().requires_grad_()
+        weights = iter(pairs(self._views(self._products)))
+        gradients = iter(pairs(self._views(self._product_gradient)))
+        stacks = []
+        for network in dense:
+            depths = range(len(network.arguments["sizes"]) - 1)
+            layers = [next(weights) for _ in depths]
+            places = [next(gradients) for _ in depths]
+            stacks.append((network, DenseStack(parameters, layers, places)))
+        return stacks
+
+
+def pairs(views: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each layer."""
+    return list(zip(views[::2], views[1::2], strict=False))

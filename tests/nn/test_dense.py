@@ -1,0 +1,208 @@
+import itertools
+
+import pytest
+import torch
+from torch import Generator, nn
+
+from skdeep.nn.dense import DenseLayers, DenseStack
+
+SIZES = [(3, 2), (1, 1), (4, 5, 3), (4, 6, 5, 3), (5, 8, 8, 8, 8, 8, 2)]
+every_size = pytest.mark.parametrize("sizes", SIZES, ids=str)
+every_type = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+
+
+def normal(*shape, seed=0, dtype=torch.float32, device="cpu"):
+    rng = Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=rng, dtype=torch.float64).to(device, dtype)
+
+
+def weights_of(sizes, dtype=torch.float32, device="cpu"):
+    """Weight and bias of each layer."""
+    return [
+        (
+            normal(n_out, n_in, seed=depth, dtype=dtype, device=device) / n_in**0.5,
+            normal(n_out, seed=100 + depth, dtype=dtype, device=device),
+        )
+        for depth, (n_in, n_out) in enumerate(itertools.pairwise(sizes))
+    ]
+
+
+def stack_of(layers, dtype=None):
+    """Stack of the layers, whose places for gradients hold none yet."""
+    layers = [tuple(w.detach().to(dtype or w.dtype) for w in pair) for pair in layers]
+    places = [tuple(torch.full_like(w, torch.nan) for w in pair) for pair in layers]
+    parameters = torch.zeros(1, device=layers[0][0].device, requires_grad=True)
+    return DenseStack(parameters, layers, places)
+
+
+def dense(x, stack):
+    return DenseLayers.apply(x, stack.parameters, stack)
+
+
+def sequential_of(layers):
+    modules = []
+    for weight, bias in layers:
+        layer = nn.Linear(*weight.shape[::-1])
+        layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+        modules += [layer, nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+def gradients_of(stack):
+    return [gradient for pair in stack.gradients for gradient in pair]
+
+
+@every_type
+@every_size
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_value_and_gradients_are_those_of_autograd(n, sizes, dtype, device):
+    layers = weights_of(sizes, dtype, device)
+    stack, reference = stack_of(layers), sequential_of(layers)
+    x = normal(n, sizes[0], seed=50, dtype=dtype, device=device).requires_grad_()
+    upstream = normal(n, sizes[-1], seed=51, dtype=dtype, device=device)
+
+    expected = reference(x)
+    inputs = [x, *reference.parameters()]
+    x_gradient, *gradients = torch.autograd.grad(expected, inputs, upstream)
+    found = dense(x, stack)
+    found.backward(upstream)
+    assert found.dtype == x.grad.dtype == dtype
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(x.grad, x_gradient)
+    torch.testing.assert_close(gradients_of(stack), gradients)
+    assert stack.written
+    assert stack.parameters.grad is None
+
+
+@every_size
+def test_gradients_are_those_of_finite_differences(sizes):
+    layers = weights_of(sizes, torch.float64)
+    x = normal(3, sizes[0], seed=50, dtype=torch.float64).requires_grad_()
+    stack = stack_of(layers)
+    dense(x, stack).square().sum().backward()
+    assert torch.autograd.gradcheck(lambda x: dense(x, stack_of(layers)), x)
+
+    def loss(layers):
+        return float(dense(x.detach(), stack_of(layers)).detach().square().sum())
+
+    step = 1e-6
+    flat = [weight for pair in layers for weight in pair]
+    for weight, gradient in zip(flat, gradients_of(stack), strict=True):
+        for place in itertools.product(*map(range, weight.shape)):
+            value = float(weight[place])
+            weight[place] = value + step
+            above = loss(layers)
+            weight[place] = value - step
+            below = loss(layers)
+            weight[place] = value
+            slope = (above - below) / (2 * step)
+            assert float(gradient[place]) == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+@every_size
+def test_bfloat16_layers_are_near_the_float32_ones(sizes, device):
+    layers = weights_of(sizes, device=device)
+    exact, rounded = stack_of(layers), stack_of(layers, torch.bfloat16)
+    found = []
+    for stack in (exact, rounded):
+        x = normal(40, sizes[0], seed=50, device=device).requires_grad_()
+        output = dense(x, stack)
+        output.square().mean().backward()
+        assert output.dtype == x.grad.dtype == torch.float32
+        found.append([output.detach(), x.grad, *gradients_of(stack)])
+    # bfloat16 has eight bits, and each layer rounds on both ways.
+    tolerance = 0.02 * len(layers)
+    for one, other in zip(*found, strict=True):
+        error = torch.linalg.norm(other.float() - one)
+        assert error < tolerance * torch.linalg.norm(one)
+    assert all(g.dtype == torch.bfloat16 for g in gradients_of(rounded))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_gradients_of_a_step_add_up_once_one_is_written(dtype, device):
+    layers = weights_of((4, 6, 3), dtype, device)
+    together, single = stack_of(layers), [stack_of(layers), stack_of(layers)]
+    for seed, alone in enumerate(single):
+        x = normal(5, 4, seed=seed, device=device)
+        for stack in (together, alone):
+            dense(x, stack).square().sum().backward()
+    sums = [a + b for a, b in zip(*map(gradients_of, single), strict=True)]
+    tolerance = 0.02 if dtype == torch.bfloat16 else 1e-6
+    for found, expected in zip(gradients_of(together), sums, strict=True):
+        error = torch.linalg.norm((found - expected).float())
+        assert error <= tolerance * torch.linalg.norm(expected.float())
+
+
+def test_gradients_of_the_step_before_are_overwritten():
+    layers = weights_of((4, 6, 3))
+    used, fresh = stack_of(layers), stack_of(layers)
+    dense(normal(5, 4, seed=1), used).sum().backward()
+    used.written = False
+    for stack in (used, fresh):
+        dense(normal(5, 4, seed=2), stack).square().sum().backward()
+    for found, expected in zip(gradients_of(used), gradients_of(fresh), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_layers_used_twice_in_a_chain_get_both_gradients():
+    layers = weights_of((4, 6, 4), torch.float64)
+    stack, reference = stack_of(layers), sequential_of(layers)
+    x = normal(5, 4, dtype=torch.float64)
+    dense(dense(x, stack), stack).square().sum().backward()
+    reference(reference(x)).square().sum().backward()
+    expected = [parameter.grad for parameter in reference.parameters()]
+    torch.testing.assert_close(gradients_of(stack), expected)
+
+
+@every_size
+def test_input_that_needs_no_gradient_gets_none(sizes):
+    layers = weights_of(sizes)
+    stack, again = stack_of(layers), stack_of(layers)
+    x = normal(3, sizes[0])
+    dense(x, stack).square().sum().backward()
+    assert x.grad is None
+    dense(x.requires_grad_(), again).square().sum().backward()
+    assert x.grad is not None
+    for found, expected in zip(gradients_of(stack), gradients_of(again), strict=True):
+        assert torch.equal(found, expected)
+
+
+@every_type
+@every_size
+def test_input_weights_and_upstream_gradient_are_not_changed(sizes, dtype):
+    layers = weights_of(sizes, dtype)
+    stack = stack_of(layers)
+    x = normal(3, sizes[0], dtype=dtype).requires_grad_()
+    upstream = normal(3, sizes[-1], seed=1, dtype=dtype)
+    kept = [tensor.detach().clone() for tensor in (x, upstream)]
+    dense(x, stack).backward(upstream)
+    for tensor, before in zip((x, upstream), kept, strict=True):
+        assert torch.equal(tensor, before)
+    for pair, before in zip(stack.layers, layers, strict=True):
+        assert all(map(torch.equal, pair, before))
+
+
+def test_upstream_gradient_of_any_strides_is_taken():
+    layers = weights_of((4, 6, 3))
+    one, other = stack_of(layers), stack_of(layers)
+    x = normal(5, 4)
+    dense(x, one).backward(torch.ones(()).expand(5, 3))
+    dense(x.T.contiguous().T, other).backward(torch.ones(3, 5).T)
+    torch.testing.assert_close(gradients_of(one), gradients_of(other))
+
+
+def test_layers_without_a_gradient_pass_none_on():
+    stack = stack_of([(torch.ones(2, 2), torch.zeros(2)), *weights_of((2, 1))])
+    x = torch.tensor([[-1.0, -2.0]], requires_grad=True)  # no unit of the first is on
+    dense(x, stack).sum().backward()
+    assert (x.grad == 0).all()
+    assert (stack.gradients[0][0] == 0).all()
+    assert (stack.gradients[1][1] == 1).all()
+
+
+def test_gradient_of_a_gradient_is_refused():
+    x = normal(3, 4).requires_grad_()
+    output = dense(x, stack_of(weights_of((4, 6, 3)))).square().sum()
+    (gradient,) = torch.autograd.grad(output, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
