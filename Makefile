@@ -1,6 +1,7 @@
 # Every command works on a fresh machine: the first one makes .venv and installs into it.
 #   make demo [CSV=table.csv] [K=8] [LABEL=column]
-#   make test | test-all | check | docs | bench DATA="folder ..."
+#   make test | test-all | check | docs
+#   make bench | bench-quality DATA="folder ..." [BENCH_ARGS="--quick"]
 # Torch: a plain install. To pin it, or to take the CPU build, name a constraints file
 # or an index: make test PIP_ARGS="--constraint constraints.txt"
 
@@ -15,7 +16,7 @@ TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-all check docs bench clean
+.PHONY: demo test test-all check docs bench bench-quality clean
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,8 +41,12 @@ check: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
+# Beside ClustPy if it is installed: pip install "skdeep[bench]" brings it.
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.quality $(DATA)
+	$(BIN)/python -m benchmarks.speed $(DATA) $(BENCH_ARGS)
+
+bench-quality: $(INSTALLED)
+	$(BIN)/python -m benchmarks.quality $(DATA) $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) docs/_build demo_output .pytest_cache .ruff_cache .mypy_cache

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import StandardScaler, normalize
@@ -27,10 +27,20 @@ def mnist(folder: Path) -> Dataset:
     return data["x_test"].reshape(-1, 784), data["y_test"]
 
 
-def fashion(folder: Path) -> Dataset:
-    """Read the first 10 000 training images of Fashion-MNIST, as published."""
+def mnist_training_images(folder: Path) -> np.ndarray:
+    """Read the 60 000 training images of MNIST."""
+    return np.load(folder / "mnist.npz")["x_train"].reshape(-1, 784)
+
+
+def fashion_training_images(folder: Path) -> np.ndarray:
+    """Read the 60 000 training images of Fashion-MNIST, as published."""
     with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
-        X = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)
+        return np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 784)
+
+
+def fashion(folder: Path) -> Dataset:
+    """Read the first 10 000 training images of Fashion-MNIST and their classes."""
+    X = fashion_training_images(folder)
     with gzip.open(folder / "train-labels-idx1-ubyte.gz") as file:
         y = np.frombuffer(file.read(), np.uint8, offset=8)
     return X[:MAX_ROWS], y[:MAX_ROWS]
@@ -99,3 +109,28 @@ def load_dataset(name: str, folders: list[Path]) -> Dataset | None:
             X, y = X[part], y[part]
         return X, np.unique(y, return_inverse=True)[1]
     return None
+
+
+def images(folders: list[Path], n_rows: int) -> tuple[str, np.ndarray]:
+    """Name and first rows of 60 000 images of 784 pixels in [0, 1], as float32.
+
+    Planted clusters stand in for them if no folder has Fashion-MNIST or MNIST: times
+    and memory depend on the shape alone.
+    """
+    readers = {
+        "Fashion-MNIST": fashion_training_images,
+        "MNIST": mnist_training_images,
+    }
+    for name, read in readers.items():
+        for folder in folders:
+            try:
+                return name, read(folder)[:n_rows].astype(np.float32) / np.float32(255)
+            except FileNotFoundError:
+                continue
+    return "planted clusters", planted(n_rows, 784)
+
+
+def planted(n_rows: int, n_features: int) -> np.ndarray:
+    """Ten Gaussian clusters in [0, 1], as float32."""
+    X, _ = make_blobs(n_rows, n_features, centers=10, random_state=0)
+    return ((X - X.min()) / np.ptp(X)).astype(np.float32)

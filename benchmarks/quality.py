@@ -8,6 +8,7 @@ and without the guard. k-means runs on standardised tables and on raw pixels.
 """
 
 import argparse
+import itertools
 import platform
 import sys
 import tempfile
@@ -59,24 +60,29 @@ def scores(y: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     return clustering_accuracy_score(y, labels), nmi
 
 
-def run(name: str, X: np.ndarray, y: np.ndarray, seeds: int, methods: list[str]):
+def run(name: str, X: np.ndarray, y: np.ndarray, options: argparse.Namespace):
     """Fit every method with every seed; yield method, scores, and gain of the guard."""
     n_clusters = len(np.unique(y))
     scaler = StandardScaler() if name in TABLES else FunctionTransformer()
-    for seed in range(seeds):
+    fits = itertools.product(options.methods, options.precisions)
+    fits = [(m, p, m if p == "auto" else f"{m} {p}") for m, p in fits]
+    for seed in range(options.seeds):
         kmeans = make_pipeline(scaler, KMeans(n_clusters, n_init=10, random_state=seed))
         yield seed, "k-means", scores(y, kmeans.fit_predict(X)), None, 0.0
         with tempfile.TemporaryDirectory() as memory:
-            for method in methods:
+            for method, precision, label in fits:
                 model = clone(METHODS[method]).set_params(
-                    n_clusters=n_clusters, random_state=seed, memory=memory
+                    n_clusters=n_clusters,
+                    precision=precision,
+                    random_state=seed,
+                    memory=memory,
                 )
                 started = time.perf_counter()
                 model.fit(X)
                 seconds = time.perf_counter() - started
                 before = scores(y, model.initial_labels_)[0]
                 after = scores(y, model.labels_)
-                yield seed, method, after, after[0] - before, seconds
+                yield seed, label, after, after[0] - before, seconds
 
 
 def main() -> None:
@@ -86,6 +92,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--sets", nargs="+", default=list(DATASETS), choices=DATASETS)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument(
+        "--precisions",
+        nargs="+",
+        default=["auto"],
+        choices=["auto", "float32", "bfloat16"],
+    )
     options = parser.parse_args()
 
     results: dict[tuple[str, str], list] = defaultdict(list)
@@ -95,13 +107,13 @@ def main() -> None:
         if data is None:
             print(f"{name}: not found, left out", file=sys.stderr)
             continue
-        fits = run(name, *data, options.seeds, options.methods)
+        fits = run(name, *data, options)
         for seed, method, (acc, nmi), gain, seconds in fits:
             results[name, method].append((acc, nmi))
             if gain is not None:
                 gains.append(gain)
             print(
-                f"{name:13s} {seed} {method:15s} {acc:.3f} {nmi:.3f} {seconds:5.1f} s "
+                f"{name:13s} {seed} {method:20s} {acc:.3f} {nmi:.3f} {seconds:5.1f} s "
                 f"{'' if gain is None else f'{gain:+.3f}'}",
                 file=sys.stderr,
                 flush=True,
@@ -116,7 +128,7 @@ def main() -> None:
     for (name, method), values in results.items():
         mean, deviation = np.mean(values, axis=0), np.std(values, axis=0)
         print(
-            f"{name:13s} {method:15s} {mean[0]:.3f} / {mean[1]:.3f}   "
+            f"{name:13s} {method:20s} {mean[0]:.3f} / {mean[1]:.3f}   "
             f"{deviation[0]:.3f} / {deviation[1]:.3f}   lowest {min(values)[0]:.3f}"
         )
     worse = sum(gain < -0.01 for gain in gains)

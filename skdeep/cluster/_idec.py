@@ -18,6 +18,7 @@ from skdeep.cluster._base import (
     encoder_and_centroids,
 )
 from skdeep.cluster._steps import DEEP_STAGE_CONSTRAINTS, self_training, start
+from skdeep.nn import chained
 from skdeep.objectives.clustering import (
     clustering_divergence,
     clustering_divergence_per_sample,
@@ -288,10 +289,10 @@ class IDECClusterer(BaseDeepClusterer):
 
             def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
                 x = rows[index]
-                z = encoder(x)
+                z, output = chained(x, encoder, decoder)
                 log_q = log_soft_assignment(z, centroids, self.alpha)
                 divergence = clustering_divergence(p, log_q)
-                reconstruction = reconstruction_loss(decoder(z), x)
+                reconstruction = reconstruction_loss(output, x)
                 loss = divergence + self.reconstruction_weight * reconstruction
                 optimizer.step(loss)
                 return {

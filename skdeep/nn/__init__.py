@@ -3,7 +3,7 @@
 from skdeep.nn.convolution import ConvDecoder, ConvEncoder
 from skdeep.nn.critic import ConcatenateCritic, DotCritic
 from skdeep.nn.initialization import initialized
-from skdeep.nn.mlp import MLP
+from skdeep.nn.mlp import MLP, chained
 from skdeep.nn.network import Network
 
 NETWORKS = {
@@ -20,5 +20,6 @@ __all__ = [
     "ConvEncoder",
     "DotCritic",
     "Network",
+    "chained",
     "initialized",
 ]

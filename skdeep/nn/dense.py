@@ -37,11 +37,26 @@ class DenseStack:
     written: bool = field(default=False, init=False)
     """Whether the gradients hold a part of this step's, to which others are added."""
 
+    def __post_init__(self) -> None:
+        self.dtype = self.layers[0][0].dtype
+        self.transposed = [weight.t() for weight, _ in self.layers]
+
+    def add_gradients(self, depth: int, g: Tensor, h: Tensor) -> None:
+        """Write or add those of a layer with input `h`; `g` is that of its output."""
+        weight_gradient, bias_gradient = self.gradients[depth]
+        if self.written:
+            weight_gradient.addmm_(g.t(), h)
+            bias_gradient.add_(g.sum(0))
+        else:
+            torch.mm(g.t(), h, out=weight_gradient)
+            torch.sum(g, 0, out=bias_gradient)
+
 
 class DenseLayers(torch.autograd.Function):
-    r"""Dense layers with rectifiers between them, of a `DenseStack`.
+    r"""Dense layers with rectifiers between them, of one or more `DenseStack`.
 
-    With :math:`h_l = \max(0, a_l)`, :math:`a_l = W_l h_{l-1} + b_l` and
+    The outputs of each stack are the inputs of the next. With
+    :math:`h_l = \max(0, a_l)`, :math:`a_l = W_l h_{l-1} + b_l` and
     :math:`g_l = \partial L / \partial a_l`, the pass back is
 
     .. math:: \frac{\partial L}{\partial W_l} = g_l^\top h_{l-1}, \qquad
@@ -50,38 +65,53 @@ class DenseLayers(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, _: Tensor, stack: DenseStack) -> Tensor:
-        """Map ``(n, n_in)`` to ``(n, n_out)``, in the type of x."""
-        h = x.to(stack.layers[0][0].dtype)
+    def forward(
+        ctx: Any, x: Tensor, _: Tensor, *stacks: DenseStack
+    ) -> tuple[Tensor, ...]:
+        """Return the outputs of each stack, in the type of x."""
+        h = in_type(x, stacks[0].dtype)
         inputs: list[Tensor] = []
-        for weight, bias in stack.layers:
-            if inputs:
-                h = h.relu_()
-            inputs.append(h)
-            h = torch.addmm(bias, h, weight.t())
+        outputs: list[Tensor] = []
+        for stack in stacks:
+            for depth, (_, bias) in enumerate(stack.layers):
+                if depth:
+                    h.relu_()
+                inputs.append(h)
+                h = torch.addmm(bias, h, stack.transposed[depth])
+            outputs.append(in_type(h, x.dtype))
         ctx.save_for_backward(*inputs)
-        ctx.stack = stack
-        return h.to(x.dtype)
+        ctx.stacks = stacks
+        ctx.type = x.dtype
+        ctx.set_materialize_grads(False)
+        return tuple(outputs)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
-        """Write the gradients of the weights, and return that of the input."""
-        stack: DenseStack = ctx.stack
-        g = gradient.to(stack.layers[0][0].dtype)
-        inputs = ctx.saved_tensors
-        for depth in reversed(range(len(inputs))):
-            h, weight = inputs[depth], stack.layers[depth][0]
-            weight_gradient, bias_gradient = stack.gradients[depth]
-            if stack.written:
-                weight_gradient.addmm_(g.t(), h)
-                bias_gradient.add_(g.sum(0))
-            else:
-                torch.mm(g.t(), h, out=weight_gradient)
-                torch.sum(g, 0, out=bias_gradient)
-            if depth:
-                g = rectified_gradient(g @ weight, h, 0)
-        stack.written = True
-        if not ctx.needs_input_grad[0]:
-            return None, None, None
-        return (g @ stack.layers[0][0]).to(gradient.dtype), None, None
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Write the gradients of the weights, and return that of x."""
+        inputs = list(ctx.saved_tensors)
+        g: Tensor | None = None
+        for position in reversed(range(len(ctx.stacks))):
+            stack, gradient = ctx.stacks[position], gradients[position]
+            if gradient is not None:
+                gradient = in_type(gradient, stack.dtype)
+                g = gradient if g is None else g + gradient
+            if g is None:  # the loss depends on earlier outputs alone
+                del inputs[-len(stack.layers) :]
+                continue
+            for depth in reversed(range(len(stack.layers))):
+                h = inputs.pop()
+                stack.add_gradients(depth, g, h)
+                if depth:
+                    g = rectified_gradient(g @ stack.layers[depth][0], h, 0)
+                elif position or ctx.needs_input_grad[0]:
+                    g = g @ stack.layers[0][0]
+            stack.written = True
+        if g is not None:
+            g = in_type(g, ctx.type) if ctx.needs_input_grad[0] else None
+        return g, None, *[None] * len(ctx.stacks)
+
+
+def in_type(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`x.to(dtype)`, without the cost of a call that changes nothing."""
+    return x if x.dtype is dtype else x.to(dtype)

@@ -35,8 +35,23 @@ class MLP(Network):
         """Map ``(n, sizes[0])`` to ``(n, sizes[-1])``."""
         if self.stack is None or not torch.is_grad_enabled():
             return self.layers(x)
-        return DenseLayers.apply(x, self.stack.parameters, self.stack)
+        return DenseLayers.apply(x, self.stack.parameters, self.stack)[0]
 
     def __getstate__(self) -> dict[str, Any]:
         # The stack holds the weights of this network: a copy has others.
         return {**super().__getstate__(), "stack": None}
+
+
+def chained(x: Tensor, *networks: Network) -> tuple[Tensor, ...]:
+    """Pass x through networks, one after the other, and return the output of each.
+
+    Dense networks that train together are then one operation.
+    """
+    stacks = [net.stack for net in networks if isinstance(net, MLP) and net.stack]
+    if len(stacks) == len(networks) and torch.is_grad_enabled():
+        return DenseLayers.apply(x, stacks[0].parameters, *stacks)
+    outputs = []
+    for network in networks:
+        x = network(x)
+        outputs.append(x)
+    return tuple(outputs)

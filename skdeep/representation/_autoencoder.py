@@ -15,7 +15,14 @@ from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import BaseDeepEstimator, image_shape_of, network_copy
-from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
+from skdeep.nn import (
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    Network,
+    chained,
+    initialized,
+)
 from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
@@ -392,14 +399,15 @@ class AutoencoderTransformer(
             losses = {}
             if partners is None:
                 x = rows[index]
-                z = encoder(masked(x, self.corruption, noise))
+                _, output = chained(masked(x, self.corruption, noise), *networks)
             else:
                 drawn = torch.randint(partners.shape[1], index.shape, generator=shuffle)
                 pairs = rows[torch.cat([index, partners[index, drawn]])]
                 x = pairs[: len(index)]
                 z, z_partner = encoder(masked(pairs, self.corruption, noise)).chunk(2)
                 losses["neighbor_loss"] = neighbor_contrastive_loss(z, z_partner)
-            losses["reconstruction_loss"] = reconstruction_loss(decoder(z), x)
+                output = decoder(z)
+            losses["reconstruction_loss"] = reconstruction_loss(output, x)
             loss = losses["reconstruction_loss"]
             if partners is not None:
                 loss = loss + self.neighbor_weight * losses["neighbor_loss"]

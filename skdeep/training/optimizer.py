@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.optim.adamw import adamw
 
 from skdeep.nn import MLP, Network
 from skdeep.nn.dense import DenseStack
@@ -92,7 +91,8 @@ class Adam:
 
     def step(self, loss: Tensor) -> None:
         """Move everything against the gradient of `loss`."""
-        self._gradient[self._n_dense :].zero_()
+        if self._n_dense < len(self._gradient):
+            self._gradient[self._n_dense :].zero_()
         for _, stack in self._stacks:
             stack.written = False
         loss.backward()
@@ -103,14 +103,16 @@ class Adam:
                         gradient.zero_()
         if self.dtype != torch.float32:
             self._gradient[: self._n_dense].copy_(self._product_gradient)
-        adamw(
+        self._count.add_(1)
+        # What torch.optim.AdamW(fused=True) runs, without its bookkeeping, which would
+        # take longer than all else of a small network's step.
+        torch._fused_adamw_(
             [self._weights],
             [self._gradient],
             [self._mean],
             [self._square],
             [],
             [self._count],
-            fused=True,
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Generator, nn
 
+from skdeep.nn import MLP, chained
 from skdeep.nn.dense import DenseLayers, DenseStack
 
 SIZES = [(3, 2), (1, 1), (4, 5, 3), (4, 6, 5, 3), (5, 8, 8, 8, 8, 8, 2)]
@@ -36,7 +37,7 @@ def stack_of(layers, dtype=None):
 
 
 def dense(x, stack):
-    return DenseLayers.apply(x, stack.parameters, stack)
+    return DenseLayers.apply(x, stack.parameters, stack)[0]
 
 
 def sequential_of(layers):
@@ -206,3 +207,68 @@ def test_gradient_of_a_gradient_is_refused():
     (gradient,) = torch.autograd.grad(output, x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+# several stacks in one operation
+
+
+@pytest.mark.parametrize("losses", ["last", "first", "both"])
+@pytest.mark.parametrize("needs_gradient", [True, False])
+def test_stacks_in_a_chain_have_the_gradients_of_autograd(
+    losses, needs_gradient, device
+):
+    first, second = (
+        weights_of((4, 6, 3), device=device),
+        weights_of((3, 5, 4), device=device),
+    )
+    stacks = [stack_of(first), stack_of(second)]
+    for stack in stacks:
+        stack.parameters = stacks[0].parameters
+    references = [sequential_of(first), sequential_of(second)]
+    x = normal(7, 4, seed=50, device=device).requires_grad_(needs_gradient)
+    upstream = (
+        normal(7, 3, seed=51, device=device),
+        normal(7, 4, seed=52, device=device),
+    )
+    weight = {"first": (1, 0), "last": (0, 1), "both": (1, 1)}[losses]
+
+    def loss_of(outputs):
+        pairs = zip(weight, outputs, upstream, strict=True)
+        return sum((output * u).sum() for used, output, u in pairs if used)
+
+    z = references[0](x)
+    parameters = [
+        p
+        for used, net in zip((1, weight[1]), references, strict=True)
+        for p in net.parameters()
+        if used
+    ]
+    inputs = [*[x] * needs_gradient, *parameters]
+    expected = torch.autograd.grad(loss_of((z, references[1](z))), inputs)
+
+    outputs = DenseLayers.apply(x, stacks[0].parameters, *stacks)
+    torch.testing.assert_close(outputs[0], z)
+    torch.testing.assert_close(outputs[1], references[1](z))
+    loss_of(outputs).backward()
+    found = gradients_of(stacks[0])
+    assert stacks[0].written
+    assert stacks[1].written == (weight[1] == 1)
+    if weight[1]:
+        found += gradients_of(stacks[1])
+    torch.testing.assert_close([*[x.grad] * needs_gradient, *found], list(expected))
+
+
+def test_chained_networks_give_what_they_give_one_by_one(device):
+    networks = [MLP((4, 6, 3)).to(device), MLP((3, 5, 4)).to(device)]
+    x = normal(7, 4, device=device)
+    z, output = chained(x, *networks)
+    assert torch.equal(z, networks[0](x))
+    assert torch.equal(output, networks[1](z))
+    for network in networks:
+        layers = [(m.weight, m.bias) for m in network.layers if hasattr(m, "weight")]
+        network.stack = stack_of(layers)
+    fused = chained(x, *networks)
+    assert fused[0].grad_fn is fused[1].grad_fn
+    torch.testing.assert_close(fused, (z, output))
+    with torch.no_grad():
+        assert torch.equal(chained(x, *networks)[1], output)
