@@ -1,7 +1,12 @@
 """The one list of estimators that every generic test iterates."""
 
 from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
-from skdeep.representation import AutoencoderTransformer
+from skdeep.representation import (
+    AutoencoderTransformer,
+    DeepInfoMaxTransformer,
+    FineTunedClassifier,
+    SimCLRTransformer,
+)
 
 SMALL = AutoencoderTransformer(
     2, hidden_layer_sizes=(16,), max_iter=20, learning_rate=1e-2, batch_size=32
@@ -15,9 +20,15 @@ CLUSTERERS = [
     IDECClusterer(4, autoencoder=SMALL, max_iter=3),
 ]
 
-TRANSFORMERS = [SMALL]
+TRANSFORMERS = [
+    SMALL,
+    DeepInfoMaxTransformer(2, n_units=8, max_iter=3, batch_size=32),
+    SimCLRTransformer(2, max_iter=3, batch_size=32),
+]
 
-ESTIMATORS = [*TRANSFORMERS, *CLUSTERERS]
+CLASSIFIERS = [FineTunedClassifier(SMALL, max_iter=3, frozen_iter=20, batch_size=32)]
+
+ESTIMATORS = [*TRANSFORMERS, *CLUSTERERS, *CLASSIFIERS]
 """One instance of every public estimator, with a budget of a second."""
 
 

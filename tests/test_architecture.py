@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "objectives": {"objectives", "torch"},
     "representation": {"_compat", "base", "nn", "objectives", "representation"}
     | {"scaling", "training"}
-    | {"numpy", "scipy", "sklearn", "torch"},
+    | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "training": {"nn", "training", "numpy", "scipy", "torch"},
 }

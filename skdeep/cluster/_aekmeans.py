@@ -16,8 +16,9 @@ from skdeep.cluster._base import (
     encoder_and_centroids,
     soft_assignments,
 )
-from skdeep.cluster._steps import fitted_autoencoder, kmeans
+from skdeep.cluster._steps import kmeans
 from skdeep.objectives.distances import squared_distances
+from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import FitTask
 
 
@@ -165,8 +166,8 @@ class AEKMeans(BaseDeepClusterer):
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         pretrain_seed, kmeans_seed = self._seeds(2)
         with FitTask(self, X, y, max_subtasks=2) as task:
-            autoencoder, _ = fitted_autoencoder(
-                self, X, image_shape, pretrain_seed, task
+            autoencoder, _ = fitted_encoder(
+                self, "autoencoder", X, image_shape, pretrain_seed, task
             )
             rows = autoencoder._scaled_rows(X, resident=True)
             with task.leaf("init"):

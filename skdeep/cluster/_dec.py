@@ -9,7 +9,12 @@ from torch import Generator, Tensor
 from skdeep._compat import fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer, encoder_and_centroids
-from skdeep.cluster._steps import DEEP_STAGE_CONSTRAINTS, self_training, start
+from skdeep.cluster._steps import (
+    DEEP_STAGE_CONSTRAINTS,
+    augmentation,
+    self_training,
+    start,
+)
 from skdeep.objectives.clustering import (
     clustering_divergence,
     clustering_divergence_per_sample,
@@ -77,6 +82,12 @@ class DECClusterer(BaseDeepClusterer):
         Return the state before the deep stage if the labels after it cut the
         nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
         False always returns the state after it.
+
+    augment : callable, MarginalCorruption or None, default=None
+        Changes each batch of scaled rows (or images) of the deep stage before a step;
+        targets are those of the unchanged rows. A callable takes a tensor and a
+        `torch.Generator`: see :mod:`skdeep.nn.augmentation`. The autoencoder has such a
+        parameter of its own.
 
     batch_size : int, default=256
         Rows of a gradient step.
@@ -193,6 +204,7 @@ class DECClusterer(BaseDeepClusterer):
         n_iter_no_change=1,
         update_interval=1,
         guard=True,
+        augment=None,
         batch_size=256,
         learning_rate=1e-3,
         weight_decay=0.0,
@@ -212,6 +224,7 @@ class DECClusterer(BaseDeepClusterer):
         self.n_iter_no_change = n_iter_no_change
         self.update_interval = update_interval
         self.guard = guard
+        self.augment = augment
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
@@ -249,7 +262,7 @@ class DECClusterer(BaseDeepClusterer):
         """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
-        *start_seeds, shuffle_seed = self._seeds(4)
+        *start_seeds, shuffle_seed, noise_seed = self._seeds(5)
         with FitTask(self, X, y, max_subtasks=3) as task:
             # Phase 1: pretrain the autoencoder, and place the centroids by k-means.
             begin = start(self, X, image_shape, task, start_seeds)
@@ -257,6 +270,8 @@ class DECClusterer(BaseDeepClusterer):
             centroids = begin.centroids.requires_grad_(
                 self.centroid_update == "gradient"
             )
+
+            view = augmentation(self, begin, noise_seed)
 
             # Phase 2: move encoder and centroids towards the target distribution.
             optimizer = Adam(
@@ -268,7 +283,9 @@ class DECClusterer(BaseDeepClusterer):
             )
 
             def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
-                log_q = log_soft_assignment(encoder(rows[index]), centroids, self.alpha)
+                log_q = log_soft_assignment(
+                    encoder(view(rows[index])), centroids, self.alpha
+                )
                 loss = clustering_divergence(p, log_q)
                 optimizer.step(loss)
                 return {"loss": loss}

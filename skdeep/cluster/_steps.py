@@ -9,23 +9,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Memory
 from scipy.sparse import csr_matrix
-from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted, check_memory
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
 from skdeep._compat import Interval, StrOptions, one_thread
-from skdeep.base import BaseDeepEstimator
 from skdeep.cluster._base import BaseDeepClusterer, soft_assignments
 from skdeep.metrics import graph_modularity
+from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.objectives.clustering import soft_assignment, target_distribution
 from skdeep.representation import AutoencoderTransformer
+from skdeep.representation._base import on_rows
 from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import (
     Adam,
     FitTask,
@@ -52,90 +50,12 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "update_interval": [Interval(Integral, 1, None, closed="left")],
     "guard": ["boolean"],
+    "augment": [callable, MarginalCorruption, None],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
 }
 """What the parameters of `self_training` may be."""
-
-
-def fitted_autoencoder(
-    clusterer: BaseDeepClusterer,
-    X: np.ndarray | csr_matrix,
-    image_shape: tuple[int, int, int] | None,
-    seed: int,
-    task: FitTask,
-) -> tuple[AutoencoderTransformer, np.ndarray | None]:
-    """Pretrain a clone of the clusterer's autoencoder, or copy a frozen one.
-
-    Returns
-    -------
-    autoencoder : AutoencoderTransformer
-        The clusterer's own, free to be trained further.
-    neighbors : ndarray of shape (n_samples, n_neighbors) or None
-        The nearest-neighbour graph of the rows, if pretraining made one.
-    """
-    if isinstance(clusterer.autoencoder, FrozenEstimator):
-        with task.leaf("pretrain"):
-            return _copy_of_frozen(clusterer, X), None
-    inner = clusterer.autoencoder
-    inner = AutoencoderTransformer() if inner is None else clone(inner)
-    if not isinstance(inner, BaseDeepEstimator) or not hasattr(inner, "_train"):
-        raise TypeError(
-            f"The 'autoencoder' parameter of {type(clusterer).__name__} must be a "
-            "skdeep transformer with an encoder, such as AutoencoderTransformer(), or "
-            f"FrozenEstimator of a fitted one. Got {inner!r} instead."
-        )
-    # What the inner estimator leaves open it takes from the clusterer.
-    inner.set_callbacks()
-    open_parameters = {
-        "random_state": (None, seed),
-        "device": ("auto", str(clusterer._device())),
-        "precision": ("auto", clusterer.precision),
-        "image_shape": (None, image_shape),
-    }
-    for name, (open_value, value) in open_parameters.items():
-        if getattr(inner, name) == open_value:
-            inner.set_params(**{name: value})
-    inner._validate_params()
-
-    memory: Memory = check_memory(clusterer.memory)
-    state, neighbors = memory.cache(_pretrain, ignore=["task"])(inner, X, task)
-    if "pretrain" not in task.begun:  # it came out of the cache
-        with task.leaf("pretrain"):
-            pass
-    inner.__setstate__(state)
-    return inner, neighbors
-
-
-def _pretrain(
-    autoencoder: AutoencoderTransformer, X: np.ndarray | csr_matrix, task: FitTask
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Train `autoencoder` and return its state in arrays and plain values.
-
-    A function of its first two arguments alone, so that a search can keep the result.
-    """
-    neighbors = autoencoder._train(X, None, task, "pretrain")
-    return autoencoder.__getstate__(), neighbors
-
-
-def _copy_of_frozen(
-    clusterer: BaseDeepClusterer, X: np.ndarray | csr_matrix
-) -> AutoencoderTransformer:
-    fitted = clusterer.autoencoder.estimator
-    if not isinstance(fitted, BaseDeepEstimator) or not hasattr(fitted, "_train"):
-        raise TypeError(
-            f"The 'autoencoder' parameter of {type(clusterer).__name__} must freeze a "
-            "fitted skdeep transformer with an encoder, such as "
-            f"AutoencoderTransformer(). Got {fitted!r} instead."
-        )
-    check_is_fitted(fitted)
-    if fitted.n_features_in_ != X.shape[1]:
-        raise ValueError(
-            f"X has {X.shape[1]} features, but the frozen {type(fitted).__name__} was "
-            f"fitted on {fitted.n_features_in_}."
-        )
-    return copy.deepcopy(fitted)
 
 
 def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
@@ -165,8 +85,8 @@ def start(
 ) -> Start:
     """Pretrain the autoencoder of a clusterer and run k-means on its embedding."""
     pretrain_seed, kmeans_seed, neighbor_seed = seeds
-    autoencoder, neighbors = fitted_autoencoder(
-        clusterer, X, image_shape, pretrain_seed, task
+    autoencoder, neighbors = fitted_encoder(
+        clusterer, "autoencoder", X, image_shape, pretrain_seed, task
     )
     rows = autoencoder._scaled_rows(X, resident=True)
     if not clusterer.guard:
@@ -178,6 +98,17 @@ def start(
         found = kmeans(Z, clusterer.n_clusters, clusterer.n_init, kmeans_seed)
     centroids = torch.tensor(found.cluster_centers_, device=rows.device)
     return Start(autoencoder, centroids, rows, neighbors)
+
+
+def augmentation(
+    clusterer: BaseDeepClusterer, start: Start, seed: int
+) -> Callable[[Tensor], Tensor]:
+    """Change of the rows of a step that the parameter `augment` asks for."""
+    rng = Generator(start.rows.device).manual_seed(seed)
+    order = Generator().manual_seed(seed)
+    image_shape = start.autoencoder.image_shape_
+    change = on_rows(clusterer.augment, image_shape, start.rows, order)
+    return lambda x: change(x, rng)
 
 
 @dataclass(frozen=True)
@@ -297,7 +228,11 @@ def alternate(
 
         with optimizer.training():
             losses = train_epoch(
-                step_to_target, len(rows), batch_size=clusterer.batch_size, rng=rng
+                step_to_target,
+                len(rows),
+                batch_size=clusterer.batch_size,
+                rng=rng,
+                device=rows.device,
             )
         if epoch % clusterer.update_interval == 0 or epoch in (1, phase.max_iter):
             q = refreshed_assignment(

@@ -2,23 +2,35 @@
 
 from skdeep.nn.convolution import ConvDecoder, ConvEncoder
 from skdeep.nn.critic import ConcatenateCritic, DotCritic
+from skdeep.nn.encoders import ColumnEncoder, ImageEncoder, LocalEncoder
 from skdeep.nn.initialization import initialized
 from skdeep.nn.mlp import MLP, chained
 from skdeep.nn.network import Network
 
 NETWORKS = {
     network.__name__: network
-    for network in (MLP, ConvEncoder, ConvDecoder, DotCritic, ConcatenateCritic)
+    for network in (
+        MLP,
+        ConvEncoder,
+        ConvDecoder,
+        ImageEncoder,
+        ColumnEncoder,
+        DotCritic,
+        ConcatenateCritic,
+    )
 }
 """Class name -> class of every network that a saved estimator may hold."""
 
 __all__ = [
     "MLP",
     "NETWORKS",
+    "ColumnEncoder",
     "ConcatenateCritic",
     "ConvDecoder",
     "ConvEncoder",
     "DotCritic",
+    "ImageEncoder",
+    "LocalEncoder",
     "Network",
     "chained",
     "initialized",

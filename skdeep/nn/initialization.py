@@ -1,21 +1,27 @@
 """Building a network from a generator of one's own."""
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, nn
 
 from skdeep.nn.critic import Shortcut
+from skdeep.nn.encoders import ColumnEmbedding
 from skdeep.nn.network import Network
 
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
-def initialized(network: type[Network], rng: Generator, **arguments: Any) -> Network:
+
+def initialized(
+    network: type[AnyNetwork], rng: Generator, **arguments: Any
+) -> AnyNetwork:
     r"""Build a network whose weights are drawn from `rng` alone.
 
     Weights and biases are uniform in :math:`\pm 1 / \sqrt{n_{in}}`, torch's own
     initialisation, which draws from the global generator and is therefore not used.
-    Layer normalisations start as ones and zeros, shortcuts as the identity.
+    Those of columns, each its own input, are uniform in :math:`\pm 1`. Normalisations
+    start as ones and zeros, shortcuts as the identity.
 
     Parameters
     ----------
@@ -29,8 +35,11 @@ def initialized(network: type[Network], rng: Generator, **arguments: Any) -> Net
         built = network(**arguments)
     built.to_empty(device="cpu")
     for layer in built.modules():
-        if isinstance(layer, nn.LayerNorm | Shortcut):
+        if isinstance(layer, nn.LayerNorm | nn.BatchNorm1d | nn.BatchNorm2d | Shortcut):
             layer.reset_parameters()  # draws nothing
+        elif isinstance(layer, ColumnEmbedding):
+            nn.init.uniform_(layer.weight, -1, 1, generator=rng)
+            nn.init.uniform_(layer.bias, -1, 1, generator=rng)
         elif isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             weight, bias = layer.weight, layer.bias
             bound = 1 / math.sqrt(weight[0].numel())

@@ -29,6 +29,7 @@ class MLP(Network):
         for n_in, n_out in itertools.pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers[:-1])
+        self.n_hidden = sizes[-2]
         self.stack: DenseStack | None = None  # an optimiser's, while it trains
 
     def map(self, x: Tensor) -> Tensor:
@@ -36,6 +37,10 @@ class MLP(Network):
         if self.stack is None or not torch.is_grad_enabled():
             return self.layers(x)
         return DenseLayers.apply(x, self.stack.parameters, self.stack)[0]
+
+    def hidden_layer(self, x: Tensor) -> Tensor:
+        """Map ``(n, sizes[0])`` to the last hidden layer ``(n, sizes[-2])``."""
+        return self.in_product_type(self.layers[:-1], x)
 
     def __getstate__(self) -> dict[str, Any]:
         # The stack holds the weights of this network: a copy has others.

@@ -36,7 +36,14 @@ class Network(nn.Module):
 
         Critics take two inputs and give a score to each pair of rows.
         """
+        return self.in_product_type(self.map, *inputs)
+
+    def in_product_type(self, function: Callable[..., Any], *inputs: Tensor) -> Any:
+        """Run a part of the network, which returns one tensor or several, alike."""
         if self.product_dtype is torch.float32 or not torch.is_grad_enabled():
-            return self.map(*inputs)
+            return function(*inputs)
         with torch.autocast(inputs[0].device.type, self.product_dtype):
-            return self.map(*inputs).float()
+            outputs = function(*inputs)
+        if isinstance(outputs, Tensor):
+            return outputs.float()
+        return tuple(output.float() for output in outputs)

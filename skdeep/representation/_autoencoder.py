@@ -1,31 +1,22 @@
 """Autoencoder, with a neighbour-contrastive term."""
 
-import math
-from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import BaseDeepEstimator, image_shape_of, network_copy
-from skdeep.nn import (
-    MLP,
-    ConvDecoder,
-    ConvEncoder,
-    Network,
-    chained,
-    initialized,
-)
+from skdeep.base import image_shape_of, network_copy
+from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, chained, initialized
+from skdeep.nn.augmentation import MarginalCorruption, corrupted
 from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
-from skdeep.objectives.reconstruction import RECONSTRUCTIONS
+from skdeep.objectives.reconstruction import RECONSTRUCTIONS, cross_entropy
+from skdeep.representation._base import BaseRepresentation, donors_of, on_rows
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.scaling import fitted_scaling, fitted_unit_scaling
 from skdeep.training import (
@@ -43,9 +34,7 @@ N_STEPS = 1500
 """Gradient steps that max_iter="auto" aims at."""
 
 
-class AutoencoderTransformer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeepEstimator
-):
+class AutoencoderTransformer(BaseRepresentation):
     r"""Learn a low-dimensional code from which each row can be rebuilt.
 
     An encoder maps each row to a code and a decoder maps the code back. Beside the
@@ -84,6 +73,11 @@ class AutoencoderTransformer(
         word weights do, and standardises each column otherwise; ``"standard"`` and
         ``"minmax"`` scale each column.
 
+    augment : callable, MarginalCorruption or None, default=None
+        Changes each batch of scaled rows (or images) before it is encoded; what it
+        makes is rebuilt. A callable takes a tensor and a `torch.Generator`: see
+        :mod:`skdeep.nn.augmentation`, whose ``ImageAugmentation()`` suits small images.
+
     loss : {"squared_error", "binary_cross_entropy"}, default="squared_error"
         Reconstruction loss, averaged over the features. The cross-entropy needs values
         in [0, 1]: with it, ``scale="auto"`` keeps such values and maps others by their
@@ -93,6 +87,12 @@ class AutoencoderTransformer(
         Fraction of the (scaled) input set to zero before encoding; the clean input is
         rebuilt. Above 0 this is a denoising autoencoder.
 
+    mask_weight : float, default=0.0
+        Weight of a second task: tell from the code which cells were corrupted. Above 0,
+        `corruption` draws the cells that it replaces from other rows instead of setting
+        them to zero. With ``corruption=0.3, mask_weight=0.5, neighbor_weight=0`` this
+        is the masked pretraining of VIME [3]_.
+
     neighbor_weight : float, default=1.0
         Weight of the neighbour-contrastive term. 0 gives the plain autoencoder of the
         papers, for example to reconstruct or to detect anomalies.
@@ -101,7 +101,8 @@ class AutoencoderTransformer(
         Nearest neighbours of each row from which its partner is drawn.
 
     max_iter : int or "auto", default="auto"
-        Epochs. ``"auto"``: as many as make 1500 gradient steps, between 2 and 200.
+        Epochs. ``"auto"``: as many as make 1500 gradient steps, between 2 and 200. 0
+        leaves the networks as they were drawn.
 
     batch_size : int, default=256
         Rows of a gradient step, and the rows among which a neighbour is told apart.
@@ -145,8 +146,8 @@ class AutoencoderTransformer(
         Epochs trained.
 
     history_ : dict of str to list of float
-        ``"loss"``, ``"reconstruction_loss"`` and, with the contrastive term,
-        ``"neighbor_loss"``: one value an epoch.
+        ``"loss"``, ``"reconstruction_loss"`` and, of the terms with a weight,
+        ``"neighbor_loss"`` and ``"mask_loss"``: one value an epoch.
 
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -175,6 +176,8 @@ class AutoencoderTransformer(
     .. [1] P. Vincent et al., "Stacked Denoising Autoencoders", JMLR 11, 2010.
     .. [2] S. Damrich et al., "From t-SNE to UMAP with contrastive learning", ICLR 2023,
        arXiv:2206.01816.
+    .. [3] J. Yoon et al., "VIME: Extending the Success of Self- and Semi-supervised
+       Learning to Tabular Domain", NeurIPS 2020.
 
     Examples
     --------
@@ -189,22 +192,13 @@ class AutoencoderTransformer(
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": [StrOptions({"auto"}), tuple, list],
-        "image_shape": [tuple, list, None],
-        "scale": [StrOptions({"auto", "standard", "minmax"}), None],
+        **BaseRepresentation._parameter_constraints,
+        "augment": [callable, MarginalCorruption, None],
         "loss": [StrOptions(set(RECONSTRUCTIONS))],
         "corruption": [Interval(Real, 0, 1, closed="left")],
+        "mask_weight": [Interval(Real, 0, None, closed="left")],
         "neighbor_weight": [Interval(Real, 0, None, closed="left")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -214,8 +208,10 @@ class AutoencoderTransformer(
         hidden_layer_sizes="auto",
         image_shape=None,
         scale="auto",
+        augment=None,
         loss="squared_error",
         corruption=0.0,
+        mask_weight=0.0,
         neighbor_weight=1.0,
         n_neighbors=15,
         max_iter="auto",
@@ -231,8 +227,10 @@ class AutoencoderTransformer(
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
         self.scale = scale
+        self.augment = augment
         self.loss = loss
         self.corruption = corruption
+        self.mask_weight = mask_weight
         self.neighbor_weight = neighbor_weight
         self.n_neighbors = n_neighbors
         self.max_iter = max_iter
@@ -243,11 +241,6 @@ class AutoencoderTransformer(
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
 
     @fit_context
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -274,20 +267,6 @@ class AutoencoderTransformer(
         with FitTask(self, X, y, max_subtasks=1) as task:
             self._train(X, image_shape, task, "train")
         return self
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Code of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components), float32
-        """
-        check_is_fitted(self)
-        return self._encode(self._scaled_rows(self._validated(X, reset=False)))
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """Rows that the decoder makes of codes, in the units of the input.
@@ -348,13 +327,6 @@ class AutoencoderTransformer(
         """
         return float(self.score_samples(X).mean())
 
-    @property
-    def _n_features_out(self) -> int:
-        return self.encoder_.n_outputs
-
-    def _encode(self, rows: Rows) -> np.ndarray:
-        return in_chunks(self.encoder_, rows)
-
     def _train(
         self,
         X: np.ndarray | csr_matrix,
@@ -374,17 +346,18 @@ class AutoencoderTransformer(
         if self.neighbor_weight:
             neighbors = nearest_neighbors(rows, self.n_neighbors, neighbor_seed)
         paired = neighbors is not None and neighbors.shape[1] > 0
-        partners = torch.from_numpy(neighbors) if paired else None
+        partners = torch.from_numpy(neighbors).to(device) if paired else None
 
         # Build the networks and their optimiser.
         weight_rng = Generator().manual_seed(weight_seed)
         encoder, decoder = self._networks(X.shape[1], image_shape, weight_rng)
         networks = [encoder.to(device), decoder.to(device)]
+        mask_head = self._mask_head(decoder, weight_rng).to(device)
         max_iter = self.max_iter
         if max_iter == "auto":
             max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
         optimizer = Adam(
-            networks,
+            [*networks, *[mask_head] * bool(self.mask_weight)],
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             precision=self.precision,
@@ -394,23 +367,35 @@ class AutoencoderTransformer(
         reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
         shuffle = Generator().manual_seed(shuffle_seed)
         noise = Generator(device).manual_seed(noise_seed)
+        augment = on_rows(self.augment, image_shape, rows, shuffle)
+        donors = donors_of(rows, shuffle) if self.mask_weight else rows[slice(0)]
 
         def step(index: Tensor) -> dict[str, Tensor]:
             losses = {}
-            if partners is None:
-                x = rows[index]
-                _, output = chained(masked(x, self.corruption, noise), *networks)
+            n = len(index)
+            if partners is not None:
+                n_partners = partners.shape[1]
+                drawn = torch.randint(n_partners, (n,), generator=noise, device=device)
+                index = torch.cat([index, partners[index, drawn]])
+            x = augment(rows[index], noise)
+            if self.mask_weight:
+                seen = corrupted(x, donors, self.corruption, noise)[0]
             else:
-                drawn = torch.randint(partners.shape[1], index.shape, generator=shuffle)
-                pairs = rows[torch.cat([index, partners[index, drawn]])]
-                x = pairs[: len(index)]
-                z, z_partner = encoder(masked(pairs, self.corruption, noise)).chunk(2)
+                seen = masked(x, self.corruption, noise)
+            if partners is None:
+                z, output = chained(seen, *networks)
+            else:
+                z, z_partner = encoder(seen).chunk(2)
                 losses["neighbor_loss"] = neighbor_contrastive_loss(z, z_partner)
                 output = decoder(z)
-            losses["reconstruction_loss"] = reconstruction_loss(output, x)
+            losses["reconstruction_loss"] = reconstruction_loss(output, x[:n])
             loss = losses["reconstruction_loss"]
             if partners is not None:
                 loss = loss + self.neighbor_weight * losses["neighbor_loss"]
+            if self.mask_weight:
+                changed = (seen != x)[:n].to(x.dtype)
+                losses["mask_loss"] = cross_entropy(mask_head(z), changed)
+                loss = loss + self.mask_weight * losses["mask_loss"]
             schedule.advance()
             optimizer.step(loss)
             return {"loss": loss, **losses}
@@ -433,11 +418,28 @@ class AutoencoderTransformer(
         own = task.estimator is self
         phase = task.phase(phase_name, max_iter, fitted if own else None)
         with optimizer.training():
-            train(step, len(rows), phase, batch_size=self.batch_size, rng=shuffle)
+            train(
+                step,
+                len(rows),
+                phase,
+                batch_size=self.batch_size,
+                rng=shuffle,
+                device=device,
+            )
         phase.check_weights(networks)
         for name, value in fitted().items():
             setattr(self, name, value)
         return neighbors
+
+    def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
+        """Network that tells which cells were replaced, from the code."""
+        if self.mask_weight and not self.corruption:
+            raise ValueError(
+                "mask_weight above 0 needs cells to be replaced: the 'corruption' "
+                f"parameter of {type(self).__name__} must be above 0, for example 0.3. "
+                "Got 0 instead."
+            )
+        return initialized(MLP, rng, sizes=[int(self.n_components), decoder.n_outputs])
 
     def _fitted_scaling(
         self, X: np.ndarray | csr_matrix, image_shape: tuple[int, int, int] | None
@@ -446,54 +448,23 @@ class AutoencoderTransformer(
             return fitted_unit_scaling(X, self.scale)
         return fitted_scaling(X, self.scale, is_image=image_shape is not None)
 
-    def _checked_image_shape(
-        self, image_shape: tuple[int, int, int] | None, n_features: int
-    ) -> tuple[int, int, int] | None:
-        """Shape of an image: the parameter, else that of X; None for a table."""
-        if self.image_shape is None:
-            return image_shape
-        shape = self.image_shape
-        if len(shape) != 3 or not positive_integers(shape):
-            raise ValueError(
-                f"The 'image_shape' parameter of {type(self).__name__} must be three "
-                f"positive integers (channels, height, width). Got {shape!r} instead."
-            )
-        if math.prod(shape) != n_features:
-            raise ValueError(
-                f"image_shape={tuple(shape)} has {math.prod(shape)} pixels, but X has "
-                f"{n_features} features."
-            )
-        channels, height, width = map(int, shape)
-        return channels, height, width
-
     def _networks(
         self,
         n_features: int,
         image_shape: tuple[int, int, int] | None,
         rng: Generator,
     ) -> tuple[Network, Network]:
-        sizes = self.hidden_layer_sizes
-        if sizes == "auto":
-            sizes = (512, 256) if image_shape is None else (16, 32, 64)
-        if not positive_integers(sizes):
-            raise ValueError(
-                f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must "
-                f"hold positive integers. Got {sizes!r} instead."
-            )
         if image_shape is None:
-            widths = [n_features, *map(int, sizes), int(self.n_components)]
-            encoder = initialized(MLP, rng, sizes=widths)
-            decoder = initialized(MLP, rng, sizes=widths[::-1])
-            return encoder, decoder
+            sizes = self._checked_sizes((512, 256))
+            widths = [n_features, *sizes, int(self.n_components)]
+            return (
+                initialized(MLP, rng, sizes=widths),
+                initialized(MLP, rng, sizes=widths[::-1]),
+            )
         shape = {
             "image_shape": image_shape,
-            "channels": [int(size) for size in sizes],
+            "channels": self._checked_sizes((16, 32, 64)),
             "n_components": int(self.n_components),
         }
         encoder = initialized(ConvEncoder, rng, **shape)
         return encoder, initialized(ConvDecoder, rng, **shape)
-
-
-def positive_integers(values: Iterable[Any]) -> bool:
-    """Whether all values are whole numbers above zero."""
-    return all(isinstance(v, int | np.integer) and v > 0 for v in values)

@@ -14,6 +14,8 @@ from torch import Generator, Tensor
 from skdeep.training.optimizer import Adam
 from skdeep.training.tasks import Phase
 
+CPU = torch.device("cpu")
+
 Step = Callable[[Tensor], dict[str, Tensor]]
 
 
@@ -33,9 +35,11 @@ def epochs_for(n_steps: int, n_samples: int, batch_size: int) -> int:
     return min(max(epochs, 2), 200)
 
 
-def batches(n_samples: int, batch_size: int, rng: Generator) -> Iterator[Tensor]:
-    """Row numbers of each batch of one shuffled epoch."""
-    order = torch.randperm(n_samples, generator=rng)
+def batches(
+    n_samples: int, batch_size: int, rng: Generator, device: torch.device = CPU
+) -> Iterator[Tensor]:
+    """Row numbers of each batch of one shuffled epoch, on the device."""
+    order = torch.randperm(n_samples, generator=rng).to(device)
     count = n_batches(n_samples, batch_size)
     for start in range(0, (count - 1) * batch_size, batch_size):
         yield order[start : start + batch_size]
@@ -43,7 +47,12 @@ def batches(n_samples: int, batch_size: int, rng: Generator) -> Iterator[Tensor]
 
 
 def train_epoch(
-    step: Step, n_samples: int, *, batch_size: int, rng: Generator
+    step: Step,
+    n_samples: int,
+    *,
+    batch_size: int,
+    rng: Generator,
+    device: torch.device = CPU,
 ) -> dict[str, float]:
     """Step through one shuffled epoch and return the mean of each loss over its rows.
 
@@ -54,10 +63,12 @@ def train_epoch(
     n_samples : int
     batch_size : int
     rng : Generator
-        Of the shuffle, on the CPU.
+        Of the shuffle, on the CPU: a seed shuffles alike on every device.
+    device : torch.device
+        Where the row numbers are wanted.
     """
     totals: dict[str, Tensor] = {}
-    for index in batches(n_samples, batch_size, rng):
+    for index in batches(n_samples, batch_size, rng, device):
         # A loss may hold on to a tensor of the size of the batch: only its number is
         # kept. And it stays where it is: to read it here would wait for the device.
         for name, loss in step(index).items():
@@ -69,11 +80,20 @@ def train_epoch(
 
 
 def train(
-    step: Step, n_samples: int, phase: Phase, *, batch_size: int, rng: Generator
+    step: Step,
+    n_samples: int,
+    phase: Phase,
+    *,
+    batch_size: int,
+    rng: Generator,
+    device: torch.device = CPU,
 ) -> None:
     """Run the epochs of `phase` with nothing between them."""
     for _ in phase:
-        phase.record(train_epoch(step, n_samples, batch_size=batch_size, rng=rng))
+        losses = train_epoch(
+            step, n_samples, batch_size=batch_size, rng=rng, device=device
+        )
+        phase.record(losses)
 
 
 class OneCycle:

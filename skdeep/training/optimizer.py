@@ -1,7 +1,8 @@
 """Adam over all that a training moves, as one vector."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -40,6 +41,8 @@ class Adam:
         Others to move, on the same device; they need a gradient.
     learning_rate : float
         May be set between steps.
+    learning_rate_factors : sequence of float or None
+        One a network, by which its step size is multiplied; None and tensors: 1.
     weight_decay : float
     precision : {"auto", "float32", "bfloat16"}
         Of the products.
@@ -58,6 +61,7 @@ class Adam:
         tensors: Iterable[Tensor] = (),
         *,
         learning_rate: float,
+        learning_rate_factors: Sequence[float] | None = None,
         weight_decay: float = 0.0,
         precision: str = "auto",
         fused_layers: bool = True,
@@ -80,6 +84,11 @@ class Adam:
         self._count = torch.zeros((), device=device)
         for piece, view in zip(self._pieces, self._views(self._weights), strict=True):
             piece.data = view
+        factors = learning_rate_factors or [1.0] * len(networks)
+        factor_of = dict(zip(networks, factors, strict=True))
+        ordered = [factor_of[net] for net in [*dense, *others]] + [1.0]
+        sizes = [sum(piece.numel() for piece in group) for group in groups]
+        self._spans = self._spans_of(ordered, sizes)
 
         self._n_dense = sum(w.numel() for net in dense for w in net.parameters())
         self._products = self._weights[: self._n_dense]
@@ -98,29 +107,30 @@ class Adam:
         loss.backward()
         for _, stack in self._stacks:
             if not stack.written:  # the loss does not depend on it
-                for gradients in stack.gradients:
-                    for gradient in gradients:
-                        gradient.zero_()
+                for places in stack.gradients:
+                    for place in places:
+                        place.zero_()
         if self.dtype != torch.float32:
             self._gradient[: self._n_dense].copy_(self._product_gradient)
         self._count.add_(1)
         # What torch.optim.AdamW(fused=True) runs, without its bookkeeping, which would
         # take longer than all else of a small network's step.
-        torch._fused_adamw_(
-            [self._weights],
-            [self._gradient],
-            [self._mean],
-            [self._square],
-            [],
-            [self._count],
-            amsgrad=False,
-            beta1=BETAS[0],
-            beta2=BETAS[1],
-            lr=self.learning_rate,
-            weight_decay=self.weight_decay,
-            eps=EPSILON,
-            maximize=False,
-        )
+        for factor, (weights, gradients, means, squares) in self._spans:
+            torch._fused_adamw_(
+                weights,
+                gradients,
+                means,
+                squares,
+                [],
+                [self._count],
+                amsgrad=False,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                lr=factor * self.learning_rate,
+                weight_decay=self.weight_decay,
+                eps=EPSILON,
+                maximize=False,
+            )
         if self.dtype != torch.float32:
             self._products.copy_(self._weights[: self._n_dense])
 
@@ -158,6 +168,19 @@ class Adam:
             views.append(vector[start : start + piece.numel()].view_as(piece))
             start += piece.numel()
         return views
+
+    def _spans_of(
+        self, factors: list[float], sizes: list[int]
+    ) -> list[tuple[float, list[list[Tensor]]]]:
+        # Parts of the vectors with one step size each; neighbours of the same are one.
+        spans, start = [], 0
+        for factor, group in groupby(zip(factors, sizes, strict=True), lambda f: f[0]):
+            end = start + sum(size for _, size in group)
+            whole = (self._weights, self._gradient, self._mean, self._square)
+            if end > start:
+                spans.append((factor, [[vector[start:end]] for vector in whole]))
+            start = end
+        return spans
 
     def _stacks_of(self, dense: list[MLP]) -> list[tuple[MLP, DenseStack]]:
         # Autograd passes dense layers only if an input of theirs needs a gradient.

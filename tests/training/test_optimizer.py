@@ -160,6 +160,57 @@ def test_learning_rate_may_change_between_steps(fused_layers):
             torch.testing.assert_close(weights(network), weights(*reference.networks))
 
 
+@fused_or_not
+def test_factors_are_learning_rates_of_their_own(fused_layers, device):
+    # In memory the dense networks come first, whatever the order of the arguments.
+    networks = [built("convolutional", device=device), mlp(3, 8, 4, device=device)]
+    networks.append(mlp(4, 2, seed=1, device=device))
+    center = torch.ones(2, device=device, requires_grad=True)
+    factors = [0.25, 4.0, 4.0]
+    references = [
+        TorchAdam([network], learning_rate=0.01 * factor, weight_decay=0.5)
+        for network, factor in zip(networks, factors, strict=True)
+    ]
+    references.append(TorchAdam([], [center], learning_rate=0.01, weight_decay=0.5))
+    adam = Adam(
+        networks,
+        [center],
+        learning_rate=1.0,
+        learning_rate_factors=factors,
+        weight_decay=0.5,
+        precision="float32",
+        fused_layers=fused_layers,
+    )
+
+    def loss(x, networks, center):
+        for network in networks:
+            x = network(x)
+        return (x - center).square().mean()
+
+    with adam.training():
+        for x in batches(5, device=device):
+            adam.learning_rate = 0.01  # a schedule rules all of them
+            adam.step(loss(x, networks, center))
+            copies = [reference.networks[0] for reference in references[:-1]]
+            (copy_of_center,) = references[-1].tensors
+            for reference in references:
+                reference.optimizer.zero_grad(set_to_none=False)
+            loss(x, copies, copy_of_center).backward()
+            for reference in references:
+                reference.optimizer.step()
+            torch.testing.assert_close(
+                [*weights(*networks), center],
+                [*weights(*copies), copy_of_center],
+                rtol=1e-4,
+                atol=1e-5,
+            )
+
+
+def test_factors_must_be_one_a_network():
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        Adam([mlp(3, 2), mlp(2, 3)], learning_rate=1.0, learning_rate_factors=[1.0])
+
+
 # gradients
 
 

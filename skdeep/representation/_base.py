@@ -1,0 +1,171 @@
+"""What every representation estimator does alike: the half that has no objective."""
+
+import math
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor
+
+from skdeep._compat import Interval, StrOptions
+from skdeep.base import BaseDeepEstimator
+from skdeep.nn import ImageEncoder, initialized
+from skdeep.nn.augmentation import Augmentation, MarginalCorruption
+from skdeep.training import Rows, in_chunks
+
+TensorMap = Callable[[Tensor], Tensor]
+
+N_DONORS, DONOR_NUMBERS = 4096, 2**22
+"""Rows of which corruption takes values, and numbers in them: bounds their memory."""
+
+
+class BaseRepresentation(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeepEstimator
+):
+    """Transformation by `encoder_`, and the checks of images.
+
+    A second class above the estimators, beside `BaseDeepEstimator`.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": [StrOptions({"auto"}), tuple, list],
+        "image_shape": [tuple, list, None],
+        "scale": [StrOptions({"auto", "standard", "minmax"}), None],
+        "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
+        "max_iter": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Representation of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W).
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components), float32
+        """
+        check_is_fitted(self)
+        rows = self._scaled_rows(self._validated(X, reset=False))
+        return in_chunks(self._output(), rows)
+
+    def _output(self) -> TensorMap:
+        """Part of the encoder that `transform` returns."""
+        return self.encoder_
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.encoder_.n_outputs
+
+    def _encode(self, rows: Rows) -> np.ndarray:
+        return in_chunks(self.encoder_, rows)
+
+    def _checked_image_shape(
+        self, image_shape: tuple[int, int, int] | None, n_features: int
+    ) -> tuple[int, int, int] | None:
+        """Shape of an image: the parameter, else that of X; None for a table."""
+        if self.image_shape is None:
+            return image_shape
+        shape = self.image_shape
+        if len(shape) != 3 or not positive_integers(shape):
+            raise ValueError(
+                f"The 'image_shape' parameter of {type(self).__name__} must be three "
+                f"positive integers (channels, height, width). Got {shape!r} instead."
+            )
+        if math.prod(shape) != n_features:
+            raise ValueError(
+                f"image_shape={tuple(shape)} has {math.prod(shape)} pixels, but X has "
+                f"{n_features} features."
+            )
+        channels, height, width = map(int, shape)
+        return channels, height, width
+
+    def _checked_sizes(self, default: Iterable[int]) -> list[int]:
+        """Widths of the hidden layers: the parameter, or the default."""
+        sizes = self.hidden_layer_sizes
+        if isinstance(sizes, str):
+            sizes = default
+        if not positive_integers(sizes):
+            raise ValueError(
+                f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must "
+                f"hold positive integers. Got {sizes!r} instead."
+            )
+        return [int(size) for size in sizes]
+
+
+def positive_integers(values: Iterable[Any]) -> bool:
+    """Whether all values are whole numbers above zero."""
+    return all(isinstance(v, int | np.integer) and v > 0 for v in values)
+
+
+def image_encoder(
+    estimator: BaseRepresentation, image_shape: tuple[int, int, int], rng: Generator
+) -> ImageEncoder:
+    """Build the convolutional encoder with the sizes that an estimator asks for."""
+    sizes = estimator._checked_sizes((32, 64, 128, 256))
+    if len(sizes) != 4:
+        raise ValueError(
+            f"The 'hidden_layer_sizes' parameter of {type(estimator).__name__} must "
+            "hold three channels and one width for images. Got "
+            f"{estimator.hidden_layer_sizes!r} instead."
+        )
+    return initialized(
+        ImageEncoder,
+        rng,
+        image_shape=image_shape,
+        channels=sizes[:3],
+        n_hidden=sizes[3],
+        n_components=int(estimator.n_components),
+    )
+
+
+def donors_of(rows: Rows, rng: Generator) -> Tensor:
+    """Rows drawn from all of them, whose values stand for the marginals."""
+    n_donors = max(1, min(N_DONORS, DONOR_NUMBERS // rows.n_features))
+    return rows[torch.randperm(len(rows), generator=rng)[:n_donors]]
+
+
+def on_rows(
+    augment: Augmentation | MarginalCorruption | None,
+    image_shape: tuple[int, int, int] | None,
+    rows: Rows,
+    rng: Generator,
+) -> Augmentation:
+    """Turn the parameter `augment` into an augmentation of flat rows."""
+    if augment is None:
+        return lambda x, rng: x  # noqa: ARG005
+    if isinstance(augment, MarginalCorruption):
+        return augment.on(donors_of(rows, rng))
+
+    def augmented(x: Tensor, rng: Generator) -> Tensor:
+        shaped = x if image_shape is None else x.unflatten(1, image_shape)
+        result = augment(shaped, rng)
+        if not isinstance(result, Tensor) or result.shape != shaped.shape:
+            got = tuple(result.shape) if isinstance(result, Tensor) else result
+            raise ValueError(
+                "The 'augment' parameter must map a tensor and a torch.Generator to a "
+                f"tensor of the same shape. Got {got!r} for {tuple(shaped.shape)}."
+            )
+        return result.flatten(1)
+
+    return augmented

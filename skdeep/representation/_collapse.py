@@ -1,0 +1,45 @@
+"""Whether a representation uses its dimensions."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+COLLAPSED = 0.1
+"""Share of the dimensions at hand below which an embedding counts as collapsed."""
+
+
+def effective_rank(Z: np.ndarray) -> float:
+    r"""Effective rank of a centred embedding: the dimensions that it spreads over.
+
+    .. math:: \exp \Big( - \sum_k p_k \log p_k \Big), \qquad
+              p_k = \frac{\sigma_k}{\sum_l \sigma_l}
+
+    with :math:`\sigma_k` the singular values of the centred rows. It is d for d
+    dimensions of equal spread and 1 for a line; a point counts as 0.
+
+    References
+    ----------
+    O. Roy, M. Vetterli, "The Effective Rank: A Measure of Effective Dimensionality",
+    EUSIPCO 2007.
+    """
+    Z = Z.astype(np.float64)
+    Z = Z - Z.mean(axis=0)
+    # Of the small Gram matrix: the rows may be millions.
+    sigma = np.sqrt(np.clip(np.linalg.eigvalsh(Z.T @ Z), 0, None))
+    if sigma.sum() <= 1e-12 * max(1.0, np.abs(Z).max(initial=0)):
+        return 0.0
+    p = sigma[sigma > 0] / sigma.sum()
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def warn_of_collapse(rank: float, n_dimensions: int, name: str) -> None:
+    """Warn if an embedding spreads over few of the dimensions that it could use."""
+    if n_dimensions > 1 and rank < max(1.0, COLLAPSED * n_dimensions):
+        warnings.warn(
+            f"{name} spreads its codes over {rank:.1f} of {n_dimensions} dimensions: "
+            "they have collapsed. Try stronger views (augment), a larger batch_size, a "
+            "smaller learning_rate or fewer n_components.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

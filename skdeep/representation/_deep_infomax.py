@@ -1,0 +1,602 @@
+"""Deep InfoMax: representations that know the local features of their rows."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from torch import Generator, Tensor
+
+from skdeep._compat import Interval, StrOptions, fit_context
+from skdeep.base import image_shape_of, network_copy
+from skdeep.nn import (
+    MLP,
+    ColumnEncoder,
+    ConcatenateCritic,
+    DotCritic,
+    LocalEncoder,
+    Network,
+    initialized,
+)
+from skdeep.nn.augmentation import (
+    Augmentation,
+    ImageAugmentation,
+    MarginalCorruption,
+)
+from skdeep.objectives.adversarial import (
+    discriminator_loss,
+    non_saturating_generator_loss,
+)
+from skdeep.objectives.mutual_information import (
+    MUTUAL_INFORMATION_BOUNDS,
+    infonce_all_locations_score,
+)
+from skdeep.representation._base import (
+    BaseRepresentation,
+    TensorMap,
+    image_encoder,
+    on_rows,
+)
+from skdeep.representation._collapse import effective_rank, warn_of_collapse
+from skdeep.scaling import fitted_scaling
+from skdeep.training import (
+    Adam,
+    FitTask,
+    OneCycle,
+    Rows,
+    epochs_for,
+    in_chunks,
+    n_batches,
+    train,
+)
+
+N_STEPS = 800
+"""Gradient steps that max_iter="auto" aims at."""
+
+MAX_PLACES = 64
+"""Local features of a row that a step compares, drawn anew: bounds its cost."""
+
+N_VIEWS, VIEW_RATE = 3, 0.6
+"""Views of a row with local="views", and the share of their cells that is replaced."""
+
+COLUMN_WIDTH = 16
+"""Width of the embedding of a column."""
+
+DISCRIMINATOR = (256, 64)
+"""Hidden widths of the adversary of the prior."""
+
+N_ESTIMATES = 16
+"""Batches over which the final estimate is averaged."""
+
+OCCLUSION = ImageAugmentation(shift=0, rotation=0, scale=0, erase=0.5)
+"""What augment="occlude" does to images: a hole of at most half the side."""
+
+
+Pair = tuple[Tensor, Tensor]
+"""Local features (n, n_places, n_local) of rows, and codes of the same rows."""
+
+
+class DeepInfoMaxTransformer(BaseRepresentation):
+    r"""Learn codes from which the local features of each row can be told.
+
+    An encoder makes local features on the way to the code: channels at the places of an
+    image, or a small embedding of each column of a table. A critic scores how well a
+    local feature and a code fit together, and both are trained so that those of the
+    same row score high and those of different rows low, which raises a lower bound of
+    their mutual information:
+
+    .. math::
+
+        \max \; \beta \, \frac1m \sum_{k=1}^m
+        \hat I \big( l_k(x); z(x) \big) + \alpha \, \hat I \big( l(x); z(x) \big)
+        - \gamma \, D_{\text{prior}}(z)
+
+    with :math:`l_k(x)` local feature k of row x, l all of them, z the code,
+    :math:`\alpha, \beta, \gamma` the weights of the global, the local and the prior
+    term, and :math:`\hat I` the estimate that `estimator` names. Local features and
+    code come from different views of the row: what the two views share is what the
+    code keeps.
+
+    Parameters
+    ----------
+    n_components : int, default=64
+        Width of the code.
+
+    hidden_layer_sizes : "auto" or tuple of int, default="auto"
+        For images, the channels of three convolutions and the width of a dense layer:
+        ``"auto"`` is (32, 64, 128, 256). For tables, the widths of the dense layers:
+        ``"auto"`` is (256, 256).
+
+    image_shape : (int, int, int) or None, default=None
+        Channels, height and width. With it, rows are read as images. Taken from X if X
+        has shape (n, C, H, W).
+
+    scale : {"auto", "standard", "minmax"} or None, default="auto"
+        How columns are scaled before training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    augment : {"auto", "occlude"}, callable, MarginalCorruption or None, default="auto"
+        Views. ``"auto"``: images are shifted, turned and scaled, the one that gives the
+        local features and the one that gives the code differently; of tables, 30 % of
+        the cells that the code sees are replaced by those of other rows.
+        ``"occlude"``: the code of an image does not see one square of it. A callable
+        maps a batch of scaled rows (or images) and a `torch.Generator` to such a batch:
+        see :mod:`skdeep.nn.augmentation`. None compares local features and code of the
+        same row, as in the paper.
+
+    local : {"columns", "views"}, default="columns"
+        Local features of a table. ``"columns"``: an embedding of each column, told from
+        that of the same column in other rows. ``"views"``: the codes of three views of
+        the row of which 60 % of the cells are replaced; several times faster on tables
+        of many columns.
+
+    estimator : {"jsd", "infonce", "dv", "nwj"}, default="jsd"
+        Estimate of the mutual information: Jensen-Shannon, InfoNCE, Donsker-Varadhan or
+        Nguyen-Wainwright-Jordan.
+
+    critic : {"dot", "concatenate"}, default="dot"
+        Dot product of a map of each, or dense layers on both side by side (dearer).
+
+    n_units : int, default=128
+        Width of the critic.
+
+    local_weight : float, default=1.0
+        Weight :math:`\beta` of the local term.
+
+    global_weight : float, default=0.0
+        Weight :math:`\alpha` of the global term.
+
+    prior_weight : float, default=0.0
+        Weight :math:`\gamma` of the prior term. It lowers the rank of the codes.
+
+    prior : {"uniform", "normal"}, default="uniform"
+        Distribution that a discriminator tells the codes from, after a sigmoid for
+        ``"uniform"``.
+
+    layer : {"code", "hidden"}, default="code"
+        What `transform` returns: the code, or the wider layer before it, often the
+        better one with few labels.
+
+    max_iter : int or "auto", default="auto"
+        Epochs. ``"auto"``: as many as make 800 gradient steps, between 2 and 200. 0
+        leaves the encoder as it was drawn.
+
+    batch_size : int, default=128
+        Rows of a gradient step, among which each is told apart.
+
+    learning_rate : float, default=1e-3
+        Largest step size of Adam; it warms up over a tenth of the steps and then
+        anneals to zero.
+
+    weight_decay : float, default=0.0
+        Decoupled decay of the weights per unit of step size.
+
+    device : str, default="auto"
+        Torch device. ``"auto"``: the GPU if there is one.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Number type of the matrix products in training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, shuffles and views.
+
+    verbose : int, default=0
+        1 writes one line when training ends.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        Maps scaled rows (n, n_features) to codes (n, n_components).
+
+    mi_estimate_ : dict
+        ``"value"`` of the estimate after training, on training rows; ``"quantity"``,
+        what it is and whether it bounds the mutual information; ``"limit"``, the
+        largest value it can take in batches of this size.
+
+    embedding_rank_ : float
+        Effective rank of the codes of the training rows: the number of dimensions that
+        they spread over.
+
+    offset_, scale_ : ndarray of shape (n_features,)
+        Rows are encoded as ``(X - offset_) / scale_``.
+
+    image_shape_ : (int, int, int) or None
+        Shape of an image, if rows are images.
+
+    n_iter_ : int
+        Epochs trained.
+
+    history_ : dict of str to list of float
+        ``"loss"`` and, of the terms with a weight, ``"local_loss"``, ``"global_loss"``,
+        ``"prior_loss"`` and ``"discriminator_loss"``: one value an epoch.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if X had string names.
+
+    See Also
+    --------
+    SimCLRTransformer : Tells whole views apart, without local features.
+    AutoencoderTransformer : Rebuilds the row, and can be inverted.
+
+    Notes
+    -----
+    With all labels at hand, no code of a table is much better than its principal
+    components; the gain is on images and with few labels. Deviations from the paper:
+    two views instead of one; batch normalisation in the encoder and layer normalisation
+    in the critic; scores are divided by :math:`\sqrt{U}` for U units; of more than 64
+    local features, a step compares 64. ``augment=None`` with ``prior_weight=0.1`` and
+    ``learning_rate=1e-4`` is nearest to the paper's DIM(L). The prior is matched by an
+    adversary with its own optimiser, non-saturating for the encoder.
+
+    References
+    ----------
+    .. [1] R. D. Hjelm et al., "Learning Deep Representations by Mutual Information
+       Estimation and Maximization", ICLR 2019, arXiv:1808.06670.
+    .. [2] P. Bachman, R. D. Hjelm, W. Buchwalter, "Learning Representations by
+       Maximizing Mutual Information Across Views", NeurIPS 2019, arXiv:1906.00910.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdeep.representation import DeepInfoMaxTransformer
+    >>> X = load_digits().data[:200].reshape(-1, 1, 8, 8)
+    >>> infomax = DeepInfoMaxTransformer(16, max_iter=2, random_state=0).fit(X)
+    >>> infomax.transform(X).shape
+    (200, 16)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseRepresentation._parameter_constraints,
+        "augment": [
+            StrOptions({"auto", "occlude"}),
+            callable,
+            MarginalCorruption,
+            None,
+        ],
+        "local": [StrOptions({"columns", "views"})],
+        "estimator": [StrOptions(set(MUTUAL_INFORMATION_BOUNDS))],
+        "critic": [StrOptions({"dot", "concatenate"})],
+        "n_units": [Interval(Integral, 1, None, closed="left")],
+        "local_weight": [Interval(Real, 0, None, closed="left")],
+        "global_weight": [Interval(Real, 0, None, closed="left")],
+        "prior_weight": [Interval(Real, 0, None, closed="left")],
+        "prior": [StrOptions({"uniform", "normal"})],
+        "layer": [StrOptions({"code", "hidden"})],
+    }
+
+    def __init__(
+        self,
+        n_components=64,
+        *,
+        hidden_layer_sizes="auto",
+        image_shape=None,
+        scale="auto",
+        augment="auto",
+        local="columns",
+        estimator="jsd",
+        critic="dot",
+        n_units=128,
+        local_weight=1.0,
+        global_weight=0.0,
+        prior_weight=0.0,
+        prior="uniform",
+        layer="code",
+        max_iter="auto",
+        batch_size=128,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        device="auto",
+        precision="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
+        self.scale = scale
+        self.augment = augment
+        self.local = local
+        self.estimator = estimator
+        self.critic = critic
+        self.n_units = n_units
+        self.local_weight = local_weight
+        self.global_weight = global_weight
+        self.prior_weight = prior_weight
+        self.prior = prior
+        self.layer = layer
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train the encoder against its critics.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W).
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : DeepInfoMaxTransformer
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the codes spread over few of their dimensions.
+        """
+        image_shape = image_shape_of(X)
+        X = self._validated(X, reset=True)
+        with FitTask(self, X, y, max_subtasks=1) as task:
+            self._train(X, image_shape, task, "train")
+        return self
+
+    def _output(self) -> TensorMap:
+        return self.encoder_ if self.layer == "code" else self.encoder_.hidden_layer
+
+    @property
+    def _n_features_out(self) -> int:
+        if self.layer == "code":
+            return self.encoder_.n_outputs
+        return self.encoder_.n_hidden
+
+    def _train(
+        self,
+        X: np.ndarray | csr_matrix,
+        image_shape: tuple[int, int, int] | None,
+        task: FitTask,
+        phase_name: str,
+    ) -> None:
+        """Train on checked X as a phase of `task`."""
+        device = self._device()
+        weight_seed, shuffle_seed, noise_seed = self._seeds(3)
+        image_shape = self._checked_image_shape(image_shape, X.shape[1])
+        offset, scale = fitted_scaling(X, self.scale, is_image=image_shape is not None)
+        rows = Rows(X, offset, scale, device, resident=True)
+        shuffle = Generator().manual_seed(shuffle_seed)
+        noise = Generator(device).manual_seed(noise_seed)
+
+        # Build the encoder, its critics, and the adversary of its prior.
+        weight_rng = Generator().manual_seed(weight_seed)
+        encoder = self._encoder(X.shape[1], image_shape, weight_rng).to(device)
+        critics, discriminator = self._critics(encoder, weight_rng)
+        networks = [encoder, *(critic.to(device) for critic in critics.values())]
+        pairs_of = self._views(encoder, rows, image_shape, shuffle)
+        estimate, quantity = MUTUAL_INFORMATION_BOUNDS[self.estimator]
+        if self.estimator == "infonce" and image_shape is not None:
+            estimate = infonce_all_locations_score
+
+        max_iter = self.max_iter
+        if max_iter == "auto":
+            max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
+        options = {
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "precision": self.precision,
+        }
+        optimizer = Adam(networks, **options)
+        adversary = Adam([discriminator.to(device)], **options)
+        n_steps = max_iter * n_batches(len(rows), self.batch_size)
+        schedule = OneCycle(optimizer, self.learning_rate, n_steps)
+
+        def step(index: Tensor) -> dict[str, Tensor]:
+            pairs = pairs_of(rows[index], noise)
+            losses = {
+                f"{name}_loss": -mean_over(pairs, critic, estimate)
+                for name, critic in critics.items()
+            }
+            loss = sum(
+                getattr(self, f"{name}_weight") * losses[f"{name}_loss"]
+                for name in critics
+            )
+            if self.prior_weight:
+                # The discriminator learns first, from codes that it does not move.
+                z = torch.cat([z for _, z in pairs])
+                fake = torch.sigmoid(z) if self.prior == "uniform" else z
+                draw = torch.rand if self.prior == "uniform" else torch.randn
+                real = draw(z.shape, generator=noise, device=device)
+                told = discriminator_loss(
+                    discriminator(real), discriminator(fake.detach())
+                )
+                adversary.step(told)
+                fooled = non_saturating_generator_loss(discriminator(fake))
+                losses |= {"prior_loss": fooled, "discriminator_loss": told}
+                loss = loss + self.prior_weight * fooled
+            schedule.advance()
+            optimizer.step(loss)
+            return {"loss": loss, **losses}
+
+        def fitted() -> dict[str, Any]:
+            return {
+                "encoder_": network_copy(encoder),
+                "offset_": offset,
+                "scale_": scale,
+                "image_shape_": image_shape,
+                "n_features_in_": X.shape[1],
+                "n_iter_": phase.n_iter,
+                "history_": phase.history,
+            }
+
+        own = task.estimator is self
+        phase = task.phase(phase_name, max_iter, fitted if own else None)
+        with optimizer.training(), adversary.training():
+            train(
+                step,
+                len(rows),
+                phase,
+                batch_size=self.batch_size,
+                rng=shuffle,
+                device=device,
+            )
+        phase.check_weights(networks)
+
+        # Read the estimate off, and look whether the codes use their dimensions.
+        critic = next(iter(critics.values()))
+        n = min(len(rows), self.batch_size)
+        with torch.inference_mode():
+            batches = torch.randperm(len(rows), generator=shuffle).split(n)
+            values = [
+                float(mean_over(pairs_of(rows[index], noise), critic, estimate))
+                for index in batches[:N_ESTIMATES]
+                if len(index) == n
+            ]
+        rank = effective_rank(in_chunks(encoder, rows))
+        usable = min(int(self.n_components), X.shape[1], len(rows) - 1)
+        if max_iter:
+            warn_of_collapse(rank, usable, type(self).__name__)
+        for name, value in fitted().items():
+            setattr(self, name, value)
+        self.embedding_rank_ = rank
+        self.mi_estimate_ = {
+            "value": float(np.mean(values)),
+            "quantity": quantity,
+            "limit": limit_of(self.estimator, n),
+        }
+
+    def _encoder(
+        self, n_features: int, image_shape: tuple[int, int, int] | None, rng: Generator
+    ) -> LocalEncoder | MLP:
+        n_components = int(self.n_components)
+        if image_shape is not None:
+            return image_encoder(self, image_shape, rng)
+        sizes = self._checked_sizes((256, 256))
+        if self.local == "views":
+            return initialized(MLP, rng, sizes=[n_features, *sizes, n_components])
+        return initialized(
+            ColumnEncoder,
+            rng,
+            n_features=n_features,
+            n_local=COLUMN_WIDTH,
+            hidden_layer_sizes=sizes,
+            n_components=n_components,
+        )
+
+    def _critics(
+        self, encoder: LocalEncoder | MLP, rng: Generator
+    ) -> tuple[dict[str, Network], MLP]:
+        """Critics of the terms that have a weight, and the discriminator."""
+        kind = DotCritic if self.critic == "dot" else ConcatenateCritic
+        n_global = encoder.n_outputs
+        if isinstance(encoder, MLP):
+            n_places, n_local = N_VIEWS, n_global
+        else:
+            n_places, n_local = encoder.n_places, encoder.n_local
+        widths = {}
+        if self.local_weight:
+            widths["local"] = n_local
+        if self.global_weight:
+            widths["global"] = min(n_places, MAX_PLACES) * n_local
+        if not widths:
+            raise ValueError(
+                "One of the 'local_weight' and 'global_weight' parameters of "
+                f"{type(self).__name__} must be above 0. Got 0 for both."
+            )
+        critics = {
+            name: initialized(
+                kind, rng, n_local=width, n_global=n_global, n_units=int(self.n_units)
+            )
+            for name, width in widths.items()
+        }
+        return critics, initialized(MLP, rng, sizes=[n_global, *DISCRIMINATOR, 1])
+
+    def _views(
+        self,
+        encoder: LocalEncoder | MLP,
+        rows: Rows,
+        image_shape: tuple[int, int, int] | None,
+        rng: Generator,
+    ) -> Callable[[Tensor, Generator], list[Pair]]:
+        """Make a function of a batch that returns local features and codes of it."""
+        augment, is_table = self.augment, image_shape is None
+        if augment == "auto":
+            augment = MarginalCorruption() if is_table else ImageAugmentation()
+        elif augment == "occlude":
+            augment = MarginalCorruption() if is_table else OCCLUSION
+        if isinstance(encoder, MLP):
+            if self.augment == "auto":
+                augment = MarginalCorruption(VIEW_RATE)
+            view = on_rows(augment, image_shape, rows, rng)
+            return partial(views_of_rows, encoder, view)
+        view = on_rows(augment, image_shape, rows, rng)
+        if augment is None:
+            return partial(same_view, encoder)
+        if isinstance(augment, MarginalCorruption) or self.augment == "occlude":
+            return partial(clean_and_altered, encoder, view)
+        return partial(two_views, encoder, view)
+
+
+def two_views(
+    encoder: LocalEncoder, view: Augmentation, x: Tensor, rng: Generator
+) -> list[Pair]:
+    """Local features of each of two views, with the code of the other."""
+    both = torch.cat([view(x, rng), view(x, rng)])
+    local, z = encoder.local_and_code(both)
+    (first, second), (z_first, z_second) = local.chunk(2), z.chunk(2)
+    return [(some(first, rng), z_second), (some(second, rng), z_first)]
+
+
+def clean_and_altered(
+    encoder: LocalEncoder, view: Augmentation, x: Tensor, rng: Generator
+) -> list[Pair]:
+    """Local features of the row, with the code of a view that lacks a part of it."""
+    return [(some(encoder.local_features(x), rng), encoder(view(x, rng)))]
+
+
+def same_view(encoder: LocalEncoder, x: Tensor, rng: Generator) -> list[Pair]:
+    """Local features and code of the same row, as in the paper."""
+    local, z = encoder.local_and_code(x)
+    return [(some(local, rng), z)]
+
+
+def views_of_rows(
+    encoder: MLP, view: Augmentation, x: Tensor, rng: Generator
+) -> list[Pair]:
+    """Codes of views of the row, with the code of the row itself."""
+    views = [view(x, rng) for _ in range(N_VIEWS)]
+    z, *local = encoder(torch.cat([x, *views])).chunk(1 + N_VIEWS)
+    return [(torch.stack(local, dim=1), z)]
+
+
+def some(local: Tensor, rng: Generator) -> Tensor:
+    """Local features at `MAX_PLACES` places that are drawn, if there are more."""
+    n_places = local.shape[1]
+    if n_places <= MAX_PLACES:
+        return local
+    scores = torch.rand(n_places, generator=rng, device=local.device)
+    return local[:, scores.argsort()[:MAX_PLACES]]
+
+
+def mean_over(pairs: list[Pair], critic: Network, estimate: TensorMap) -> Tensor:
+    """Estimate of the information between local features and codes, over the pairs."""
+    values = []
+    for local, z in pairs:
+        if local.shape[2] != critic.arguments["n_local"]:  # all places as one feature
+            local = local.flatten(1).unsqueeze(1)
+        values.append(estimate(critic(local, z)))
+    return torch.stack(values).mean()
+
+
+def limit_of(estimator: str, n_rows: int) -> float:
+    """Largest value of an estimate in batches of `n_rows`."""
+    return {"jsd": 0.0, "infonce": math.log(n_rows)}.get(estimator, math.inf)

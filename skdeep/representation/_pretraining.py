@@ -1,0 +1,109 @@
+"""Pretraining of the encoder inside another estimator."""
+
+import copy
+from typing import Any
+
+import numpy as np
+from joblib import Memory
+from scipy.sparse import csr_matrix
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted, check_memory
+
+from skdeep.base import BaseDeepEstimator
+from skdeep.representation._autoencoder import AutoencoderTransformer
+from skdeep.representation._base import BaseRepresentation
+from skdeep.training import FitTask
+
+
+def fitted_encoder(
+    owner: BaseDeepEstimator,
+    parameter: str,
+    X: np.ndarray | csr_matrix,
+    image_shape: tuple[int, int, int] | None,
+    seed: int,
+    task: FitTask,
+) -> tuple[Any, np.ndarray | None]:
+    """Pretrain a clone of the estimator that `owner` was given, or copy a frozen one.
+
+    Parameters
+    ----------
+    owner : BaseDeepEstimator
+        Lends the clone its device, precision and memory.
+    parameter : str
+        Name of the parameter of `owner` that holds the estimator.
+    X, image_shape
+        Checked rows, and the shape of their images, if they are.
+    seed : int
+        Of the clone, if it has none.
+    task : FitTask
+        Of which pretraining becomes a phase.
+
+    Returns
+    -------
+    encoder : BaseRepresentation
+        The owner's own, free to be trained further.
+    neighbors : ndarray of shape (n_samples, n_neighbors) or None
+        The nearest-neighbour graph of the rows, if pretraining made one.
+    """
+    inner = getattr(owner, parameter)
+    if isinstance(inner, FrozenEstimator):
+        with task.leaf("pretrain"):
+            return _copy_of_frozen(owner, parameter, X), None
+    inner = AutoencoderTransformer() if inner is None else clone(inner)
+    if not isinstance(inner, BaseRepresentation):
+        raise TypeError(
+            f"The {parameter!r} parameter of {type(owner).__name__} must be a "
+            "skdeep transformer with an encoder, such as AutoencoderTransformer(), or "
+            f"FrozenEstimator of a fitted one. Got {inner!r} instead."
+        )
+    # What the inner estimator leaves open it takes from its owner.
+    inner.set_callbacks()
+    open_parameters = {
+        "random_state": (None, seed),
+        "device": ("auto", str(owner._device())),
+        "precision": ("auto", owner.precision),
+        "image_shape": (None, image_shape),
+    }
+    for name, (open_value, value) in open_parameters.items():
+        if getattr(inner, name) == open_value:
+            inner.set_params(**{name: value})
+    inner._validate_params()
+
+    memory: Memory = check_memory(owner.memory)
+    state, neighbors = memory.cache(_pretrain, ignore=["task"])(inner, X, task)
+    if "pretrain" not in task.begun:  # it came out of the cache
+        with task.leaf("pretrain"):
+            pass
+    inner.__setstate__(state)
+    return inner, neighbors
+
+
+def _pretrain(
+    encoder: BaseRepresentation, X: np.ndarray | csr_matrix, task: FitTask
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Train `encoder` and return its state in arrays and plain values.
+
+    A function of its first two arguments alone, so that a search can keep the result.
+    """
+    neighbors = encoder._train(X, None, task, "pretrain")
+    return encoder.__getstate__(), neighbors
+
+
+def _copy_of_frozen(
+    owner: BaseDeepEstimator, parameter: str, X: np.ndarray | csr_matrix
+) -> BaseRepresentation:
+    fitted = getattr(owner, parameter).estimator
+    if not isinstance(fitted, BaseRepresentation):
+        raise TypeError(
+            f"The {parameter!r} parameter of {type(owner).__name__} must freeze a "
+            "fitted skdeep transformer with an encoder, such as "
+            f"AutoencoderTransformer(). Got {fitted!r} instead."
+        )
+    check_is_fitted(fitted)
+    if fitted.n_features_in_ != X.shape[1]:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but the frozen {type(fitted).__name__} was "
+            f"fitted on {fitted.n_features_in_}."
+        )
+    return copy.deepcopy(fitted)
