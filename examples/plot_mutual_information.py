@@ -9,7 +9,7 @@ held against it. With :math:`d` independent pairs of columns of correlation
 :func:`skdeep.representation.mutual_information` trains a network, the critic, to tell
 the pairs of rows that belong together from pairs put together at random. What it
 reports is computed on rows that the critic has not seen.
-"""  # noqa: D205, D400
+"""
 
 # %%
 # Two sets of columns of known mutual information

@@ -11,6 +11,14 @@ from skdeep.nn.network import Network
 KERNEL, STRIDE, PADDING = 3, 2, 1
 
 
+def strides(sides: tuple[int, int], stride: int = STRIDE) -> tuple[int, int]:
+    """Stride down and across a map: 1 along a side of one pixel, which it leaves."""
+    # A kernel that strides over one column sees padding alone at its outer places. The
+    # gradient is zero there, but torch in bfloat16 on CPUs leaves it uninitialised.
+    down, across = (1 if side == 1 else stride for side in sides)
+    return down, across
+
+
 def _side_lengths(image_shape: Sequence[int], n_layers: int) -> list[tuple[int, int]]:
     """(height, width) before the first layer and after each; a stride of 2 halves."""
     _, height, width = image_shape
@@ -44,13 +52,16 @@ class ConvEncoder(Network):
             n_components=n_components,
         )
         depths = [image_shape[0], *channels]
+        sides = _side_lengths(image_shape, len(channels))
         layers: list[nn.Module] = [nn.Unflatten(1, tuple(image_shape))]
-        for n_in, n_out in itertools.pairwise(depths):
+        for (n_in, n_out), before in zip(
+            itertools.pairwise(depths), sides, strict=False
+        ):
             layers += [
-                nn.Conv2d(n_in, n_out, KERNEL, STRIDE, PADDING),
+                nn.Conv2d(n_in, n_out, KERNEL, strides(before), PADDING),
                 nn.ReLU(inplace=True),
             ]
-        height, width = _side_lengths(image_shape, len(channels))[-1]
+        height, width = sides[-1]
         n_flat = depths[-1] * height * width
         self.layers = nn.Sequential(
             *layers, nn.Flatten(), nn.Linear(n_flat, n_components)
@@ -88,7 +99,9 @@ class ConvDecoder(Network):
             padding = (h_out - 2 * h_in + 1, w_out - 2 * w_in + 1)
             layers += [
                 nn.ReLU(inplace=True),
-                nn.ConvTranspose2d(n_in, n_out, KERNEL, STRIDE, PADDING, padding),
+                nn.ConvTranspose2d(
+                    n_in, n_out, KERNEL, strides((h_out, w_out)), PADDING, padding
+                ),
             ]
         self.layers = nn.Sequential(
             nn.Linear(n_components, depths[0] * sides[0][0] * sides[0][1]),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from skdeep.nn.convolution import strides
 from skdeep.nn.network import Network
 
 SMALL_SIDE = 16
@@ -82,29 +83,25 @@ class ImageEncoder(LocalEncoder):
             n_hidden=n_hidden,
             n_components=n_components,
         )
-        strides = [1 if max(image_shape[1:]) <= SMALL_SIDE else 2, 2, 2]
+        _, height, width = image_shape
         depths = [image_shape[0], *channels]
-        blocks = [
-            block(n_in, n_out, stride)
-            for n_in, n_out, stride in zip(depths, channels, strides, strict=False)
-        ]
-        # Strides halve upwards, with the padding of one pixel.
-        places = [
-            math.prod(
-                math.ceil(side / math.prod(strides[:n])) for side in image_shape[1:]
-            )
-            for n in (2, 3)
-        ]
+        blocks, places = [], []
+        first = 1 if max(height, width) <= SMALL_SIDE else 2
+        for n_in, n_out, stride in zip(depths, channels, (first, 2, 2), strict=False):
+            blocks.append(block(n_in, n_out, strides((height, width), stride)))
+            # Strides halve upwards, with the padding of one pixel.
+            height, width = math.ceil(height / stride), math.ceil(width / stride)
+            places.append(height * width)
         self.local = nn.Sequential(nn.Unflatten(1, tuple(image_shape)), *blocks[:2])
         self.hidden = nn.Sequential(
             blocks[2],
             nn.Flatten(),
-            nn.Linear(channels[2] * places[1], n_hidden),
+            nn.Linear(channels[2] * places[2], n_hidden),
             BatchNorm1d(n_hidden),
             nn.ReLU(inplace=True),
         )
         self.code = nn.Linear(n_hidden, n_components)
-        self.n_places, self.n_local = places[0], channels[1]
+        self.n_places, self.n_local = places[1], channels[1]
         self.n_hidden = n_hidden
 
     def places(self, local: Tensor) -> Tensor:
@@ -113,27 +110,43 @@ class ImageEncoder(LocalEncoder):
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """Batch normalisation that also trains on a batch of one row.
-
-    One row has no variance: what earlier batches had is used, as in inference.
-    """
+    """Batch normalisation that also trains on a batch of one row."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, n_features)`` to ``(n, n_features)``."""
-        if len(x) > 1 or not self.training:
-            return super().forward(x)
-        self.eval()
-        try:
-            return super().forward(x)
-        finally:
-            self.train()
+        return normalized(self, super().forward, x)
 
 
-def block(n_in: int, n_out: int, stride: int) -> nn.Module:
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation that also trains on one row with a map of one place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(n, n_channels, height, width)`` to the same shape."""
+        return normalized(self, super().forward, x)
+
+
+def normalized(
+    layer: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor
+) -> Tensor:
+    """Apply `forward` of a batch normalisation.
+
+    One value of a channel has no variance: what earlier batches had is used, as in
+    inference.
+    """
+    if x.numel() > x.shape[1] or not layer.training:
+        return forward(x)
+    layer.eval()
+    try:
+        return forward(x)
+    finally:
+        layer.train()
+
+
+def block(n_in: int, n_out: int, stride: tuple[int, int]) -> nn.Module:
     """Convolution, batch normalisation, rectifier."""
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False),
-        nn.BatchNorm2d(n_out),
+        BatchNorm2d(n_out),
         nn.ReLU(inplace=True),
     )
 

@@ -9,6 +9,10 @@ COLLAPSED = 0.1
 """Share of the dimensions at hand below which an embedding counts as collapsed."""
 
 
+ROUNDING = 1e-6
+"""Spread of an embedding, relative to its size, that float32 may make of a point."""
+
+
 def effective_rank(Z: np.ndarray) -> float:
     r"""Effective rank of a centred embedding: the dimensions that it spreads over.
 
@@ -24,10 +28,11 @@ def effective_rank(Z: np.ndarray) -> float:
     EUSIPCO 2007.
     """
     Z = Z.astype(np.float64)
+    noise = ROUNDING * np.linalg.norm(Z)
     Z = Z - Z.mean(axis=0)
     # Of the small Gram matrix: the rows may be millions.
     sigma = np.sqrt(np.clip(np.linalg.eigvalsh(Z.T @ Z), 0, None))
-    if sigma.sum() <= 1e-12 * max(1.0, np.abs(Z).max(initial=0)):
+    if sigma.sum() <= noise:
         return 0.0
     p = sigma[sigma > 0] / sigma.sum()
     return float(np.exp(-(p * np.log(p)).sum()))

@@ -18,6 +18,7 @@ from skdeep.nn import (
     ColumnEncoder,
     ConcatenateCritic,
     DotCritic,
+    ImageEncoder,
     LocalEncoder,
     Network,
     initialized,
@@ -71,6 +72,9 @@ DISCRIMINATOR = (256, 64)
 
 N_ESTIMATES = 16
 """Batches over which the final estimate is averaged."""
+
+ALL_PLACES = "InfoNCE score against all places of other images, no bound"
+"""What estimator="infonce" estimates on images."""
 
 OCCLUSION = ImageAugmentation(shift=0, rotation=0, scale=0, erase=0.5)
 """What augment="occlude" does to images: a hole of at most half the side."""
@@ -384,8 +388,11 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         networks = [encoder, *(critic.to(device) for critic in critics.values())]
         pairs_of = self._views(encoder, rows, image_shape, shuffle)
         estimate, quantity = MUTUAL_INFORMATION_BOUNDS[self.estimator]
-        if self.estimator == "infonce" and image_shape is not None:
-            estimate = infonce_all_locations_score
+        n_locations = 1
+        all_places = self.estimator == "infonce" and self.local_weight > 0
+        if all_places and isinstance(encoder, ImageEncoder):
+            estimate, quantity = infonce_all_locations_score, ALL_PLACES
+            n_locations = min(encoder.n_places, MAX_PLACES)
 
         max_iter = self.max_iter
         if max_iter == "auto":
@@ -403,7 +410,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         def step(index: Tensor) -> dict[str, Tensor]:
             pairs = pairs_of(rows[index], noise)
             losses = {
-                f"{name}_loss": -mean_over(pairs, critic, estimate)
+                f"{name}_loss": -mean_over(pairs, critic, estimate, noise)
                 for name, critic in critics.items()
             }
             loss = sum(
@@ -457,7 +464,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         with torch.inference_mode():
             batches = torch.randperm(len(rows), generator=shuffle).split(n)
             values = [
-                float(mean_over(pairs_of(rows[index], noise), critic, estimate))
+                float(mean_over(pairs_of(rows[index], noise), critic, estimate, noise))
                 for index in batches[:N_ESTIMATES]
                 if len(index) == n
             ]
@@ -471,7 +478,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         self.mi_estimate_ = {
             "value": float(np.mean(values)),
             "quantity": quantity,
-            "limit": limit_of(self.estimator, n),
+            "limit": limit_of(self.estimator, n, n_locations),
         }
 
     def _encoder(
@@ -506,7 +513,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         if self.local_weight:
             widths["local"] = n_local
         if self.global_weight:
-            widths["global"] = min(n_places, MAX_PLACES) * n_local
+            widths["global"] = n_places * n_local
         if not widths:
             raise ValueError(
                 "One of the 'local_weight' and 'global_weight' parameters of "
@@ -553,20 +560,19 @@ def two_views(
     both = torch.cat([view(x, rng), view(x, rng)])
     local, z = encoder.local_and_code(both)
     (first, second), (z_first, z_second) = local.chunk(2), z.chunk(2)
-    return [(some(first, rng), z_second), (some(second, rng), z_first)]
+    return [(first, z_second), (second, z_first)]
 
 
 def clean_and_altered(
     encoder: LocalEncoder, view: Augmentation, x: Tensor, rng: Generator
 ) -> list[Pair]:
     """Local features of the row, with the code of a view that lacks a part of it."""
-    return [(some(encoder.local_features(x), rng), encoder(view(x, rng)))]
+    return [(encoder.local_features(x), encoder(view(x, rng)))]
 
 
-def same_view(encoder: LocalEncoder, x: Tensor, rng: Generator) -> list[Pair]:
+def same_view(encoder: LocalEncoder, x: Tensor, _: Generator) -> list[Pair]:
     """Local features and code of the same row, as in the paper."""
-    local, z = encoder.local_and_code(x)
-    return [(some(local, rng), z)]
+    return [encoder.local_and_code(x)]
 
 
 def views_of_rows(
@@ -587,16 +593,21 @@ def some(local: Tensor, rng: Generator) -> Tensor:
     return local[:, scores.argsort()[:MAX_PLACES]]
 
 
-def mean_over(pairs: list[Pair], critic: Network, estimate: TensorMap) -> Tensor:
+def mean_over(
+    pairs: list[Pair], critic: Network, estimate: TensorMap, rng: Generator
+) -> Tensor:
     """Estimate of the information between local features and codes, over the pairs."""
     values = []
     for local, z in pairs:
-        if local.shape[2] != critic.arguments["n_local"]:  # all places as one feature
+        if local.shape[2] == critic.arguments["n_local"]:
+            local = some(local, rng)
+        else:  # all places as one feature
             local = local.flatten(1).unsqueeze(1)
         values.append(estimate(critic(local, z)))
     return torch.stack(values).mean()
 
 
-def limit_of(estimator: str, n_rows: int) -> float:
-    """Largest value of an estimate in batches of `n_rows`."""
-    return {"jsd": 0.0, "infonce": math.log(n_rows)}.get(estimator, math.inf)
+def limit_of(estimator: str, n_rows: int, n_locations: int) -> float:
+    """Largest value of an estimate, by the candidates that each code is given."""
+    n_candidates = 1 + n_locations * (n_rows - 1)
+    return {"jsd": 0.0, "infonce": math.log(n_candidates)}.get(estimator, math.inf)

@@ -7,10 +7,12 @@ from torch import Generator
 from skdeep.nn import (
     MLP,
     NETWORKS,
+    ColumnEncoder,
     ConcatenateCritic,
     ConvDecoder,
     ConvEncoder,
     DotCritic,
+    ImageEncoder,
     Network,
     initialized,
 )
@@ -20,6 +22,17 @@ KINDS = [
     (MLP, {"sizes": (42, 32, 5)}, 42),
     (ConvEncoder, IMAGES, 42),
     (ConvDecoder, IMAGES, 5),
+    (ImageEncoder, {**IMAGES, "channels": (4, 8, 8), "n_hidden": 16}, 42),
+    (
+        ColumnEncoder,
+        {
+            "n_features": 42,
+            "n_local": 4,
+            "hidden_layer_sizes": (32,),
+            "n_components": 5,
+        },
+        42,
+    ),
 ]
 every_kind = pytest.mark.parametrize(
     ("kind", "arguments", "n_inputs"), KINDS, ids=[kind.__name__ for kind, *_ in KINDS]
