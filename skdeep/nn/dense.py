@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from skdeep.nn.products import products_for
+
 rectified_gradient = torch.ops.aten.threshold_backward
 
 
@@ -39,7 +41,7 @@ class DenseStack:
 
     def __post_init__(self) -> None:
         self.dtype = self.layers[0][0].dtype
-        self.transposed = [weight.t() for weight, _ in self.layers]
+        self.products = products_for(self.layers[0][0])
 
     def add_gradients(self, depth: int, g: Tensor, h: Tensor) -> None:
         """Write or add those of a layer with input `h`; `g` is that of its output."""
@@ -48,7 +50,7 @@ class DenseStack:
             weight_gradient.addmm_(g.t(), h)
             bias_gradient.add_(g.sum(0))
         else:
-            torch.mm(g.t(), h, out=weight_gradient)
+            self.products.product_into(g.t(), h, weight_gradient)
             torch.sum(g, 0, out=bias_gradient)
 
 
@@ -73,11 +75,11 @@ class DenseLayers(torch.autograd.Function):
         inputs: list[Tensor] = []
         outputs: list[Tensor] = []
         for stack in stacks:
-            for depth, (_, bias) in enumerate(stack.layers):
+            for depth, (weight, bias) in enumerate(stack.layers):
                 if depth:
                     h.relu_()
                 inputs.append(h)
-                h = torch.addmm(bias, h, stack.transposed[depth])
+                h = stack.products.affine(h, weight, bias)
             outputs.append(in_type(h, x.dtype))
         ctx.save_for_backward(*inputs)
         ctx.stacks = stacks
@@ -99,13 +101,14 @@ class DenseLayers(torch.autograd.Function):
             if g is None:  # the loss depends on earlier outputs alone
                 del inputs[-len(stack.layers) :]
                 continue
+            back = stack.products.product
             for depth in reversed(range(len(stack.layers))):
                 h = inputs.pop()
                 stack.add_gradients(depth, g, h)
                 if depth:
-                    g = rectified_gradient(g @ stack.layers[depth][0], h, 0)
+                    g = rectified_gradient(back(g, stack.layers[depth][0]), h, 0)
                 elif position or ctx.needs_input_grad[0]:
-                    g = g @ stack.layers[0][0]
+                    g = back(g, stack.layers[0][0])
             stack.written = True
         if g is not None:
             g = in_type(g, ctx.type) if ctx.needs_input_grad[0] else None
