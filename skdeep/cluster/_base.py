@@ -139,5 +139,9 @@ def soft_assignments(
 
 def decodes(clusterer: BaseDeepClusterer) -> bool:
     """Whether the autoencoder of a clusterer, fitted or not, has a decoder."""
-    inner = getattr(clusterer, "autoencoder_", clusterer.autoencoder)
-    return inner is None or hasattr(inner, "inverse_transform")
+    return has_decoder(getattr(clusterer, "autoencoder_", clusterer.autoencoder))
+
+
+def has_decoder(autoencoder: Any) -> bool:
+    """Whether what is given as the autoencoder has a decoder; None stands for one."""
+    return autoencoder is None or hasattr(autoencoder, "inverse_transform")

@@ -16,6 +16,7 @@ from skdeep.cluster._base import (
     BaseDeepClusterer,
     decodes,
     encoder_and_centroids,
+    has_decoder,
 )
 from skdeep.cluster._steps import (
     DEEP_STAGE_CONSTRAINTS,
@@ -278,7 +279,7 @@ class IDECClusterer(BaseDeepClusterer):
             If the rows have fewer distinct values than there are clusters, or clusters
             end without rows.
         """
-        if not decodes(self):
+        if not has_decoder(self.autoencoder):
             raise TypeError(
                 f"{type(self).__name__} rebuilds the rows, but the encoder given as "
                 f"'autoencoder' has no decoder: {self.autoencoder!r}. DECClusterer and "

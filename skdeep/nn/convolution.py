@@ -5,18 +5,40 @@ import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d
 
 from skdeep.nn.network import Network
 
 KERNEL, STRIDE, PADDING = 3, 2, 1
 
 
-def strides(sides: tuple[int, int], stride: int = STRIDE) -> tuple[int, int]:
-    """Stride down and across a map: 1 along a side of one pixel, which it leaves."""
-    # A kernel that strides over one column sees padding alone at its outer places. The
-    # gradient is zero there, but torch in bfloat16 on CPUs leaves it uninitialised.
-    down, across = (1 if side == 1 else stride for side in sides)
-    return down, across
+class Convolution(nn.Conv2d):
+    """A convolution that is right in bfloat16 on narrow maps, too.
+
+    Where a stride of 2 leaves one column, torch 2.13 in bfloat16 on CPUs returns memory
+    that it never wrote. Of such maps, the columns to leave out are computed first.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(n, n_in, height, width)`` to ``(n, n_out, height', width')``."""
+        if x.shape[3] > 2:
+            return super().forward(x)
+        down, across = self.stride
+        dense = conv2d(x, self.weight, self.bias, (down, 1), PADDING)
+        return dense[..., ::across]
+
+
+class TransposedConvolution(nn.ConvTranspose2d):
+    """The transpose of `Convolution`, with the same care for narrow maps."""
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Map ``(n, n_in, height, width)`` to ``(n, n_out, height', width')``."""
+        if x.shape[3] > 1:
+            return super().forward(x, list(output_size) if output_size else None)
+        down, across = self.output_padding
+        stride, padding = (self.stride[0], 1), (PADDING, 0)
+        wide = conv_transpose2d(x, self.weight, self.bias, stride, padding, (down, 0))
+        return wide[..., PADDING : PADDING + 1 + across]
 
 
 def _side_lengths(image_shape: Sequence[int], n_layers: int) -> list[tuple[int, int]]:
@@ -52,16 +74,13 @@ class ConvEncoder(Network):
             n_components=n_components,
         )
         depths = [image_shape[0], *channels]
-        sides = _side_lengths(image_shape, len(channels))
         layers: list[nn.Module] = [nn.Unflatten(1, tuple(image_shape))]
-        for (n_in, n_out), before in zip(
-            itertools.pairwise(depths), sides, strict=False
-        ):
+        for n_in, n_out in itertools.pairwise(depths):
             layers += [
-                nn.Conv2d(n_in, n_out, KERNEL, strides(before), PADDING),
+                Convolution(n_in, n_out, KERNEL, STRIDE, PADDING),
                 nn.ReLU(inplace=True),
             ]
-        height, width = sides[-1]
+        height, width = _side_lengths(image_shape, len(channels))[-1]
         n_flat = depths[-1] * height * width
         self.layers = nn.Sequential(
             *layers, nn.Flatten(), nn.Linear(n_flat, n_components)
@@ -99,9 +118,7 @@ class ConvDecoder(Network):
             padding = (h_out - 2 * h_in + 1, w_out - 2 * w_in + 1)
             layers += [
                 nn.ReLU(inplace=True),
-                nn.ConvTranspose2d(
-                    n_in, n_out, KERNEL, strides((h_out, w_out)), PADDING, padding
-                ),
+                TransposedConvolution(n_in, n_out, KERNEL, STRIDE, PADDING, padding),
             ]
         self.layers = nn.Sequential(
             nn.Linear(n_components, depths[0] * sides[0][0] * sides[0][1]),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from skdeep.nn.convolution import strides
+from skdeep.nn.convolution import Convolution
 from skdeep.nn.network import Network
 
 SMALL_SIDE = 16
@@ -88,7 +88,7 @@ class ImageEncoder(LocalEncoder):
         blocks, places = [], []
         first = 1 if max(height, width) <= SMALL_SIDE else 2
         for n_in, n_out, stride in zip(depths, channels, (first, 2, 2), strict=False):
-            blocks.append(block(n_in, n_out, strides((height, width), stride)))
+            blocks.append(block(n_in, n_out, stride))
             # Strides halve upwards, with the padding of one pixel.
             height, width = math.ceil(height / stride), math.ceil(width / stride)
             places.append(height * width)
@@ -142,10 +142,10 @@ def normalized(
         layer.train()
 
 
-def block(n_in: int, n_out: int, stride: tuple[int, int]) -> nn.Module:
+def block(n_in: int, n_out: int, stride: int) -> nn.Module:
     """Convolution, batch normalisation, rectifier."""
     return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False),
+        Convolution(n_in, n_out, 3, stride, padding=1, bias=False),
         BatchNorm2d(n_out),
         nn.ReLU(inplace=True),
     )

@@ -22,7 +22,12 @@ from skdeep.metrics import (
     clustering_accuracy_score,
     embedding_silhouette_scorer,
 )
-from skdeep.representation import AutoencoderTransformer
+from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
+from skdeep.representation import (
+    AutoencoderTransformer,
+    DeepInfoMaxTransformer,
+    SimCLRTransformer,
+)
 
 DEEP = [DECClusterer, IDECClusterer]
 ALL = [AEKMeans, *DEEP]
@@ -265,6 +270,170 @@ def test_images_make_the_default_autoencoder_convolutional():
     assert type(model.autoencoder_.encoder_).__name__ == "ConvEncoder"
     np.testing.assert_array_equal(model.predict(images), model.labels_)
     np.testing.assert_array_equal(model.predict(images.reshape(100, -1)), model.labels_)
+
+
+# encoders without a decoder
+
+CHEAP = {"n_components": 4, "hidden_layer_sizes": (16,), "max_iter": 60}
+ENCODERS = [DeepInfoMaxTransformer(n_units=16, **CHEAP), SimCLRTransformer(**CHEAP)]
+
+each_encoder = pytest.mark.parametrize(
+    "encoder", ENCODERS, ids=lambda e: type(e).__name__
+)
+
+
+@each_encoder
+@pytest.mark.parametrize("Clusterer", [AEKMeans, DECClusterer])
+@pytest.mark.parametrize("freeze", [False, True])
+def test_any_encoder_is_a_start(Clusterer, encoder, freeze):
+    X, y = blobs()
+    given = fitted(encoder, X) if freeze else encoder
+    model = Clusterer(3, autoencoder=given, random_state=0).fit(X)
+    assert type(model.autoencoder_) is type(encoder)
+    assert clustering_accuracy_score(y, model.labels_) > 0.95
+    np.testing.assert_array_equal(model.labels_, model.predict(X))
+    assert np.isfinite(model.score(X))
+    assert not hasattr(model, "inverse_transform")
+    again = Clusterer(3, autoencoder=given, random_state=0).fit(X)
+    np.testing.assert_array_equal(model.transform(X), again.transform(X))
+
+
+@each_encoder
+def test_pretraining_of_any_encoder_is_kept(encoder, tmp_path):
+    X, _ = blobs()
+    model = DECClusterer(3, autoencoder=encoder, random_state=0, max_iter=2)
+    fresh = clone(model).fit(X)
+    model.set_params(memory=str(tmp_path))
+    miss, hit = clone(model).fit(X), clone(model).fit(X)
+    assert cached_pretrainings(tmp_path) == 1
+    for other in (miss, hit):
+        np.testing.assert_array_equal(fresh.transform(X), other.transform(X))
+
+
+@each_encoder
+def test_encoders_of_images_are_a_start(encoder):
+    images = load_digits().images[:60, None]
+    given = clone(encoder).set_params(hidden_layer_sizes=(4, 4, 4, 16), max_iter=1)
+    model = DECClusterer(5, autoencoder=given, max_iter=2, random_state=0).fit(images)
+    assert type(model.autoencoder_.encoder_).__name__ == "ImageEncoder"
+    np.testing.assert_array_equal(model.predict(images), model.labels_)
+
+
+@each_encoder
+@pytest.mark.parametrize("freeze", [False, True])
+def test_idec_says_that_it_needs_a_decoder(encoder, freeze):
+    X, _ = blobs()
+    model = IDECClusterer(3, autoencoder=small(max_iter=1), max_iter=1).fit(X)
+    for unfitted in (clone(model), model):
+        unfitted.set_params(autoencoder=fitted(encoder, X) if freeze else encoder)
+        with pytest.raises(TypeError, match=r"IDECClusterer rebuilds .* no decoder"):
+            unfitted.fit(X)
+
+
+# augmentation of the deep stage
+
+
+@each_deep
+@pytest.mark.parametrize("view", [MarginalCorruption(0.1), lambda x, _: 1.01 * x])
+def test_augmented_steps_fit_and_repeat(Clusterer, view):
+    X, y = blobs()
+    model = Clusterer(3, autoencoder=small(), augment=view, random_state=0).fit(X)
+    np.testing.assert_array_equal(model.labels_, model.predict(X))
+    assert clustering_accuracy_score(y, model.labels_) > 0.95
+    again = clone(model).fit(X)
+    np.testing.assert_array_equal(model.transform(X), again.transform(X))
+
+
+@each_deep
+def test_steps_see_augmented_rows_and_targets_do_not(Clusterer):
+    X, _ = blobs()
+    frozen = fitted(small(), X)
+    seen = []
+
+    def zeros(x, rng):
+        assert isinstance(rng, torch.Generator)
+        seen.append(x.clone())
+        return torch.zeros_like(x)
+
+    options = {"autoencoder": frozen, "tol": 0, "guard": False, "random_state": 0}
+    # A step this small moves nothing: k-means and its refreshes are all that is left.
+    still = {"learning_rate": 1e-12, "max_iter": 3, "batch_size": 40}
+    start = AEKMeans(3, autoencoder=frozen, random_state=0).fit(X)
+    model = Clusterer(3, augment=zeros, **still, **options).fit(X)
+    assert [tuple(x.shape) for x in seen] == [(40, 6)] * 9
+    np.testing.assert_array_equal(model.labels_, start.labels_)
+    assert model.history_["label_change"] == [0, 0, 0]
+    scaled = (X - frozen.estimator.offset_) / frozen.estimator.scale_
+    epoch = torch.cat(seen[:3]).numpy()
+    np.testing.assert_allclose(np.sort(epoch, 0), np.sort(scaled, 0), atol=1e-5)
+    # The loss is that of the targets of the rows, and the assignment of zeros.
+    q = start.predict_proba(X)
+    p = q**2 / q.sum(0)
+    p /= p.sum(1, keepdims=True)
+    q_zero = start.predict_proba(frozen.estimator.offset_[None])
+    divergence = (p * np.log(p / q_zero)).sum(1).mean()
+    key = "loss" if Clusterer is DECClusterer else "clustering_loss"
+    assert model.history_[key][0] == pytest.approx(divergence, rel=1e-3)
+
+
+def test_idec_rebuilds_the_augmented_rows():
+    X, _ = blobs()
+    frozen = fitted(small(max_iter=100, neighbor_weight=0), X)
+
+    def far(x, _):
+        return torch.full_like(x, 5.0)
+
+    model = IDECClusterer(
+        3,
+        autoencoder=frozen,
+        augment=far,
+        reconstruction_weight=10,
+        learning_rate=1e-2,
+        max_iter=100,
+        tol=0,
+        guard=False,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        loss = model.fit(X).history_["reconstruction_loss"]
+    assert loss[-1] < 0.05 * loss[0]
+
+
+@each_deep
+def test_images_are_augmented_as_images(Clusterer):
+    images = load_digits().images[:60, None]
+    model = Clusterer(
+        5,
+        autoencoder=small(hidden_layer_sizes=(4, 4), max_iter=2),
+        augment=ImageAugmentation(),
+        max_iter=2,
+        random_state=0,
+    ).fit(images)
+    np.testing.assert_array_equal(model.predict(images), model.labels_)
+    plain = clone(model).set_params(augment=None, guard=False).fit(images)
+    varied = clone(model).set_params(guard=False).fit(images)
+    assert not np.array_equal(plain.transform(images), varied.transform(images))
+
+
+@each_deep
+def test_augmentation_of_another_shape_is_refused(Clusterer):
+    model = Clusterer(3, autoencoder=small(), augment=lambda x, _: x[:1])
+    with pytest.raises(ValueError, match="The 'augment' parameter must map a tensor"):
+        model.fit(blobs()[0])
+    assert [name for name in vars(model) if name.endswith("_")] == []
+
+
+def test_augmentations_of_the_deep_stage_can_be_searched():
+    X, y = blobs(90)
+    search = GridSearchCV(
+        DECClusterer(3, autoencoder=small(), max_iter=2, random_state=0),
+        {"augment": [None, MarginalCorruption(0.1), MarginalCorruption(0.3)]},
+        scoring="adjusted_rand_score",
+        cv=2,
+        error_score="raise",
+    ).fit(X, y)
+    assert search.best_score_ > 0.9
 
 
 # memory

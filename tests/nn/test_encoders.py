@@ -3,10 +3,11 @@ import json
 
 import pytest
 import torch
-from torch import Generator
+from torch import Generator, nn
 from torch.nn.functional import cosine_similarity
 
 from skdeep.nn import ColumnEncoder, ConvDecoder, ConvEncoder, ImageEncoder, initialized
+from skdeep.nn.convolution import Convolution, TransposedConvolution
 from skdeep.nn.encoders import SMALL_SIDE, BatchNorm1d, BatchNorm2d
 
 SHAPES = [
@@ -162,28 +163,48 @@ def test_statistics_of_the_batches_are_part_of_the_state(encoder):
     assert torch.equal(again.eval()(x), encoder.eval()(x))
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 1), (1, 1, 1), (1, 2, 2)])
-def test_bfloat16_gradients_of_maps_one_pixel_wide_are_those_of_float32(shape):
-    settings = {"image_shape": shape, "channels": (8, 8, 8), "n_components": 3}
-    n_features = torch.Size(shape).numel()
-    kinds = [
-        (ImageEncoder, {**settings, "n_hidden": 8}, n_features),
-        (ConvEncoder, settings, n_features),
-        (ConvDecoder, settings, 3),
-    ]
-    for kind, arguments, n_inputs in kinds:
-        network = initialized(kind, Generator().manual_seed(0), **arguments).eval()
-        x = torch.randn(32, n_inputs, generator=Generator().manual_seed(1))
-        gradients = []
-        for dtype in (torch.float32, torch.bfloat16):
-            network.zero_grad()
-            network.product_dtype = dtype
-            # What torch leaves unwritten would hold these.
-            left = [torch.full((2**k,), torch.nan) for k in range(4, 16)]
-            output = network(x)
-            del left
-            output.square().sum().backward()
-            flat = [weight.grad.flatten() for weight in network.parameters()]
-            gradients.append(torch.cat(flat))
-        assert torch.isfinite(gradients[1]).all()
-        assert cosine_similarity(*gradients, dim=0) > 0.99
+NARROW = [(1, 4, 1), (1, 1, 1), (1, 2, 2), (2, 17, 3), (1, 9, 2)]
+
+
+@pytest.mark.parametrize("shape", NARROW, ids=str)
+@pytest.mark.parametrize("kind", [ImageEncoder, ConvEncoder, ConvDecoder])
+def test_bfloat16_reads_nothing_unwritten_on_narrow_images(kind, shape):
+    arguments = {"image_shape": shape, "channels": (32, 64, 64), "n_components": 3}
+    if kind is ImageEncoder:
+        arguments["n_hidden"] = 8
+    n_inputs = 3 if kind is ConvDecoder else torch.Size(shape).numel()
+    network = initialized(kind, Generator().manual_seed(0), **arguments).eval()
+    x = torch.randn(128, n_inputs, generator=Generator().manual_seed(1))
+    outputs, gradients = [], []
+    for dtype in (torch.float32, torch.bfloat16):
+        network.zero_grad()
+        network.product_dtype = dtype
+        leave_nan_in_memory()
+        outputs.append(network(x).flatten())
+        leave_nan_in_memory()
+        outputs[-1].square().sum().backward()
+        parameters = network.parameters()
+        gradients.append(torch.cat([weight.grad.flatten() for weight in parameters]))
+    assert cosine_similarity(*outputs, dim=0) > 0.99
+    assert cosine_similarity(*gradients, dim=0) > 0.95
+
+
+def leave_nan_in_memory():
+    """Free blocks of many sizes, full of NaN, for others to be handed."""
+    [torch.full((2**k,), torch.nan) for k in range(4, 20) for _ in range(20)]
+
+
+@pytest.mark.parametrize("shape", NARROW, ids=str)
+def test_narrow_maps_pass_the_convolutions_of_torch(shape):
+    _, height, width = shape
+    rng = Generator().manual_seed(0)
+    x = torch.randn(4, 2, height, width, generator=rng)
+    ours = Convolution(2, 3, 3, 2, 1)
+    theirs = nn.Conv2d(2, 3, 3, 2, 1)
+    theirs.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(ours(x), theirs(x))
+    for padding in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        ours = TransposedConvolution(2, 3, 3, 2, 1, padding)
+        theirs = nn.ConvTranspose2d(2, 3, 3, 2, 1, padding)
+        theirs.load_state_dict(ours.state_dict())
+        torch.testing.assert_close(ours(x), theirs(x))

@@ -6,8 +6,10 @@ import torch
 from scipy import sparse
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestNeighbors
 
+from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._neighbors import nearest_neighbors, principal_directions
 from skdeep.training import Rows
@@ -170,7 +172,9 @@ def test_absurd_hidden_layers_are_refused(sizes):
         ("corruption", 1.0),
         ("neighbor_weight", -1),
         ("n_neighbors", 0),
-        ("max_iter", 0),
+        ("max_iter", -1),
+        ("mask_weight", -1),
+        ("augment", "auto"),
         ("batch_size", 0),
         ("learning_rate", 0),
         ("weight_decay", -0.1),
@@ -216,6 +220,129 @@ def test_verbose_writes_one_line(capsys):
     assert "train: 2 epochs" in lines[0]
     small(max_iter=2).fit(digits())
     assert capsys.readouterr().out == ""
+
+
+def test_no_epochs_leave_the_drawn_networks():
+    X = digits(100)
+    model = small(max_iter=0).fit(X)
+    assert model.n_iter_ == 0
+    assert model.history_ == {}
+    assert model.transform(X).shape == (100, 4)
+    assert np.isfinite(model.score(X))
+    other = small(max_iter=0, learning_rate=1.0, batch_size=7).fit(X)
+    np.testing.assert_array_equal(model.transform(X), other.transform(X))
+    assert small().fit(X).score(X) > model.score(X)
+
+
+# augmentation and corruption
+
+
+@pytest.mark.parametrize("neighbor_weight", [0, 1])
+def test_augmentation_changes_what_is_encoded_and_what_is_rebuilt(neighbor_weight):
+    X = digits(200)
+
+    def blank(x, _):
+        return torch.full_like(x, 3.0)
+
+    model = small(
+        augment=blank, neighbor_weight=neighbor_weight, max_iter=200, scale=None
+    ).fit(X)
+    assert model.history_["reconstruction_loss"][-1] < 0.1
+    threes = model.inverse_transform(model.transform(np.full((1, 64), 3.0)))
+    np.testing.assert_allclose(threes, 3, atol=0.5)
+
+
+def test_augmentation_sees_scaled_images_with_their_partners():
+    images = load_digits().images[:40, None]
+    seen = []
+
+    def spy(x, rng):
+        assert isinstance(rng, torch.Generator)
+        seen.append(x.clone())
+        return x
+
+    options = {"hidden_layer_sizes": (4, 4), "batch_size": 40, "max_iter": 2}
+    with_spy = small(augment=spy, **options).fit(images)
+    assert [tuple(x.shape) for x in seen] == [(80, 1, 8, 8)] * 2
+    scaled = (images.reshape(40, -1) - with_spy.offset_) / with_spy.scale_
+    found = seen[0][:40].flatten(1).numpy()
+    np.testing.assert_allclose(np.sort(found, 0), np.sort(scaled, 0), atol=1e-5)
+    without = small(**options).fit(images)
+    np.testing.assert_array_equal(with_spy.transform(images), without.transform(images))
+
+
+def test_augmentation_of_another_shape_is_refused():
+    model = small(augment=lambda x, _: x[:, :3])
+    with pytest.raises(ValueError, match="The 'augment' parameter must map a tensor"):
+        model.fit(digits(50))
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_corruption_by_other_rows_is_an_augmentation():
+    X = digits(100)
+    first, second = (
+        small(augment=augment, max_iter=2).fit(X).transform(X)
+        for augment in (None, MarginalCorruption(0.3))
+    )
+    assert not np.array_equal(first, second)
+
+
+def test_augmentations_can_be_searched():
+    X = digits(100)
+    model = small(image_shape=(1, 8, 8), hidden_layer_sizes=(4,), max_iter=2)
+    grid = {"augment": [None, ImageAugmentation(), MarginalCorruption()]}
+    search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(X)
+    assert len(search.cv_results_["params"]) == 3
+    again = pickle.loads(pickle.dumps(search.best_estimator_))
+    np.testing.assert_array_equal(again.transform(X), search.transform(X))
+
+
+def correlated(n=300):
+    base = np.random.RandomState(0).randn(n, 2)
+    return np.hstack([base] * 4)  # a replaced cell differs from its three copies
+
+
+def test_code_learns_which_cells_were_replaced():
+    model = small(
+        n_components=8,
+        hidden_layer_sizes=(64, 64),
+        corruption=0.3,
+        mask_weight=1.0,
+        neighbor_weight=0,
+        max_iter=100,
+    ).fit(correlated())
+    assert set(model.history_) == {"loss", "reconstruction_loss", "mask_loss"}
+    loss = model.history_["mask_loss"]
+    blind = -(0.3 * np.log(0.3) + 0.7 * np.log(0.7))
+    assert loss[0] > blind - 0.05
+    assert loss[-1] < 0.9 * blind
+    total = np.add(model.history_["reconstruction_loss"], loss)
+    np.testing.assert_allclose(model.history_["loss"], total, rtol=1e-5)
+
+
+def test_code_cannot_tell_replaced_cells_of_independent_columns():
+    X = np.random.RandomState(0).randn(300, 8)
+    model = small(corruption=0.3, mask_weight=1.0, neighbor_weight=0).fit(X)
+    assert model.history_["mask_loss"][-1] > 0.5
+
+
+def test_mask_task_goes_with_neighbors_and_images():
+    images = load_digits().images[:60, None]
+    options = {"corruption": 0.3, "mask_weight": 0.5, "max_iter": 2}
+    model = small(hidden_layer_sizes=(4,), **options).fit(images)
+    assert set(model.history_) == {
+        "loss",
+        "neighbor_loss",
+        "reconstruction_loss",
+        "mask_loss",
+    }
+
+
+def test_mask_task_needs_corruption():
+    model = small(mask_weight=0.5)
+    with pytest.raises(ValueError, match="'corruption' parameter of AutoencoderTr"):
+        model.fit(digits(50))
+    assert not hasattr(model, "n_features_in_")
 
 
 # rows
