@@ -11,7 +11,7 @@ from skdeep._compat import fit_context
 from skdeep.base import BaseDeepEstimator
 from skdeep.nn import MLP
 from skdeep.training import FitTask
-from tests.estimators import CLUSTERERS, ESTIMATORS, SMALL, name_of
+from tests.estimators import CLASSIFIERS, CLUSTERERS, ESTIMATORS, SMALL, name_of
 
 X = np.random.RandomState(0).randn(40, 3)
 y = np.arange(40)
@@ -333,17 +333,24 @@ def test_callbacks_get_a_model_that_predicts_after_each_epoch(estimator):
     if hasattr(estimator, "tol"):
         params |= {"tol": 0, "guard": False}
     model = clone(estimator).set_params(random_state=0, **params)
-    model.set_callbacks(watcher).fit(X, y)
+    model.set_callbacks(watcher).fit(X, np.arange(len(X)) % 3)
     # Before there are clusters, there is no model to be had.
     models = [m for m in watcher.models if m is not None]
-    assert len(models) == (3 if hasattr(estimator, "max_iter") else 0)
-    codes = [m.transform(X) for m in models]
+    if estimator in CLASSIFIERS:  # there is one from the first epoch of the head on
+        assert len(models) == estimator.frozen_iter + 3
+    else:
+        assert len(models) == (3 if hasattr(estimator, "max_iter") else 0)
+
+    def values(m):
+        return m.transform(X) if hasattr(m, "transform") else m.predict_proba(X)
+
+    codes = [values(m) for m in models]
     for before, after in itertools.pairwise(codes):
         assert not np.array_equal(before, after)
     if codes:
-        np.testing.assert_array_equal(codes[-1], model.transform(X))
+        np.testing.assert_array_equal(codes[-1], values(model))
         scored = [m for m in models if hasattr(m, "score")]
-        assert all(np.isfinite(m.score(X)) for m in scored)
+        assert all(np.isfinite(m.score(X, y)) for m in scored)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
