@@ -236,9 +236,10 @@ class DeepInfoMaxTransformer(BaseRepresentation):
     components; the gain is on images and with few labels. Deviations from the paper:
     two views instead of one; batch normalisation in the encoder and layer normalisation
     in the critic; scores are divided by :math:`\sqrt{U}` for U units; of more than 64
-    local features, a step compares 64. ``augment=None`` with ``prior_weight=0.1`` and
-    ``learning_rate=1e-4`` is nearest to the paper's DIM(L). The prior is matched by an
-    adversary with its own optimiser, non-saturating for the encoder.
+    local features, the local term compares 64 a step. ``augment=None`` with
+    ``prior_weight=0.1`` and ``learning_rate=1e-4`` is nearest to the paper's DIM(L).
+    The prior is matched by an adversary with its own optimiser, non-saturating for the
+    encoder.
 
     References
     ----------
