@@ -92,9 +92,7 @@ class ImageEncoder(LocalEncoder):
             # Strides halve upwards, with the padding of one pixel.
             height, width = math.ceil(height / stride), math.ceil(width / stride)
             places.append(height * width)
-        self.local = nn.Sequential(
-            nn.Unflatten(1, tuple(image_shape)), ChannelsLast(), *blocks[:2]
-        )
+        self.local = nn.Sequential(nn.Unflatten(1, tuple(image_shape)), *blocks[:2])
         self.hidden = nn.Sequential(
             blocks[2],
             nn.Flatten(),
@@ -109,14 +107,6 @@ class ImageEncoder(LocalEncoder):
     def places(self, local: Tensor) -> Tensor:
         """Bring a map ``(n, n_local, height, width)`` to ``(n, n_places, n_local)``."""
         return local.flatten(2).transpose(1, 2)
-
-
-class ChannelsLast(nn.Module):
-    """Images with their channels side by side in memory: a fifth off each step."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the same images."""
-        return x.contiguous(memory_format=torch.channels_last)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
