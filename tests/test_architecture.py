@@ -28,11 +28,14 @@ MAY_IMPORT = {
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
     | {"representation", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
+    "fitting": {"base", "nn", "parameters", "scaling", "training"}
+    | {"numpy", "scipy", "torch"},
     "metrics": {"metrics", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
-    "representation": {"_compat", "base", "nn", "objectives", "representation"}
-    | {"scaling", "training"}
+    "parameters": {"numpy"},
+    "representation": {"_compat", "base", "fitting", "nn", "objectives", "parameters"}
+    | {"representation", "scaling", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "training": {"nn", "training", "numpy", "scipy", "torch"},

@@ -10,25 +10,17 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import image_shape_of, network_copy
+from skdeep.base import image_shape_of
+from skdeep.fitting import Fitting
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, chained, initialized
 from skdeep.nn.augmentation import MarginalCorruption, corrupted
 from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS, cross_entropy
+from skdeep.parameters import ImageShape, checked_sizes
 from skdeep.representation._base import BaseRepresentation, donors_of, on_rows
 from skdeep.representation._neighbors import nearest_neighbors
-from skdeep.scaling import fitted_scaling, fitted_unit_scaling
-from skdeep.training import (
-    Adam,
-    FitTask,
-    OneCycle,
-    Rows,
-    epochs_for,
-    in_chunks,
-    n_batches,
-    train,
-)
+from skdeep.training import FitTask, Rows, in_chunks
 
 N_STEPS = 1500
 """Gradient steps that max_iter="auto" aims at."""
@@ -330,18 +322,18 @@ class AutoencoderTransformer(BaseRepresentation):
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        image_shape: tuple[int, int, int] | None,
+        image_shape: ImageShape | None,
         task: FitTask,
         phase_name: str,
     ) -> np.ndarray | None:
         """Train on checked X as a phase of `task`, and return the neighbours used."""
-        device = self._device()
-        weight_seed, shuffle_seed, noise_seed, neighbor_seed = self._seeds(4)
-        image_shape = self._checked_image_shape(image_shape, X.shape[1])
+        *seeds, neighbor_seed = self._seeds(4)
+        unit = self.loss == "binary_cross_entropy"
+        fitting = Fitting(self, X, image_shape, seeds, N_STEPS, unit)
+        rows, shuffle, noise = fitting.rows, fitting.shuffle, fitting.noise
+        device = rows.device
 
-        # Scale the rows and find the neighbours of each.
-        offset, scale = self._fitted_scaling(X, image_shape)
-        rows = Rows(X, offset, scale, device, resident=True)
+        # Find the neighbours of each row.
         neighbors = None
         if self.neighbor_weight:
             neighbors = nearest_neighbors(rows, self.n_neighbors, neighbor_seed)
@@ -349,25 +341,14 @@ class AutoencoderTransformer(BaseRepresentation):
         partners = torch.from_numpy(neighbors).to(device) if paired else None
 
         # Build the networks and their optimiser.
-        weight_rng = Generator().manual_seed(weight_seed)
-        encoder, decoder = self._networks(X.shape[1], image_shape, weight_rng)
+        encoder, decoder = self._networks(fitting)
         networks = [encoder.to(device), decoder.to(device)]
-        mask_head = self._mask_head(decoder, weight_rng).to(device)
-        max_iter = self.max_iter
-        if max_iter == "auto":
-            max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
-        optimizer = Adam(
-            [*networks, *[mask_head] * bool(self.mask_weight)],
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            precision=self.precision,
+        mask_head = self._mask_head(decoder, fitting.weight_rng).to(device)
+        optimizer, schedule = fitting.optimizer(
+            [*networks, *[mask_head] * bool(self.mask_weight)]
         )
-        n_steps = max_iter * n_batches(len(rows), self.batch_size)
-        schedule = OneCycle(optimizer, self.learning_rate, n_steps)
         reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
-        shuffle = Generator().manual_seed(shuffle_seed)
-        noise = Generator(device).manual_seed(noise_seed)
-        augment = on_rows(self.augment, image_shape, rows, shuffle)
+        augment = on_rows(self.augment, fitting.image_shape, rows, shuffle)
         donors = donors_of(rows, shuffle) if self.mask_weight else rows[slice(0)]
 
         def step(index: Tensor) -> dict[str, Tensor]:
@@ -400,35 +381,8 @@ class AutoencoderTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss, **losses}
 
-        # Copies do not share a vector with each other, as what an optimiser moves does.
-        def fitted() -> dict[str, Any]:
-            return {
-                "encoder_": network_copy(encoder),
-                "decoder_": network_copy(decoder),
-                "offset_": offset,
-                "scale_": scale,
-                "image_shape_": image_shape,
-                "n_features_in_": X.shape[1],
-                "n_iter_": phase.n_iter,
-                "history_": phase.history,
-            }
-
-        # A callback of this estimator may ask for a copy that predicts; one of a
-        # clusterer that pretrains may not, since there are no clusters yet.
-        own = task.estimator is self
-        phase = task.phase(phase_name, max_iter, fitted if own else None)
-        with optimizer.training():
-            train(
-                step,
-                len(rows),
-                phase,
-                batch_size=self.batch_size,
-                rng=shuffle,
-                device=device,
-            )
-        phase.check_weights(networks)
-        for name, value in fitted().items():
-            setattr(self, name, value)
+        kept = {"encoder_": encoder, "decoder_": decoder}
+        fitting.train(task, phase_name, step, [optimizer], kept)
         return neighbors
 
     def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
@@ -441,30 +395,19 @@ class AutoencoderTransformer(BaseRepresentation):
             )
         return initialized(MLP, rng, sizes=[int(self.n_components), decoder.n_outputs])
 
-    def _fitted_scaling(
-        self, X: np.ndarray | csr_matrix, image_shape: tuple[int, int, int] | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if self.loss == "binary_cross_entropy":
-            return fitted_unit_scaling(X, self.scale)
-        return fitted_scaling(X, self.scale, is_image=image_shape is not None)
-
-    def _networks(
-        self,
-        n_features: int,
-        image_shape: tuple[int, int, int] | None,
-        rng: Generator,
-    ) -> tuple[Network, Network]:
-        if image_shape is None:
-            sizes = self._checked_sizes((512, 256))
-            widths = [n_features, *sizes, int(self.n_components)]
+    def _networks(self, fitting: Fitting) -> tuple[Network, Network]:
+        rng, n_components = fitting.weight_rng, int(self.n_components)
+        if fitting.image_shape is None:
+            sizes = checked_sizes(self, (512, 256))
+            widths = [fitting.n_features, *sizes, n_components]
             return (
                 initialized(MLP, rng, sizes=widths),
                 initialized(MLP, rng, sizes=widths[::-1]),
             )
         shape = {
-            "image_shape": image_shape,
-            "channels": self._checked_sizes((16, 32, 64)),
-            "n_components": int(self.n_components),
+            "image_shape": fitting.image_shape,
+            "channels": checked_sizes(self, (16, 32, 64)),
+            "n_components": n_components,
         }
         encoder = initialized(ConvEncoder, rng, **shape)
         return encoder, initialized(ConvDecoder, rng, **shape)

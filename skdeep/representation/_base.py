@@ -1,7 +1,6 @@
 """What every representation estimator does alike: the half that has no objective."""
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,8 +13,10 @@ from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions
 from skdeep.base import BaseDeepEstimator
+from skdeep.fitting import Fitting
 from skdeep.nn import ImageEncoder, initialized
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
+from skdeep.parameters import ImageShape, checked_sizes
 from skdeep.training import Rows, in_chunks
 
 TensorMap = Callable[[Tensor], Tensor]
@@ -69,60 +70,25 @@ class BaseRepresentation(
         rows = self._scaled_rows(self._validated(X, reset=False))
         return in_chunks(self._output(), rows)
 
+    layer = "code"
+    """What `transform` returns; a parameter of those that have a wider layer."""
+
     def _output(self) -> TensorMap:
         """Part of the encoder that `transform` returns."""
-        return self.encoder_
+        return self.encoder_ if self.layer == "code" else self.encoder_.hidden_layer
 
     @property
     def _n_features_out(self) -> int:
-        return self.encoder_.n_outputs
+        encoder = self.encoder_
+        return encoder.n_outputs if self.layer == "code" else encoder.n_hidden
 
     def _encode(self, rows: Rows) -> np.ndarray:
         return in_chunks(self.encoder_, rows)
 
-    def _checked_image_shape(
-        self, image_shape: tuple[int, int, int] | None, n_features: int
-    ) -> tuple[int, int, int] | None:
-        """Shape of an image: the parameter, else that of X; None for a table."""
-        if self.image_shape is None:
-            return image_shape
-        shape = self.image_shape
-        if len(shape) != 3 or not positive_integers(shape):
-            raise ValueError(
-                f"The 'image_shape' parameter of {type(self).__name__} must be three "
-                f"positive integers (channels, height, width). Got {shape!r} instead."
-            )
-        if math.prod(shape) != n_features:
-            raise ValueError(
-                f"image_shape={tuple(shape)} has {math.prod(shape)} pixels, but X has "
-                f"{n_features} features."
-            )
-        channels, height, width = map(int, shape)
-        return channels, height, width
 
-    def _checked_sizes(self, default: Iterable[int]) -> list[int]:
-        """Widths of the hidden layers: the parameter, or the default."""
-        sizes = self.hidden_layer_sizes
-        if isinstance(sizes, str):
-            sizes = default
-        if not positive_integers(sizes):
-            raise ValueError(
-                f"The 'hidden_layer_sizes' parameter of {type(self).__name__} must "
-                f"hold positive integers. Got {sizes!r} instead."
-            )
-        return [int(size) for size in sizes]
-
-
-def positive_integers(values: Iterable[Any]) -> bool:
-    """Whether all values are whole numbers above zero."""
-    return all(isinstance(v, int | np.integer) and v > 0 for v in values)
-
-
-def image_encoder(
-    estimator: BaseRepresentation, image_shape: tuple[int, int, int], rng: Generator
-) -> ImageEncoder:
+def image_encoder(estimator: BaseRepresentation, fitting: Fitting) -> ImageEncoder:
     """Build the convolutional encoder with the sizes that an estimator asks for."""
-    sizes = estimator._checked_sizes((32, 64, 128, 256))
+    sizes = checked_sizes(estimator, (32, 64, 128, 256))
     if len(sizes) != 4:
         raise ValueError(
             f"The 'hidden_layer_sizes' parameter of {type(estimator).__name__} must "
@@ -131,8 +97,8 @@ def image_encoder(
         )
     return initialized(
         ImageEncoder,
-        rng,
-        image_shape=image_shape,
+        fitting.weight_rng,
+        image_shape=fitting.image_shape,
         channels=sizes[:3],
         n_hidden=sizes[3],
         n_components=int(estimator.n_components),
@@ -147,7 +113,7 @@ def donors_of(rows: Rows, rng: Generator) -> Tensor:
 
 def on_rows(
     augment: Augmentation | MarginalCorruption | None,
-    image_shape: tuple[int, int, int] | None,
+    image_shape: ImageShape | None,
     rows: Rows,
     rng: Generator,
 ) -> Augmentation:

@@ -5,6 +5,11 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from skdeep.fitting import Fitting
+from skdeep.nn import Network
+from skdeep.representation._base import BaseRepresentation
+from skdeep.training import in_chunks
+
 COLLAPSED = 0.1
 """Share of the dimensions at hand below which an embedding counts as collapsed."""
 
@@ -38,6 +43,17 @@ def effective_rank(Z: np.ndarray) -> float:
     return float(np.exp(-(p * np.log(p)).sum()))
 
 
+def checked_rank(
+    estimator: BaseRepresentation, encoder: Network, fitting: Fitting
+) -> float:
+    """Effective rank of the codes of the rows, with a warning if it is small."""
+    rank = effective_rank(in_chunks(encoder, fitting.rows))
+    usable = min(encoder.n_outputs, fitting.n_features, len(fitting.rows) - 1)
+    if fitting.max_iter:
+        warn_of_collapse(rank, usable, type(estimator).__name__)
+    return rank
+
+
 def warn_of_collapse(rank: float, n_dimensions: int, name: str) -> None:
     """Warn if an embedding spreads over few of the dimensions that it could use."""
     if n_dimensions > 1 and rank < max(1.0, COLLAPSED * n_dimensions):
@@ -46,5 +62,5 @@ def warn_of_collapse(rank: float, n_dimensions: int, name: str) -> None:
             "they have collapsed. Try stronger views (augment), a larger batch_size, a "
             "smaller learning_rate or fewer n_components.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

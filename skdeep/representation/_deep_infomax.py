@@ -12,7 +12,8 @@ from scipy.sparse import csr_matrix
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import image_shape_of, network_copy
+from skdeep.base import image_shape_of
+from skdeep.fitting import Fitting
 from skdeep.nn import (
     MLP,
     ColumnEncoder,
@@ -36,24 +37,15 @@ from skdeep.objectives.mutual_information import (
     MUTUAL_INFORMATION_BOUNDS,
     infonce_all_locations_score,
 )
+from skdeep.parameters import ImageShape, checked_sizes
 from skdeep.representation._base import (
     BaseRepresentation,
     TensorMap,
     image_encoder,
     on_rows,
 )
-from skdeep.representation._collapse import effective_rank, warn_of_collapse
-from skdeep.scaling import fitted_scaling
-from skdeep.training import (
-    Adam,
-    FitTask,
-    OneCycle,
-    Rows,
-    epochs_for,
-    in_chunks,
-    n_batches,
-    train,
-)
+from skdeep.representation._collapse import checked_rank
+from skdeep.training import FitTask
 
 N_STEPS = 800
 """Gradient steps that max_iter="auto" aims at."""
@@ -357,37 +349,22 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             self._train(X, image_shape, task, "train")
         return self
 
-    def _output(self) -> TensorMap:
-        return self.encoder_ if self.layer == "code" else self.encoder_.hidden_layer
-
-    @property
-    def _n_features_out(self) -> int:
-        if self.layer == "code":
-            return self.encoder_.n_outputs
-        return self.encoder_.n_hidden
-
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        image_shape: tuple[int, int, int] | None,
+        image_shape: ImageShape | None,
         task: FitTask,
         phase_name: str,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        device = self._device()
-        weight_seed, shuffle_seed, noise_seed = self._seeds(3)
-        image_shape = self._checked_image_shape(image_shape, X.shape[1])
-        offset, scale = fitted_scaling(X, self.scale, is_image=image_shape is not None)
-        rows = Rows(X, offset, scale, device, resident=True)
-        shuffle = Generator().manual_seed(shuffle_seed)
-        noise = Generator(device).manual_seed(noise_seed)
+        fitting = Fitting(self, X, image_shape, self._seeds(3), N_STEPS)
+        rows, noise, device = fitting.rows, fitting.noise, fitting.rows.device
 
         # Build the encoder, its critics, and the adversary of its prior.
-        weight_rng = Generator().manual_seed(weight_seed)
-        encoder = self._encoder(X.shape[1], image_shape, weight_rng).to(device)
-        critics, discriminator = self._critics(encoder, weight_rng)
+        encoder = self._encoder(fitting).to(device)
+        critics, discriminator = self._critics(encoder, fitting.weight_rng)
         networks = [encoder, *(critic.to(device) for critic in critics.values())]
-        pairs_of = self._views(encoder, rows, image_shape, shuffle)
+        pairs_of = self._views(encoder, fitting)
         estimate, quantity = MUTUAL_INFORMATION_BOUNDS[self.estimator]
         n_locations = 1
         all_places = self.estimator == "infonce" and self.local_weight > 0
@@ -395,18 +372,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             estimate, quantity = infonce_all_locations_score, ALL_PLACES
             n_locations = min(encoder.n_places, MAX_PLACES)
 
-        max_iter = self.max_iter
-        if max_iter == "auto":
-            max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
-        options = {
-            "learning_rate": self.learning_rate,
-            "weight_decay": self.weight_decay,
-            "precision": self.precision,
-        }
-        optimizer = Adam(networks, **options)
-        adversary = Adam([discriminator.to(device)], **options)
-        n_steps = max_iter * n_batches(len(rows), self.batch_size)
-        schedule = OneCycle(optimizer, self.learning_rate, n_steps)
+        optimizer, schedule = fitting.optimizer(networks)
+        adversary, _ = fitting.optimizer([discriminator.to(device)])
 
         def step(index: Tensor) -> dict[str, Tensor]:
             pairs = pairs_of(rows[index], noise)
@@ -435,60 +402,31 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss, **losses}
 
-        def fitted() -> dict[str, Any]:
-            return {
-                "encoder_": network_copy(encoder),
-                "offset_": offset,
-                "scale_": scale,
-                "image_shape_": image_shape,
-                "n_features_in_": X.shape[1],
-                "n_iter_": phase.n_iter,
-                "history_": phase.history,
-            }
-
-        own = task.estimator is self
-        phase = task.phase(phase_name, max_iter, fitted if own else None)
-        with optimizer.training(), adversary.training():
-            train(
-                step,
-                len(rows),
-                phase,
-                batch_size=self.batch_size,
-                rng=shuffle,
-                device=device,
-            )
-        phase.check_weights(networks)
+        optimizers = [optimizer, adversary]
+        fitting.train(task, phase_name, step, optimizers, {"encoder_": encoder})
 
         # Read the estimate off, and look whether the codes use their dimensions.
         critic = next(iter(critics.values()))
         n = min(len(rows), self.batch_size)
         with torch.inference_mode():
-            batches = torch.randperm(len(rows), generator=shuffle).split(n)
+            batches = torch.randperm(len(rows), generator=fitting.shuffle).split(n)
             values = [
                 float(mean_over(pairs_of(rows[index], noise), critic, estimate, noise))
                 for index in batches[:N_ESTIMATES]
                 if len(index) == n
             ]
-        rank = effective_rank(in_chunks(encoder, rows))
-        usable = min(int(self.n_components), X.shape[1], len(rows) - 1)
-        if max_iter:
-            warn_of_collapse(rank, usable, type(self).__name__)
-        for name, value in fitted().items():
-            setattr(self, name, value)
-        self.embedding_rank_ = rank
+        self.embedding_rank_ = checked_rank(self, encoder, fitting)
         self.mi_estimate_ = {
             "value": float(np.mean(values)),
             "quantity": quantity,
             "limit": limit_of(self.estimator, n, n_locations),
         }
 
-    def _encoder(
-        self, n_features: int, image_shape: tuple[int, int, int] | None, rng: Generator
-    ) -> LocalEncoder | MLP:
-        n_components = int(self.n_components)
-        if image_shape is not None:
-            return image_encoder(self, image_shape, rng)
-        sizes = self._checked_sizes((256, 256))
+    def _encoder(self, fitting: Fitting) -> LocalEncoder | MLP:
+        if fitting.image_shape is not None:
+            return image_encoder(self, fitting)
+        rng, n_features = fitting.weight_rng, fitting.n_features
+        sizes, n_components = checked_sizes(self, (256, 256)), int(self.n_components)
         if self.local == "views":
             return initialized(MLP, rng, sizes=[n_features, *sizes, n_components])
         return initialized(
@@ -529,14 +467,10 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         return critics, initialized(MLP, rng, sizes=[n_global, *DISCRIMINATOR, 1])
 
     def _views(
-        self,
-        encoder: LocalEncoder | MLP,
-        rows: Rows,
-        image_shape: tuple[int, int, int] | None,
-        rng: Generator,
+        self, encoder: LocalEncoder | MLP, fitting: Fitting
     ) -> Callable[[Tensor, Generator], list[Pair]]:
         """Make a function of a batch that returns local features and codes of it."""
-        augment, is_table = self.augment, image_shape is None
+        augment, is_table = self.augment, fitting.image_shape is None
         if augment == "auto":
             augment = MarginalCorruption() if is_table else ImageAugmentation()
         elif augment == "occlude":
@@ -544,9 +478,9 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         if isinstance(encoder, MLP):
             if self.augment == "auto":
                 augment = MarginalCorruption(VIEW_RATE)
-            view = on_rows(augment, image_shape, rows, rng)
+            view = on_rows(augment, fitting.image_shape, fitting.rows, fitting.shuffle)
             return partial(views_of_rows, encoder, view)
-        view = on_rows(augment, image_shape, rows, rng)
+        view = on_rows(augment, fitting.image_shape, fitting.rows, fitting.shuffle)
         if augment is None:
             return partial(same_view, encoder)
         if isinstance(augment, MarginalCorruption) or self.augment == "occlude":

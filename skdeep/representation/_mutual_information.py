@@ -31,7 +31,7 @@ from skdeep.objectives.mutual_information import (
     nwj_bound,
     positives_and_negatives,
 )
-from skdeep.representation._base import positive_integers
+from skdeep.parameters import positive_integers
 from skdeep.scaling import fitted_scaling
 from skdeep.training import Adam, OneCycle, Rows, epochs_for, n_batches, train_epoch
 

@@ -6,31 +6,18 @@ from typing import Any, Self
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from torch import Generator, Tensor
+from torch import Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import image_shape_of, network_copy
+from skdeep.base import image_shape_of
+from skdeep.fitting import Fitting
 from skdeep.nn import MLP, ImageEncoder, Network, initialized
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.objectives.contrastive import nt_xent_loss
-from skdeep.representation._base import (
-    BaseRepresentation,
-    TensorMap,
-    image_encoder,
-    on_rows,
-)
-from skdeep.representation._collapse import effective_rank, warn_of_collapse
-from skdeep.scaling import fitted_scaling
-from skdeep.training import (
-    Adam,
-    FitTask,
-    OneCycle,
-    Rows,
-    epochs_for,
-    in_chunks,
-    n_batches,
-    train,
-)
+from skdeep.parameters import ImageShape, checked_sizes
+from skdeep.representation._base import BaseRepresentation, image_encoder, on_rows
+from skdeep.representation._collapse import checked_rank
+from skdeep.training import FitTask
 
 N_STEPS = 800
 """Gradient steps that max_iter="auto" aims at."""
@@ -242,56 +229,33 @@ class SimCLRTransformer(BaseRepresentation):
             self._train(X, image_shape, task, "train")
         return self
 
-    def _output(self) -> TensorMap:
-        return self.encoder_ if self.layer == "code" else self.encoder_.hidden_layer
-
-    @property
-    def _n_features_out(self) -> int:
-        coded = self.layer == "code"
-        return self.encoder_.n_outputs if coded else self.encoder_.n_hidden
-
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        image_shape: tuple[int, int, int] | None,
+        image_shape: ImageShape | None,
         task: FitTask,
         phase_name: str,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        device = self._device()
-        weight_seed, shuffle_seed, noise_seed = self._seeds(3)
-        image_shape = self._checked_image_shape(image_shape, X.shape[1])
-        offset, scale = fitted_scaling(X, self.scale, is_image=image_shape is not None)
-        rows = Rows(X, offset, scale, device, resident=True)
-        shuffle = Generator().manual_seed(shuffle_seed)
-        noise = Generator(device).manual_seed(noise_seed)
+        fitting = Fitting(self, X, image_shape, self._seeds(3), N_STEPS)
+        rows, noise = fitting.rows, fitting.noise
 
         # Build the encoder and its head.
-        weight_rng = Generator().manual_seed(weight_seed)
         encoder: ImageEncoder | MLP
-        if image_shape is not None:
-            encoder = image_encoder(self, image_shape, weight_rng)
+        if fitting.image_shape is not None:
+            encoder = image_encoder(self, fitting)
         else:
-            sizes = [X.shape[1], *self._checked_sizes((256, 256)), self.n_components]
-            encoder = initialized(MLP, weight_rng, sizes=list(map(int, sizes)))
-        head = initialized(MLP, weight_rng, sizes=[encoder.n_outputs, *HEAD])
-        networks: list[Network] = [encoder.to(device), head.to(device)]
+            sizes = [X.shape[1], *checked_sizes(self, (256, 256)), self.n_components]
+            encoder = initialized(MLP, fitting.weight_rng, sizes=list(map(int, sizes)))
+        sizes = [encoder.n_outputs, *HEAD]
+        head = initialized(MLP, fitting.weight_rng, sizes=sizes)
+        networks: list[Network] = [encoder.to(rows.device), head.to(rows.device)]
+        optimizer, schedule = fitting.optimizer(networks)
         augment = self.augment
         if isinstance(augment, str):
-            augment = ImageAugmentation() if image_shape else MarginalCorruption()
-        view = on_rows(augment, image_shape, rows, shuffle)
-
-        max_iter = self.max_iter
-        if max_iter == "auto":
-            max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
-        optimizer = Adam(
-            networks,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            precision=self.precision,
-        )
-        n_steps = max_iter * n_batches(len(rows), self.batch_size)
-        schedule = OneCycle(optimizer, self.learning_rate, n_steps)
+            is_image = fitting.image_shape is not None
+            augment = ImageAugmentation() if is_image else MarginalCorruption()
+        view = on_rows(augment, fitting.image_shape, fitting.rows, fitting.shuffle)
 
         def step(index: Tensor) -> dict[str, Tensor]:
             x = rows[index]
@@ -303,33 +267,5 @@ class SimCLRTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss}
 
-        def fitted() -> dict[str, Any]:
-            return {
-                "encoder_": network_copy(encoder),
-                "offset_": offset,
-                "scale_": scale,
-                "image_shape_": image_shape,
-                "n_features_in_": X.shape[1],
-                "n_iter_": phase.n_iter,
-                "history_": phase.history,
-            }
-
-        own = task.estimator is self
-        phase = task.phase(phase_name, max_iter, fitted if own else None)
-        with optimizer.training():
-            train(
-                step,
-                len(rows),
-                phase,
-                batch_size=self.batch_size,
-                rng=shuffle,
-                device=device,
-            )
-        phase.check_weights(networks)
-        rank = effective_rank(in_chunks(encoder, rows))
-        if max_iter:
-            usable = min(encoder.n_outputs, X.shape[1], len(rows) - 1)
-            warn_of_collapse(rank, usable, type(self).__name__)
-        for name, value in fitted().items():
-            setattr(self, name, value)
-        self.embedding_rank_ = rank
+        fitting.train(task, phase_name, step, [optimizer], {"encoder_": encoder})
+        self.embedding_rank_ = checked_rank(self, encoder, fitting)

@@ -2,6 +2,7 @@
 
 from skdeep.training.epochs import (
     OneCycle,
+    Step,
     epochs_for,
     n_batches,
     train,
@@ -18,6 +19,7 @@ __all__ = [
     "OneCycle",
     "Phase",
     "Rows",
+    "Step",
     "epochs_for",
     "in_chunks",
     "n_batches",

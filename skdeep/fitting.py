@@ -1,0 +1,145 @@
+"""What the training of an estimator's own networks starts from, and leaves behind."""
+
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from torch import Generator
+
+from skdeep.base import BaseDeepEstimator, network_copy
+from skdeep.nn import Network
+from skdeep.parameters import ImageShape, checked_image_shape
+from skdeep.scaling import fitted_scaling, fitted_unit_scaling
+from skdeep.training import (
+    Adam,
+    FitTask,
+    OneCycle,
+    Rows,
+    Step,
+    epochs_for,
+    n_batches,
+    train,
+)
+
+
+class Fitting:
+    """Scaled rows, a random generator for each purpose, epochs and optimisers.
+
+    The estimator owns its networks and its step; what surrounds them is alike for all
+    and is here.
+
+    Parameters
+    ----------
+    estimator : BaseDeepEstimator
+        With the parameters `image_shape`, `scale`, `max_iter`, `batch_size`,
+        `learning_rate`, `weight_decay` and `precision`.
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Checked rows.
+    image_shape : (int, int, int) or None
+        That of X, if X held images.
+    seeds : list of int
+        Three: of the weights, of the shuffles and of the noise.
+    n_steps : int
+        Gradient steps that ``max_iter="auto"`` aims at.
+    unit : bool
+        Whether the rows are to lie in [0, 1].
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        X: np.ndarray | csr_matrix,
+        image_shape: ImageShape | None,
+        seeds: list[int],
+        n_steps: int,
+        unit: bool = False,
+    ) -> None:
+        device = estimator._device()
+        self.estimator = estimator
+        self.image_shape = checked_image_shape(estimator, image_shape, X.shape[1])
+        self.n_features = X.shape[1]
+        if unit:
+            self.offset, self.scale = fitted_unit_scaling(X, estimator.scale)
+        else:
+            is_image = self.image_shape is not None
+            self.offset, self.scale = fitted_scaling(X, estimator.scale, is_image)
+        self.rows = Rows(X, self.offset, self.scale, device, resident=True)
+        weight_seed, shuffle_seed, noise_seed = seeds
+        self.weight_rng = Generator().manual_seed(weight_seed)
+        self.shuffle = Generator().manual_seed(shuffle_seed)
+        self.noise = Generator(device).manual_seed(noise_seed)
+        self.max_iter = estimator.max_iter
+        if self.max_iter == "auto":
+            self.max_iter = epochs_for(n_steps, len(self.rows), estimator.batch_size)
+
+    def optimizer(self, networks: list[Network]) -> tuple[Adam, OneCycle]:
+        """Adam as the parameters say, and the course of its step size."""
+        estimator = self.estimator
+        optimizer = Adam(
+            networks,
+            learning_rate=estimator.learning_rate,
+            weight_decay=estimator.weight_decay,
+            precision=estimator.precision,
+        )
+        n_steps = self.max_iter * n_batches(len(self.rows), estimator.batch_size)
+        return optimizer, OneCycle(optimizer, estimator.learning_rate, n_steps)
+
+    def train(
+        self,
+        task: FitTask,
+        phase_name: str,
+        step: Step,
+        optimizers: list[Adam],
+        kept: dict[str, Any],
+    ) -> None:
+        """Run the epochs as a phase of `task`, and give the estimator what they made.
+
+        Parameters
+        ----------
+        task : FitTask
+        phase_name : str
+        step : callable
+        optimizers : list of Adam
+            All that `step` steps.
+        kept : dict
+            Names of attributes, and the networks or values that they get.
+        """
+        estimator: BaseDeepEstimator = self.estimator
+
+        # Copies do not share a vector with each other, as what an optimiser moves does.
+        def fitted() -> dict[str, Any]:
+            return {
+                **{name: copy_of(value) for name, value in kept.items()},
+                "offset_": self.offset,
+                "scale_": self.scale,
+                "image_shape_": self.image_shape,
+                "n_features_in_": self.n_features,
+                "n_iter_": phase.n_iter,
+                "history_": phase.history,
+            }
+
+        # A callback of this estimator may ask for a copy that predicts; one of a
+        # clusterer that pretrains may not, since there are no clusters yet.
+        own = task.estimator is estimator
+        phase = task.phase(phase_name, self.max_iter, fitted if own else None)
+        with ExitStack() as stack:
+            for optimizer in optimizers:
+                stack.enter_context(optimizer.training())
+            train(
+                step,
+                len(self.rows),
+                phase,
+                batch_size=self.estimator.batch_size,
+                rng=self.shuffle,
+                device=self.rows.device,
+            )
+        for optimizer in optimizers:
+            phase.check_weights(optimizer.networks)
+        for name, value in fitted().items():
+            setattr(estimator, name, value)
+
+
+def copy_of(value: Any) -> Any:
+    """Copy what training moves on; other values are as they are."""
+    return network_copy(value) if isinstance(value, Network) else value

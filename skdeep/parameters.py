@@ -1,0 +1,49 @@
+"""Checks of parameters that depend on each other or on the data."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+ImageShape = tuple[int, int, int]
+"""Channels, height and width."""
+
+
+def checked_image_shape(
+    estimator: Any, image_shape: ImageShape | None, n_features: int
+) -> ImageShape | None:
+    """Shape of an image: the parameter, else that of X; None for a table."""
+    if estimator.image_shape is None:
+        return image_shape
+    shape = estimator.image_shape
+    if len(shape) != 3 or not positive_integers(shape):
+        raise ValueError(
+            f"The 'image_shape' parameter of {type(estimator).__name__} must be three "
+            f"positive integers (channels, height, width). Got {shape!r} instead."
+        )
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={tuple(shape)} has {math.prod(shape)} pixels, but X has "
+            f"{n_features} features."
+        )
+    channels, height, width = map(int, shape)
+    return channels, height, width
+
+
+def checked_sizes(estimator: Any, default: Iterable[int]) -> list[int]:
+    """Widths of the hidden layers: the parameter, or the default."""
+    sizes = estimator.hidden_layer_sizes
+    if isinstance(sizes, str):
+        sizes = default
+    if not positive_integers(sizes):
+        raise ValueError(
+            f"The 'hidden_layer_sizes' parameter of {type(estimator).__name__} must "
+            f"hold positive integers. Got {sizes!r} instead."
+        )
+    return [int(size) for size in sizes]
+
+
+def positive_integers(values: Iterable[Any]) -> bool:
+    """Whether all values are whole numbers above zero."""
+    return all(isinstance(v, int | np.integer) and v > 0 for v in values)
