@@ -39,7 +39,18 @@ class MLP(Network):
         return DenseLayers.apply(x, self.stack.parameters, self.stack)[0]
 
     def hidden_layer(self, x: Tensor) -> Tensor:
-        """Map ``(n, sizes[0])`` to the last hidden layer ``(n, sizes[-2])``."""
+        """Map ``(n, sizes[0])`` to the last hidden layer ``(n, sizes[-2])``.
+
+        Raises
+        ------
+        RuntimeError
+            Where an optimiser trains the layers as one: its gradient would be lost.
+        """
+        if self.stack is not None and torch.is_grad_enabled():
+            raise RuntimeError(
+                "The hidden layer of an MLP can be trained through only if its "
+                "optimiser was made with fused_layers=False."
+            )
         return self.in_product_type(self.layers[:-1], x)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@ import torch
 from torch import Generator
 
 from skdeep.nn import MLP, initialized
+from skdeep.training import Adam
 
 
 def mlp(*sizes, seed=0):
@@ -56,3 +57,16 @@ def test_every_parameter_receives_a_gradient(sizes, device):
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+def test_hidden_layer_cannot_be_trained_through_where_its_gradient_would_be_lost():
+    network, x = mlp(4, 6, 2), torch.ones(3, 4)
+    with Adam([network], learning_rate=1e-3).training():
+        with pytest.raises(RuntimeError, match="fused_layers=False"):
+            network.hidden_layer(x)
+        with torch.inference_mode():
+            assert network.hidden_layer(x).shape == (3, 6)
+    with Adam([network], learning_rate=1e-3, fused_layers=False).training():
+        network.hidden_layer(x).sum().backward()
+        first, _ = network.layers[0].parameters()
+        assert first.grad.abs().sum() > 0
