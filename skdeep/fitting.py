@@ -1,26 +1,94 @@
 """What the training of an estimator's own networks starts from, and leaves behind."""
 
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.sparse import csr_matrix
-from torch import Generator
+from torch import Generator, Tensor
 
 from skdeep.base import BaseDeepEstimator, network_copy
 from skdeep.nn import Network
 from skdeep.parameters import ImageShape, checked_image_shape
 from skdeep.scaling import fitted_scaling, fitted_unit_scaling
 from skdeep.training import (
+    BETAS,
     Adam,
+    AveragedWeights,
+    BestWeights,
     FitTask,
     OneCycle,
+    Phase,
     Rows,
     Step,
     epochs_for,
     n_batches,
     train,
 )
+
+CHUNK_ROWS = 4096
+"""Rows held out that are evaluated at once."""
+
+
+class Validation:
+    """Rows held out of a training, whose loss says when to stop and what to keep.
+
+    The weights before the first step count too.
+
+    Parameters
+    ----------
+    fitting : Fitting
+        Whose rows are parted at random.
+    fraction : float
+        Share of the rows held out; at least one row is, and one is not. A single row
+        is both.
+    optimizer : Adam
+        Whose best weights are kept.
+    loss : callable
+        Mean loss of rows of given numbers, ``(n,)``.
+    patience : int or None
+        Epochs without a new best after which the training stops; None: never.
+    """
+
+    def __init__(
+        self,
+        fitting: "Fitting",
+        fraction: float,
+        optimizer: Adam,
+        loss: Callable[[Tensor], Tensor],
+        patience: int | None,
+    ) -> None:
+        n_rows, device = len(fitting.rows), fitting.rows.device
+        order = torch.randperm(n_rows, generator=fitting.shuffle).to(device)
+        n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
+        self.held_out, self.training = order[:n_held_out], order[n_held_out:]
+        if n_rows == 1:
+            self.held_out = self.training
+        self.loss = loss
+        self.patience = patience
+        self.best = BestWeights(optimizer)
+        self.best.offer(self.mean_loss())
+
+    def on_training_rows(self, step: Step) -> Step:
+        """Make a step of numbers of the training rows one of numbers of all rows."""
+        return lambda index: step(self.training[index])
+
+    @torch.inference_mode()
+    def mean_loss(self) -> float:
+        """Mean loss of the rows held out."""
+        parts = self.held_out.split(CHUNK_ROWS)
+        total = sum(self.loss(part) * len(part) for part in parts)
+        return float(total) / len(self.held_out)
+
+    def after_epoch(self, phase: Phase) -> dict[str, float]:
+        """Keep the weights if they are the best, and stop if none were for long."""
+        loss = self.mean_loss()
+        self.best.offer(loss)
+        if self.patience is not None and self.best.n_since >= self.patience:
+            phase.stop()
+        return {"validation_loss": loss}
 
 
 class Fitting:
@@ -73,17 +141,31 @@ class Fitting:
         if self.max_iter == "auto":
             self.max_iter = epochs_for(n_steps, len(self.rows), estimator.batch_size)
 
-    def optimizer(self, networks: list[Network]) -> tuple[Adam, OneCycle]:
+    def optimizer(
+        self,
+        networks: list[Network],
+        tensors: Iterable[Tensor] = (),
+        *,
+        learning_rate: float | None = None,
+        betas: tuple[float, float] = BETAS,
+        max_gradient_norm: float | None = None,
+        fused_layers: bool = True,
+    ) -> tuple[Adam, OneCycle]:
         """Adam as the parameters say, and the course of its step size."""
         estimator = self.estimator
+        learning_rate = learning_rate or estimator.learning_rate
         optimizer = Adam(
             networks,
-            learning_rate=estimator.learning_rate,
+            tensors,
+            learning_rate=learning_rate,
             weight_decay=estimator.weight_decay,
             precision=estimator.precision,
+            betas=betas,
+            max_gradient_norm=max_gradient_norm,
+            fused_layers=fused_layers,
         )
         n_steps = self.max_iter * n_batches(len(self.rows), estimator.batch_size)
-        return optimizer, OneCycle(optimizer, estimator.learning_rate, n_steps)
+        return optimizer, OneCycle(optimizer, learning_rate, n_steps)
 
     def train(
         self,
@@ -92,6 +174,8 @@ class Fitting:
         step: Step,
         optimizers: list[Adam],
         kept: dict[str, Any],
+        validation: Validation | None = None,
+        averaged: AveragedWeights | None = None,
     ) -> None:
         """Run the epochs as a phase of `task`, and give the estimator what they made.
 
@@ -104,6 +188,10 @@ class Fitting:
             All that `step` steps.
         kept : dict
             Names of attributes, and the networks or values that they get.
+        validation : Validation or None
+            Rows that are held out, and what becomes of their loss.
+        averaged : AveragedWeights or None
+            What the networks get in the end; `step` updates it.
         """
         estimator: BaseDeepEstimator = self.estimator
 
@@ -127,13 +215,18 @@ class Fitting:
             for optimizer in optimizers:
                 stack.enter_context(optimizer.training())
             train(
-                step,
-                len(self.rows),
+                step if validation is None else validation.on_training_rows(step),
+                len(self.rows if validation is None else validation.training),
                 phase,
                 batch_size=self.estimator.batch_size,
                 rng=self.shuffle,
                 device=self.rows.device,
+                after_epoch=None if validation is None else validation.after_epoch,
             )
+            if validation is not None:
+                validation.best.restore()
+            if averaged is not None:
+                averaged.restore()
         for optimizer in optimizers:
             phase.check_weights(optimizer.networks)
         for name, value in fitted().items():

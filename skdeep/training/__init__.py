@@ -9,12 +9,16 @@ from skdeep.training.epochs import (
     train_epoch,
 )
 from skdeep.training.inference import in_chunks
-from skdeep.training.optimizer import Adam
+from skdeep.training.optimizer import BETAS, Adam
 from skdeep.training.rows import Rows
 from skdeep.training.tasks import FitTask, Phase
+from skdeep.training.weights import AveragedWeights, BestWeights
 
 __all__ = [
+    "BETAS",
     "Adam",
+    "AveragedWeights",
+    "BestWeights",
     "FitTask",
     "OneCycle",
     "Phase",

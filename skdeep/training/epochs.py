@@ -87,13 +87,19 @@ def train(
     batch_size: int,
     rng: Generator,
     device: torch.device = CPU,
+    after_epoch: Callable[[Phase], dict[str, float]] | None = None,
 ) -> None:
-    """Run the epochs of `phase` with nothing between them."""
+    """Run the epochs of `phase` with nothing but `after_epoch` between them.
+
+    It may stop the phase, and returns further numbers for the record.
+    """
     for _ in phase:
         losses = train_epoch(
             step, n_samples, batch_size=batch_size, rng=rng, device=device
         )
         phase.record(losses)
+        if after_epoch is not None:
+            phase.record(after_epoch(phase))
 
 
 class OneCycle:

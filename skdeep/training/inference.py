@@ -21,8 +21,17 @@ def chunks(rows: Rows) -> Iterator[slice]:
 
 
 @torch.inference_mode()
-def in_chunks(function: Callable[[Tensor], Tensor], rows: Rows) -> np.ndarray:
+def in_chunks(
+    function: Callable[..., Tensor], rows: Rows, *others: Tensor
+) -> np.ndarray:
     """Apply `function` to `rows`, chunk by chunk, and gather what it returns.
+
+    Parameters
+    ----------
+    function : callable
+    rows : Rows
+    *others : Tensor of shape (len(rows), ...)
+        Further arguments of the function, cut alike.
 
     Returns
     -------
@@ -30,7 +39,8 @@ def in_chunks(function: Callable[[Tensor], Tensor], rows: Rows) -> np.ndarray:
     """
     result: np.ndarray | None = None
     for chunk in chunks(rows):
-        part = function(rows[chunk]).cpu().numpy()
+        given = (other[chunk] for other in others)
+        part = function(rows[chunk], *given).cpu().numpy()
         if result is None:
             result = np.empty((len(rows), *part.shape[1:]), dtype=part.dtype)
         result[chunk] = part

@@ -46,6 +46,10 @@ class Adam:
     weight_decay : float
     precision : {"auto", "float32", "bfloat16"}
         Of the products.
+    betas : (float, float)
+        Decay of the running means of gradient and square.
+    max_gradient_norm : float or None
+        Length to which longer gradients are shortened.
     fused_layers : bool
         False trains dense networks by autograd, for losses of gradients.
 
@@ -64,9 +68,13 @@ class Adam:
         learning_rate_factors: Sequence[float] | None = None,
         weight_decay: float = 0.0,
         precision: str = "auto",
+        betas: tuple[float, float] = BETAS,
+        max_gradient_norm: float | None = None,
         fused_layers: bool = True,
     ) -> None:
         self.networks = networks
+        self.betas = betas
+        self.max_gradient_norm = max_gradient_norm
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         dense = [net for net in networks if fused_layers and isinstance(net, MLP)]
@@ -99,7 +107,18 @@ class Adam:
         self._stacks = self._stacks_of(dense)
 
     def step(self, loss: Tensor) -> None:
-        """Move everything against the gradient of `loss`."""
+        """Move everything against the gradient of `loss`.
+
+        Weights move in place: of two losses that share a graph, each stepped by an
+        optimiser of its own, the second must not need the weights of the first.
+
+        Raises
+        ------
+        RuntimeError
+            Outside of `training`, where no gradient would arrive.
+        """
+        if self._pieces[0].grad is None:
+            raise RuntimeError("Adam.step works only inside of Adam.training().")
         if self._n_dense < len(self._gradient):
             self._gradient[self._n_dense :].zero_()
         for _, stack in self._stacks:
@@ -112,6 +131,9 @@ class Adam:
                         place.zero_()
         if self.dtype != torch.float32:
             self._gradient[: self._n_dense].copy_(self._product_gradient)
+        if self.max_gradient_norm is not None:
+            length = torch.linalg.vector_norm(self._gradient)
+            self._gradient.mul_((self.max_gradient_norm / length).clamp_max_(1.0))
         self._count.add_(1)
         # What torch.optim.AdamW(fused=True) runs, without its bookkeeping, which would
         # take longer than all else of a small network's step.
@@ -124,13 +146,24 @@ class Adam:
                 [],
                 [self._count],
                 amsgrad=False,
-                beta1=BETAS[0],
-                beta2=BETAS[1],
+                beta1=self.betas[0],
+                beta2=self.betas[1],
                 lr=factor * self.learning_rate,
                 weight_decay=self.weight_decay,
                 eps=EPSILON,
                 maximize=False,
             )
+        if self.dtype != torch.float32:
+            self._products.copy_(self._weights[: self._n_dense])
+
+    @property
+    def weights(self) -> Tensor:
+        """All that is moved, as one vector; set it by `set_weights` alone."""
+        return self._weights
+
+    def set_weights(self, weights: Tensor) -> None:
+        """Copy a vector such as `weights` into the networks and tensors."""
+        self._weights.copy_(weights)
         if self.dtype != torch.float32:
             self._products.copy_(self._weights[: self._n_dense])
 

@@ -502,3 +502,58 @@ def test_several_kinds_of_network_train_together():
             adam.step(loss)
             losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_step_outside_of_training_is_refused():
+    network = mlp(3, 2)
+    optimizer = Adam([network], learning_rate=1e-2)
+    with pytest.raises(RuntimeError, match="training"):
+        optimizer.step(network(torch.ones(1, 3)).sum())
+
+
+# gradients that are shortened, and other decays
+
+
+@every_precision
+@every_kind
+def test_long_gradients_are_shortened_to_the_length_asked_for(kind, precision):
+    network, x = built(kind), normal(8, 36)
+    options = {"learning_rate": 1e-3, "precision": precision}
+    optimizer = Adam([network], max_gradient_norm=0.5, **options)
+    with optimizer.training():
+        optimizer.step(1e4 * network(x).square().sum())
+        length = torch.cat([g.flatten() for g in gradients(network)]).norm()
+    assert length == pytest.approx(0.5, rel=1e-3)
+
+
+def test_short_gradients_stay_as_they_are():
+    def moved(limit):
+        network = mlp(3, 4, 2)
+        optimizer = Adam([network], learning_rate=1e-3, max_gradient_norm=limit)
+        with optimizer.training():
+            optimizer.step(network(torch.ones(2, 3)).square().sum())
+        return weights(network)
+
+    assert same(moved(None), moved(1e6))
+
+
+def test_a_gradient_of_zero_stays_finite_when_it_is_bounded():
+    network = mlp(3, 2)
+    optimizer = Adam([network], learning_rate=1e-3, max_gradient_norm=1.0)
+    with optimizer.training():
+        optimizer.step(0 * network(torch.ones(2, 3)).sum())
+    assert all(w.isfinite().all() for w in weights(network))
+
+
+def test_other_betas_move_as_torch_does():
+    network = mlp(3, 4, 2)
+    theirs = TorchAdam([network], learning_rate=1e-2)
+    for group in theirs.optimizer.param_groups:
+        group["betas"] = (0.5, 0.9)
+    ours = Adam([network], learning_rate=1e-2, betas=(0.5, 0.9))
+    with ours.training():
+        for x in batches(4, n_features=3):
+            theirs.step(theirs.networks[0](x).square().sum())
+            ours.step(network(x).square().sum())
+    for w, expected in zip(weights(network), weights(*theirs.networks), strict=True):
+        torch.testing.assert_close(w, expected, atol=1e-6, rtol=1e-5)

@@ -1,0 +1,83 @@
+"""Weights other than the last ones: the best that were seen, and a running average."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from skdeep.training.optimizer import Adam
+
+
+class BestWeights:
+    """The weights with the smallest loss on rows held out, and how long ago they were.
+
+    Parameters
+    ----------
+    optimizer : Adam
+        Whose weights are kept.
+    """
+
+    def __init__(self, optimizer: Adam) -> None:
+        self.optimizer = optimizer
+        self.loss = math.inf
+        self.n_since = 0
+        self._weights: Tensor | None = None
+
+    def offer(self, loss: float) -> None:
+        """Keep the weights of now if their loss is the smallest so far."""
+        self.n_since += 1
+        if loss < self.loss:
+            self.loss = loss
+            self.n_since = 0
+            self._weights = self.optimizer.weights.detach().clone()
+
+    def restore(self) -> None:
+        """Give the networks the best weights back, if any were offered."""
+        if self._weights is not None:
+            self.optimizer.set_weights(self._weights)
+
+
+class AveragedWeights:
+    r"""Exponential average of the weights over the steps of a training.
+
+    .. math:: \bar w \leftarrow d_t \bar w + (1 - d_t) w, \qquad
+              d_t = \min \Big( d, \frac{1 + t}{10 + t} \Big)
+
+    The decay grows with the step t, so that short trainings forget their start too.
+
+    Parameters
+    ----------
+    optimizer : Adam
+        Whose weights are averaged.
+    decay : float
+        d, in [0, 1).
+    """
+
+    def __init__(self, optimizer: Adam, decay: float) -> None:
+        self.optimizer = optimizer
+        self.decay = decay
+        self.n_steps = 0
+        self._average = optimizer.weights.detach().clone()
+
+    def update(self) -> None:
+        """Take the weights of now into the average."""
+        decay = min(self.decay, (1 + self.n_steps) / (10 + self.n_steps))
+        self._average.lerp_(self.optimizer.weights.detach(), 1 - decay)
+        self.n_steps += 1
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the networks have the averages inside the context."""
+        last = self.optimizer.weights.detach().clone()
+        self.restore()
+        try:
+            yield
+        finally:
+            self.optimizer.set_weights(last)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Give the networks the averages for good."""
+        self.optimizer.set_weights(self._average)
