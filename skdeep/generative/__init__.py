@@ -1,0 +1,1 @@
+"""Deep models from which rows can be drawn."""

@@ -1,0 +1,211 @@
+"""What every sampler does alike: the half that has no objective."""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from scipy.special import logsumexp
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    assert_all_finite,
+    check_array,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+)
+from torch import Generator, Tensor
+
+from skdeep._compat import Interval, StrOptions
+from skdeep.base import BaseDeepEstimator
+from skdeep.training import Rows, in_chunks
+
+RowMap = Callable[..., Tensor]
+"""Function of rows ``(n, n_features)`` and, if conditional, of their contexts."""
+
+CHUNK_ROWS = 4096
+"""Rows that are drawn at once."""
+
+
+class BaseSampler(BaseDeepEstimator):
+    """Drawing rows, and the classes on which a conditional sampler depends.
+
+    A second class above the estimators, beside `BaseDeepEstimator`. A *context* is the
+    class of each row as one column a class, ``(n, n_classes)``.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "hidden_layer_sizes": [StrOptions({"auto"}), tuple, list],
+        "scale": [StrOptions({"auto", "standard", "minmax"}), None],
+        "conditional": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    _early_stopping_constraints: dict[str, list[Any]] = {
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    _draw: Callable[[int, Tensor | None, Generator], Tensor]
+    """Draw scaled rows: of their number, their contexts and a generator."""
+
+    def sample(
+        self, n_samples: int = 1, *, y: Any = None, random_state: Any = None
+    ) -> np.ndarray:
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            With ``conditional=True``: the class of all rows or of each. None draws the
+            classes by their frequency in `fit`.
+        random_state : int, RandomState instance or None, default=None
+            An int gives the same rows at each call.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+            Rows in the units of the input; images are flattened.
+        """
+        check_is_fitted(self)
+        n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
+        drawn = check_random_state(random_state)
+        seed = int(drawn.randint(2**31 - 1))
+        device = self._home()
+        rng = Generator(device).manual_seed(seed)
+        if y is None and self.conditional:
+            prior = np.exp(self.class_log_prior_)
+            y = drawn.choice(self.classes_, n_samples, p=prior / prior.sum())
+        context = self._context(y, n_samples)
+
+        X = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
+        for start in range(0, n_samples, CHUNK_ROWS):
+            part = slice(start, min(start + CHUNK_ROWS, n_samples))
+            given = None if context is None else context[part].to(device)
+            n_rows = part.stop - start
+            with torch.inference_mode():
+                X[part] = self._draw(n_rows, given, rng).cpu().numpy()
+        return self._in_units(X)
+
+    # classes
+
+    def _fitted_classes(
+        self, X: np.ndarray | csr_matrix, y: Any
+    ) -> tuple[dict[str, np.ndarray], Tensor | None]:
+        """Attributes that tell the classes, and the context of each row of X."""
+        if not self.conditional:
+            return {}, None
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None: with conditional=True, y holds the class of "
+                "each row."
+            )
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
+        log_prior = np.log(counts / len(y))
+        context = one_hot(codes, len(classes)).to(self._device())
+        return {"classes_": classes, "class_log_prior_": log_prior}, context
+
+    def _context(self, y: Any, n_rows: int) -> Tensor | None:
+        """Context of rows of class(es) y, on the CPU."""
+        name = type(self).__name__
+        if not self.conditional:
+            if y is not None:
+                raise ValueError(
+                    f"This {name} knows no classes. Fit it with conditional=True and "
+                    "the class of each row as y."
+                )
+            return None
+        if y is None:
+            raise ValueError(
+                f"This {name} was fitted with conditional=True: pass the class of each "
+                "row as y."
+            )
+        y = np.full(n_rows, y) if np.ndim(y) == 0 else column_or_1d(y)
+        if len(y) != n_rows:
+            raise ValueError(f"y has {len(y)} classes, but there are {n_rows} rows.")
+        unknown = np.setdiff1d(y, self.classes_)
+        if unknown.size:
+            raise ValueError(
+                f"y holds the class {unknown[0]!r}, which {name} did not see in fit. "
+                f"It knows {list(self.classes_)}."
+            )
+        return one_hot(np.searchsorted(self.classes_, y), len(self.classes_))
+
+    # rows
+
+    def _mapped(self, X: Any, y: Any, function: RowMap) -> np.ndarray:
+        """Apply a function of rows and contexts to X, in scaled units, by chunks."""
+        check_is_fitted(self)
+        return self._over(
+            self._scaled_rows(self._validated(X, reset=False)), y, function
+        )
+
+    def _over(self, rows: Rows, y: Any, function: RowMap) -> np.ndarray:
+        context = self._context(y, len(rows))
+        if context is None:
+            return in_chunks(function, rows)
+        return in_chunks(function, rows, context.to(rows.device))
+
+    def _log_densities(self, X: Any, y: Any, log_density: RowMap) -> np.ndarray:
+        """Log-density of each row in units of the input, from that of scaled rows.
+
+        Given y, it is that of the rows in their classes; else, of a conditional
+        sampler, that of their mixture.
+        """
+        check_is_fitted(self)
+        rows = self._scaled_rows(self._validated(X, reset=False))
+        # A column that does not vary has scale 1: it adds nothing.
+        log_scale = np.log(self.scale_).sum()
+        if y is not None or not self.conditional:
+            given = y if self.conditional else None
+            return self._over(rows, given, log_density) - np.float32(log_scale)
+        joint = [
+            self._over(rows, label, log_density) + log_prior
+            for label, log_prior in zip(
+                self.classes_, self.class_log_prior_, strict=True
+            )
+        ]
+        return (logsumexp(joint, axis=0) - log_scale).astype(np.float32)
+
+    def _decoded(
+        self, Z: Any, y: Any, function: RowMap, n_components: int
+    ) -> np.ndarray:
+        """Rows in units of the input that a function makes of codes Z."""
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=np.float32)
+        if Z.shape[1] != n_components:
+            raise ValueError(
+                f"X has {Z.shape[1]} columns, but the codes of this "
+                f"{type(self).__name__} have {n_components} components."
+            )
+        codes = Rows(Z, np.zeros(n_components), np.ones(n_components), self._home())
+        return self._in_units(self._over(codes, y, function))
+
+    def _in_units(self, X: np.ndarray) -> np.ndarray:
+        """Scaled rows, brought back to the units of the input in place."""
+        X *= self.scale_.astype(np.float32)
+        X += self.offset_.astype(np.float32)
+        return X
+
+
+def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:
+    """One column a class, ``(n, n_classes)``, with a one for that of each row."""
+    return torch.eye(n_classes)[torch.from_numpy(np.asarray(codes, dtype=np.int64))]
