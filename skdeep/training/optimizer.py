@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
 
 import torch
@@ -14,6 +15,20 @@ from skdeep.training.threads import bounded_threads
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+
+BLOCK_NUMBERS = 2**16
+"""Weights that are moved at once where their gradient has to be converted first."""
+
+
+@dataclass
+class Part:
+    """Parts of the vectors of an `Adam` that one operation moves."""
+
+    factor: float
+    gradient: Tensor
+    weights: Tensor
+    mean: Tensor
+    square: Tensor
 
 
 class Adam:
@@ -73,6 +88,7 @@ class Adam:
         fused_layers: bool = True,
     ) -> None:
         self.networks = networks
+        self._in_training = False
         self.betas = betas
         self.max_gradient_norm = max_gradient_norm
         self.learning_rate = learning_rate
@@ -86,25 +102,49 @@ class Adam:
         self.dtype = resolved_precision(precision, device, networks)
 
         self._weights = torch.cat([piece.detach().flatten() for piece in self._pieces])
-        self._gradient = torch.zeros_like(self._weights)
         self._mean = torch.zeros_like(self._weights)
         self._square = torch.zeros_like(self._weights)
         self._count = torch.zeros((), device=device)
-        for piece, view in zip(self._pieces, self._views(self._weights), strict=True):
+        for piece, view in zip(
+            self._pieces, views_of(self._weights, self._pieces), strict=True
+        ):
             piece.data = view
+
+        # Where products are exact, they read the weights, and all gradients are one
+        # vector. Else those of dense networks are in the type of the products.
+        n_dense = sum(w.numel() for net in dense for w in net.parameters())
+        self._lowered = self.dtype != torch.float32 and n_dense > 0
+        n_lowered = n_dense if self._lowered else 0
+        self._gradient = torch.zeros_like(self._weights[n_lowered:])
+        self._added_up = self._gradient[n_dense - n_lowered :]
+        self._products = self._weights[:n_dense]
+        self._product_gradient = self._gradient[:n_dense]
+        if self._lowered:
+            self._products = self._products.to(self.dtype)
+            self._product_gradient = torch.zeros_like(self._products)
+        n_dense_pieces = sum(len([*net.parameters()]) for net in dense)
+        self._exact_pieces = self._pieces[n_dense_pieces * self._lowered :]
+        self._stacks = self._stacks_of(dense)
+
         factors = learning_rate_factors or [1.0] * len(networks)
         factor_of = dict(zip(networks, factors, strict=True))
         ordered = [factor_of[net] for net in [*dense, *others]] + [1.0]
         sizes = [sum(piece.numel() for piece in group) for group in groups]
-        self._spans = self._spans_of(ordered, sizes)
-
-        self._n_dense = sum(w.numel() for net in dense for w in net.parameters())
-        self._products = self._weights[: self._n_dense]
-        self._product_gradient = self._gradient[: self._n_dense]
-        if self.dtype != torch.float32:
-            self._products = self._products.to(self.dtype)
-            self._product_gradient = torch.zeros_like(self._products)
-        self._stacks = self._stacks_of(dense)
+        spans = spans_of(ordered, sizes, n_lowered, len(self._weights))
+        self._parts = [
+            self._part(factor, span, self._gradient[moved_back(span, n_lowered)])
+            for factor, span in spans
+        ]
+        most = BLOCK_NUMBERS if device.type == "cpu" else max(1, n_lowered)
+        block = self._weights.new_empty(min(most, n_lowered))
+        self._lowered_parts = [
+            (
+                self._part(factor, span, block[moved_back(span, span.start)]),
+                self._product_gradient[span],
+                self._products[span],
+            )
+            for factor, span in spans_of(ordered, sizes, 0, n_lowered, most)
+        ]
 
     def step(self, loss: Tensor) -> None:
         """Move everything against the gradient of `loss`.
@@ -117,10 +157,10 @@ class Adam:
         RuntimeError
             Outside of `training`, where no gradient would arrive.
         """
-        if self._pieces[0].grad is None:
+        if not self._in_training:
             raise RuntimeError("Adam.step works only inside of Adam.training().")
-        if self._n_dense < len(self._gradient):
-            self._gradient[self._n_dense :].zero_()
+        if len(self._added_up):
+            self._added_up.zero_()
         for _, stack in self._stacks:
             stack.written = False
         loss.backward()
@@ -129,32 +169,47 @@ class Adam:
                 for places in stack.gradients:
                     for place in places:
                         place.zero_()
-        if self.dtype != torch.float32:
-            self._gradient[: self._n_dense].copy_(self._product_gradient)
         if self.max_gradient_norm is not None:
-            length = torch.linalg.vector_norm(self._gradient)
-            self._gradient.mul_((self.max_gradient_norm / length).clamp_max_(1.0))
+            self._shorten(self.max_gradient_norm)
         self._count.add_(1)
+        for part in self._parts:
+            self._move(part)
+        # Part by part, what is read and written in float32 stays in the cache.
+        for part, gradient, products in self._lowered_parts:
+            part.gradient.copy_(gradient)
+            self._move(part)
+            products.copy_(part.weights)
+
+    def _part(self, factor: float, span: slice, gradient: Tensor) -> Part:
+        vectors = self._weights[span], self._mean[span], self._square[span]
+        return Part(factor, gradient, *vectors)
+
+    def _move(self, part: Part) -> None:
         # What torch.optim.AdamW(fused=True) runs, without its bookkeeping, which would
         # take longer than all else of a small network's step.
-        for factor, (weights, gradients, means, squares) in self._spans:
-            torch._fused_adamw_(
-                weights,
-                gradients,
-                means,
-                squares,
-                [],
-                [self._count],
-                amsgrad=False,
-                beta1=self.betas[0],
-                beta2=self.betas[1],
-                lr=factor * self.learning_rate,
-                weight_decay=self.weight_decay,
-                eps=EPSILON,
-                maximize=False,
-            )
-        if self.dtype != torch.float32:
-            self._products.copy_(self._weights[: self._n_dense])
+        torch._fused_adamw_(
+            [part.weights],
+            [part.gradient],
+            [part.mean],
+            [part.square],
+            [],
+            [self._count],
+            amsgrad=False,
+            beta1=self.betas[0],
+            beta2=self.betas[1],
+            lr=part.factor * self.learning_rate,
+            weight_decay=self.weight_decay,
+            eps=EPSILON,
+            maximize=False,
+        )
+
+    def _shorten(self, limit: float) -> None:
+        # Shorten the gradient to `limit`, if it is longer.
+        parts = [self._gradient, *[self._product_gradient] * self._lowered]
+        norms = [torch.linalg.vector_norm(g, dtype=torch.float32) for g in parts]
+        share = limit / torch.linalg.vector_norm(torch.stack(norms))
+        for gradient in parts:
+            gradient.mul_(share.clamp_max(1.0))
 
     @property
     def weights(self) -> Tensor:
@@ -164,26 +219,32 @@ class Adam:
     def set_weights(self, weights: Tensor) -> None:
         """Copy a vector such as `weights` into the networks and tensors."""
         self._weights.copy_(weights)
-        if self.dtype != torch.float32:
-            self._products.copy_(self._weights[: self._n_dense])
+        self._refresh_products()
+
+    def _refresh_products(self) -> None:
+        if self._lowered:
+            self._products.copy_(self._weights[: len(self._products)])
 
     @contextmanager
     def training(self) -> Iterator[None]:
         """Let the networks train inside the context, and infer after it."""
-        views = self._views(self._gradient)
-        for piece, gradient in zip(self._pieces, views, strict=True):
+        pieces = self._exact_pieces
+        for piece, gradient in zip(
+            pieces, views_of(self._gradient, pieces), strict=True
+        ):
             piece.grad = gradient
-        if self.dtype != torch.float32:  # weights may have been set in between
-            self._products.copy_(self._weights[: self._n_dense])
+        self._refresh_products()  # weights may have been set in between
         for mlp, stack in self._stacks:
             mlp.stack = stack
         for network in self.networks:
             network.product_dtype = self.dtype
             network.train()
+        self._in_training = True
         try:
             with bounded_threads(self.networks):
                 yield
         finally:
+            self._in_training = False
             for mlp, _ in self._stacks:
                 mlp.stack = None
             for network in self.networks:
@@ -192,34 +253,27 @@ class Adam:
             for piece in self._pieces:
                 piece.grad = None
 
-    def _views(self, vector: Tensor) -> list[Tensor]:
-        """Parts of a vector, in the shapes of the pieces that it starts with."""
-        views, start = [], 0
-        for piece in self._pieces:
-            if start + piece.numel() > len(vector):
-                break
-            views.append(vector[start : start + piece.numel()].view_as(piece))
-            start += piece.numel()
-        return views
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let gradients pass through what is computed inside the context.
 
-    def _spans_of(
-        self, factors: list[float], sizes: list[int]
-    ) -> list[tuple[float, list[list[Tensor]]]]:
-        # Parts of the vectors with one step size each; neighbours of the same are one.
-        spans, start = [], 0
-        for factor, group in groupby(zip(factors, sizes, strict=True), lambda f: f[0]):
-            end = start + sum(size for _, size in group)
-            whole = (self._weights, self._gradient, self._mean, self._square)
-            if end > start:
-                spans.append((factor, [[vector[start:end]] for vector in whole]))
-            start = end
-        return spans
+        None are made for the weights: the loss is another optimiser's.
+        """
+        trained = [*self._pieces, *(stack.parameters for _, stack in self._stacks)]
+        for piece in trained:
+            piece.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for piece in trained:
+                piece.requires_grad_(True)
 
     def _stacks_of(self, dense: list[MLP]) -> list[tuple[MLP, DenseStack]]:
         # Autograd passes dense layers only if an input of theirs needs a gradient.
         parameters = self._weights.detach().requires_grad_()
-        weights = iter(pairs(self._views(self._products)))
-        gradients = iter(pairs(self._views(self._product_gradient)))
+        pieces = [weight for network in dense for weight in network.parameters()]
+        weights = iter(pairs(views_of(self._products, pieces)))
+        gradients = iter(pairs(views_of(self._product_gradient, pieces)))
         stacks = []
         for network in dense:
             depths = range(len(network.arguments["sizes"]) - 1)
@@ -227,6 +281,38 @@ class Adam:
             places = [next(gradients) for _ in depths]
             stacks.append((network, DenseStack(parameters, layers, places)))
         return stacks
+
+
+def views_of(vector: Tensor, pieces: Sequence[Tensor]) -> list[Tensor]:
+    """Successive parts of a vector, in the shapes of the pieces."""
+    parts = vector.split([piece.numel() for piece in pieces])
+    return [part.view_as(piece) for part, piece in zip(parts, pieces, strict=True)]
+
+
+def spans_of(
+    factors: list[float],
+    sizes: list[int],
+    first: int,
+    last: int,
+    most: int | None = None,
+) -> Iterator[tuple[float, slice]]:
+    """Cut a vector from `first` to `last` where the factor of the step size changes.
+
+    No part is longer than `most`.
+    """
+    start = 0
+    for factor, group in groupby(zip(factors, sizes, strict=True), lambda f: f[0]):
+        end = start + sum(size for _, size in group)
+        low, high = max(start, first), min(end, last)
+        step = most or max(1, high - low)
+        for part in range(low, high, step):
+            yield factor, slice(part, min(high, part + step))
+        start = end
+
+
+def moved_back(span: slice, distance: int) -> slice:
+    """Slice that starts and ends earlier."""
+    return slice(span.start - distance, span.stop - distance)
 
 
 def pairs(views: list[Tensor]) -> list[tuple[Tensor, Tensor]]:

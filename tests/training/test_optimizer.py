@@ -44,7 +44,13 @@ def weights(*networks):
 
 
 def gradients(*networks):
-    return [p.grad.clone() for net in networks for p in net.parameters()]
+    found = []
+    for network in networks:
+        if getattr(network, "stack", None) is None:
+            found += [p.grad.clone() for p in network.parameters()]
+        else:
+            found += [g.float() for layer in network.stack.gradients for g in layer]
+    return found
 
 
 def same(these, those):
@@ -523,7 +529,7 @@ def test_long_gradients_are_shortened_to_the_length_asked_for(kind, precision):
     with optimizer.training():
         optimizer.step(1e4 * network(x).square().sum())
         length = torch.cat([g.flatten() for g in gradients(network)]).norm()
-    assert length == pytest.approx(0.5, rel=1e-3)
+    assert length == pytest.approx(0.5, rel=1e-2)  # bfloat16 rounds
 
 
 def test_short_gradients_stay_as_they_are():
