@@ -70,9 +70,14 @@ class DotCritic(Network):
         self.global_block = ResidualBlock(n_global, n_units)
 
     def map(self, local: Tensor, whole: Tensor) -> Tensor:
-        """Map ``(n, m, n_local)`` and ``(n, n_global)`` to ``(m, n, n)``."""
+        """Map ``(..., n, m, n_local)`` and ``(..., n, n_global)`` to scores.
+
+        They are ``(..., m, n, n)``.
+        """
         f, g = self.local_block(local), self.global_block(whole)
-        return f.transpose(0, 1) @ g.T / math.sqrt(f.shape[-1])
+        g = g / math.sqrt(g.shape[-1])
+        scores = f.transpose(-3, -2).flatten(-3, -2) @ g.mT
+        return scores.unflatten(-2, (local.shape[-2], -1))
 
 
 class ConcatenateCritic(Network):
@@ -107,7 +112,12 @@ class ConcatenateCritic(Network):
         )
 
     def map(self, local: Tensor, whole: Tensor) -> Tensor:
-        """Map ``(n, m, n_local)`` and ``(n, n_global)`` to ``(m, n, n)``."""
+        """Map ``(..., n, m, n_local)`` and ``(..., n, n_global)`` to scores.
+
+        They are ``(..., m, n, n)``.
+        """
+        if local.dim() > 3:
+            return torch.stack([*map(self.map, local, whole)])
         g = self.global_layer(whole)
         locations = self.local_layer(local).unbind(1)
         # Nothing in here is random: the state of the generators need not be kept.

@@ -72,8 +72,8 @@ OCCLUSION = ImageAugmentation(shift=0, rotation=0, scale=0, erase=0.5)
 """What augment="occlude" does to images: a hole of at most half the side."""
 
 
-Pair = tuple[Tensor, Tensor]
-"""Local features (n, n_places, n_local) of rows, and codes of the same rows."""
+Pairs = tuple[Tensor, Tensor]
+"""Local features (n_views, n, n_places, n_local), and codes of the same rows."""
 
 
 class DeepInfoMaxTransformer(BaseRepresentation):
@@ -387,7 +387,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             )
             if self.prior_weight:
                 # The discriminator learns first, from codes that it does not move.
-                z = torch.cat([z for _, z in pairs])
+                z = pairs[1].flatten(0, 1)
                 fake = torch.sigmoid(z) if self.prior == "uniform" else z
                 draw = torch.rand if self.prior == "uniform" else torch.randn
                 real = draw(z.shape, generator=noise, device=device)
@@ -468,7 +468,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
     def _views(
         self, encoder: LocalEncoder | MLP, fitting: Fitting
-    ) -> Callable[[Tensor, Generator], list[Pair]]:
+    ) -> Callable[[Tensor, Generator], Pairs]:
         """Make a function of a batch that returns local features and codes of it."""
         augment, is_table = self.augment, fitting.image_shape is None
         if augment == "auto":
@@ -490,56 +490,53 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
 def two_views(
     encoder: LocalEncoder, view: Augmentation, x: Tensor, rng: Generator
-) -> list[Pair]:
+) -> Pairs:
     """Local features of each of two views, with the code of the other."""
     both = torch.cat([view(x, rng), view(x, rng)])
     local, z = encoder.local_and_code(both)
-    (first, second), (z_first, z_second) = local.chunk(2), z.chunk(2)
-    return [(first, z_second), (second, z_first)]
+    return local.unflatten(0, (2, -1)), z.unflatten(0, (2, -1)).flip(0)
 
 
 def clean_and_altered(
     encoder: LocalEncoder, view: Augmentation, x: Tensor, rng: Generator
-) -> list[Pair]:
+) -> Pairs:
     """Local features of the row, with the code of a view that lacks a part of it."""
-    return [(encoder.local_features(x), encoder(view(x, rng)))]
+    local, z = encoder.local_features(x), encoder(view(x, rng))
+    return local.unsqueeze(0), z.unsqueeze(0)
 
 
-def same_view(encoder: LocalEncoder, x: Tensor, _: Generator) -> list[Pair]:
+def same_view(encoder: LocalEncoder, x: Tensor, _: Generator) -> Pairs:
     """Local features and code of the same row, as in the paper."""
-    return [encoder.local_and_code(x)]
+    local, z = encoder.local_and_code(x)
+    return local.unsqueeze(0), z.unsqueeze(0)
 
 
-def views_of_rows(
-    encoder: MLP, view: Augmentation, x: Tensor, rng: Generator
-) -> list[Pair]:
+def views_of_rows(encoder: MLP, view: Augmentation, x: Tensor, rng: Generator) -> Pairs:
     """Codes of views of the row, with the code of the row itself."""
     views = [view(x, rng) for _ in range(N_VIEWS)]
     z, *local = encoder(torch.cat([x, *views])).chunk(1 + N_VIEWS)
-    return [(torch.stack(local, dim=1), z)]
+    return torch.stack(local, dim=1).unsqueeze(0), z.unsqueeze(0)
 
 
 def some(local: Tensor, rng: Generator) -> Tensor:
     """Local features at `MAX_PLACES` places that are drawn, if there are more."""
-    n_places = local.shape[1]
+    n_places = local.shape[2]
     if n_places <= MAX_PLACES:
         return local
     scores = torch.rand(n_places, generator=rng, device=local.device)
-    return local[:, scores.argsort()[:MAX_PLACES]]
+    return local[:, :, scores.argsort()[:MAX_PLACES]]
 
 
 def mean_over(
-    pairs: list[Pair], critic: Network, estimate: TensorMap, rng: Generator
+    pairs: Pairs, critic: Network, estimate: TensorMap, rng: Generator
 ) -> Tensor:
-    """Estimate of the information between local features and codes, over the pairs."""
-    values = []
-    for local, z in pairs:
-        if local.shape[2] == critic.arguments["n_local"]:
-            local = some(local, rng)
-        else:  # all places as one feature
-            local = local.flatten(1).unsqueeze(1)
-        values.append(estimate(critic(local, z)))
-    return torch.stack(values).mean()
+    """Estimate of the information between local features and codes, over the views."""
+    local, z = pairs
+    if local.shape[3] == critic.arguments["n_local"]:
+        local = some(local, rng)
+    else:  # all places as one feature
+        local = local.flatten(2).unsqueeze(2)
+    return torch.stack([estimate(scores) for scores in critic(local, z)]).mean()
 
 
 def limit_of(estimator: str, n_rows: int, n_locations: int) -> float:

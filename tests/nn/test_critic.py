@@ -207,3 +207,13 @@ def test_bfloat16_products_come_out_as_float32_near_the_exact_ones(kind, device)
     for parameter, gradient in zip(critic.parameters(), gradients, strict=True):
         assert parameter.grad.dtype == torch.float32
         torch.testing.assert_close(parameter.grad, gradient, rtol=0.1, atol=0.05)
+
+
+@every_critic
+def test_scores_of_several_views_are_those_of_each(kind):
+    critic = built(kind)
+    views = [features(n=4, m=6), features(n=4, m=6)]
+    views[1] = tuple(x.flip(0) for x in views[1])
+    local, whole = (torch.stack(x) for x in zip(*views, strict=True))
+    expected = torch.stack([critic(*view) for view in views])
+    torch.testing.assert_close(critic(local, whole), expected)
