@@ -8,7 +8,13 @@ from contextlib import AbstractContextManager
 
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.preprocessing import PowerTransformer, StandardScaler
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.parallel import _get_threadpool_controller
 
 fit_context = _fit_context(prefer_skip_nested_validation=True)
@@ -20,6 +26,11 @@ def one_thread() -> AbstractContextManager[None]:
     return _get_threadpool_controller().limit(limits=1, user_api="openmp")
 
 
+def standardizer_of(power: PowerTransformer) -> StandardScaler | None:
+    """Return the scaler behind a fitted power transform, if it has one."""
+    return power._scaler if power.standardize else None
+
+
 __all__ = [
     "CallbackSupportMixin",
     "HasMethods",
@@ -27,4 +38,6 @@ __all__ = [
     "StrOptions",
     "fit_context",
     "one_thread",
+    "standardizer_of",
+    "validate_parameter_constraints",
 ]

@@ -109,18 +109,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
     # device and seeds
 
     def _device(self) -> torch.device:
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise ValueError(
-                f"The 'device' parameter of {type(self).__name__} names a device that "
-                f"torch cannot use here. Got {self.device!r}; 'auto' and 'cpu' always "
-                f"work. ({str(error).splitlines()[0]})"
-            ) from error
-        return device
+        return torch_device(self.device, type(self).__name__)
 
     def _home(self) -> torch.device:
         """Resolve the device and bring the fitted networks to it."""
@@ -183,6 +172,25 @@ TEXT_COLUMNS = (
     "        DECClusterer(),\n"
     "    )"
 )
+
+
+def torch_device(name: str, owner: str) -> torch.device:
+    """Device of that name; the GPU for ``"auto"`` if there is one.
+
+    The error names the owner of the parameter.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"The 'device' parameter of {owner} names a device that torch cannot use "
+            f"here. Got {name!r}; 'auto' and 'cpu' always work. "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    return device
 
 
 def image_shape_of(X: Any) -> tuple[int, int, int] | None:

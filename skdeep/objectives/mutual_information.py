@@ -53,6 +53,11 @@ def log_mean_exp(scores: Tensor) -> Tensor:
     return torch.logsumexp(scores, -1) - math.log(scores.shape[-1])
 
 
+def jsd_of_pairs(positive: Tensor, negative: Tensor) -> Tensor:
+    """`jsd_score` of pairs drawn from P and of pairs drawn from Q, in any number."""
+    return -softplus(-positive).mean() - softplus(negative).mean()
+
+
 def jsd_score(scores: Tensor) -> Tensor:
     r"""Jensen-Shannon score, with :math:`\mathrm{sp}(t) = \log(1 + e^t)`.
 
@@ -72,8 +77,7 @@ def jsd_score(scores: Tensor) -> Tensor:
     Tensor of shape ()
         -2 log 2 where scores know nothing, 0 at most.
     """
-    positive, negative = positives_and_negatives(scores)
-    return -softplus(-positive).mean() - softplus(negative).mean()
+    return jsd_of_pairs(*positives_and_negatives(scores))
 
 
 def infonce_bound(scores: Tensor) -> Tensor:
@@ -144,6 +148,14 @@ def dv_bound(scores: Tensor) -> Tensor:
     return positive.mean() - log_mean_exp(negative).mean()
 
 
+def nwj_of_pairs(positive: Tensor, negative: Tensor) -> Tensor:
+    """`nwj_bound` of pairs drawn from P and of pairs drawn from Q, in any number."""
+    log_ratio = negative - 1
+    excess = torch.relu(log_ratio - LARGEST_LOG_RATIO)
+    ratio = torch.exp(log_ratio.clamp_max(LARGEST_LOG_RATIO)) * (1 + excess)
+    return positive.mean() - ratio.mean()
+
+
 def nwj_bound(scores: Tensor) -> Tensor:
     r"""Bound of Nguyen, Wainwright and Jordan, also called the f-divergence bound.
 
@@ -162,11 +174,7 @@ def nwj_bound(scores: Tensor) -> Tensor:
     -------
     Tensor of shape ()
     """
-    positive, negative = positives_and_negatives(scores)
-    log_ratio = negative - 1
-    excess = torch.relu(log_ratio - LARGEST_LOG_RATIO)
-    ratio = torch.exp(log_ratio.clamp_max(LARGEST_LOG_RATIO)) * (1 + excess)
-    return positive.mean() - ratio.mean()
+    return nwj_of_pairs(*positives_and_negatives(scores))
 
 
 def dv_corrected_loss(

@@ -18,17 +18,17 @@ from sklearn.utils import (
     check_random_state,
 )
 from torch import Generator, Tensor
-from torch.nn.functional import softplus
 
-from skdeep._compat import Interval, StrOptions
-from skdeep.base import NUMBERS, flat_rows
+from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
+from skdeep.base import NUMBERS, flat_rows, torch_device
 from skdeep.nn import MLP, initialized
 from skdeep.objectives.mutual_information import (
-    LARGEST_LOG_RATIO,
     dv_corrected_loss,
     infonce_bound,
+    jsd_of_pairs,
     log_mean_exp,
     nwj_bound,
+    nwj_of_pairs,
     positives_and_negatives,
 )
 from skdeep.parameters import positive_integers
@@ -138,15 +138,12 @@ class SeparableCritic:
 
 def jsd_loss(positive: Tensor, negative: Tensor) -> Tensor:
     """Minus the Jensen-Shannon score."""
-    return softplus(-positive).mean() + softplus(negative).mean()
+    return -jsd_of_pairs(positive, negative)
 
 
 def nwj_loss(positive: Tensor, negative: Tensor) -> Tensor:
     """Minus the bound of Nguyen, Wainwright and Jordan, linear beyond 20 nats."""
-    log_ratio = negative - 1
-    excess = torch.relu(log_ratio - LARGEST_LOG_RATIO)
-    ratio = torch.exp(log_ratio.clamp_max(LARGEST_LOG_RATIO)) * (1 + excess)
-    return ratio.mean() - positive.mean()
+    return -nwj_of_pairs(positive, negative)
 
 
 class CorrectedDVLoss:
@@ -341,21 +338,22 @@ def mutual_information(
     >>> bool(result.value > 0.2)
     True
     """
-    check_parameters(
-        estimator=estimator,
-        max_iter=max_iter,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        test_size=test_size,
-        precision=precision,
-    )
+    parameters = {
+        "estimator": estimator,
+        "max_iter": max_iter,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "test_size": test_size,
+        "precision": precision,
+    }
+    validate_parameter_constraints(CONSTRAINTS, parameters, "mutual_information")
     if not positive_integers(hidden_layer_sizes):
         raise ValueError(
             "The 'hidden_layer_sizes' parameter of mutual_information must hold "
             f"positive integers. Got {hidden_layer_sizes!r} instead."
         )
-    home = resolved_device(device)
+    home = torch_device(device, "mutual_information")
     X, Y = checked_columns(X, "X"), checked_columns(Y, "Y")
     check_consistent_length(X, Y)
     split_seed, weight_seed, shuffle_seed = map(
@@ -451,29 +449,3 @@ def scaled_parts(
     """Rows of each part, in units of the deviations of the first one."""
     offset, scale = fitted_scaling(X[parts[0]], "standard")
     return [Rows(X[part], offset, scale, device, resident=True) for part in parts]
-
-
-def resolved_device(device: str) -> torch.device:
-    """Torch device of that name; the GPU for ``"auto"`` if there is one."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(
-            "The 'device' parameter of mutual_information names a device that torch "
-            f"cannot use here. Got {device!r}; 'auto' and 'cpu' always work."
-        ) from error
-    return found
-
-
-def check_parameters(**parameters: Any) -> None:
-    """Raise a ValueError that names the first parameter out of its range."""
-    for name, value in parameters.items():
-        if not any(c.is_satisfied_by(value) for c in CONSTRAINTS[name]):
-            accepted = " or ".join(map(str, CONSTRAINTS[name]))
-            raise ValueError(
-                f"The {name!r} parameter of mutual_information must be {accepted}. "
-                f"Got {value!r} instead."
-            )
