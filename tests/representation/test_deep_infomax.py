@@ -13,33 +13,14 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
+from skdeep import fitting
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.representation import DeepInfoMaxTransformer
 from skdeep.representation import _deep_infomax as module
 from skdeep.representation._collapse import effective_rank, warn_of_collapse
-
-
-def table(n=300):
-    """Three groups in eight columns, beside twelve of noise."""
-    rng = np.random.RandomState(0)
-    y = rng.randint(3, size=n)
-    centers = 1.2 * rng.randn(3, 8)
-    return np.hstack([centers[y] + 0.6 * rng.randn(n, 8), rng.randn(n, 12)]), y
-
-
-def images(n=300):
-    """Bars in noise: across, down or aslant, anywhere."""
-    rng = np.random.RandomState(0)
-    y = rng.randint(3, size=n)
-    X = 0.3 * rng.randn(n, 1, 8, 8)
-    every = np.arange(8)
-    for x, kind, place in zip(X[:, 0], y, rng.randint(1, 7, n), strict=True):
-        bars = [(place, every), (every, place), (every, (every + place) % 8)]
-        x[bars[kind]] += 2
-    return X, y
+from tests.representation.planted import images, knn_accuracy, table
 
 
 def small(X=None, **parameters):
@@ -54,12 +35,6 @@ def small(X=None, **parameters):
         "random_state": 0,
     }
     return DeepInfoMaxTransformer(**{**defaults, **parameters})
-
-
-def knn_accuracy(model, X, y):
-    Z = model.fit(X).transform(X)
-    half = len(X) // 2
-    return KNeighborsClassifier().fit(Z[:half], y[:half]).score(Z[half:], y[half:])
 
 
 class Spy:
@@ -137,8 +112,8 @@ def test_local_features_and_code_come_from_different_views():
             return x.unsqueeze(2), x
 
     x, spy = torch.rand(5, 4), Spy()
-    pairs = module.two_views(Identity(), spy, x, torch.Generator())
-    (first, z_of_second), (second, z_of_first) = pairs
+    local, z = module.two_views(Identity(), spy, x, torch.Generator())
+    (first, second), (z_of_second, z_of_first) = local, z
     torch.testing.assert_close(first[:, :, 0], x + 1)
     torch.testing.assert_close(z_of_second, x + 2)
     torch.testing.assert_close(second[:, :, 0], x + 2)
@@ -226,14 +201,14 @@ def test_global_term_reads_all_places_in_their_order(monkeypatch):
 
         def __call__(self, local, _):
             seen.append(local)
-            return torch.zeros(())
+            return torch.zeros(1)
 
-    local, z = torch.arange(480.0).reshape(8, 20, 3), torch.zeros(8, 2)
+    local, z = torch.arange(480.0).reshape(1, 8, 20, 3), torch.zeros(1, 8, 2)
     rng = torch.Generator().manual_seed(0)
     for width in (60, 3):
-        module.mean_over([(local, z)], Critic(width), lambda scores: scores, rng)
-    assert torch.equal(seen[0], local.reshape(8, 1, 60))
-    assert seen[1].shape == (8, 4, 3)
+        module.mean_over((local, z), Critic(width), lambda scores: scores, rng)
+    assert torch.equal(seen[0], local.reshape(1, 8, 1, 60))
+    assert seen[1].shape == (1, 8, 4, 3)
     model = small(global_weight=1.0, max_iter=2).fit(X)
     assert len(model.history_["global_loss"]) == 2
 
@@ -401,14 +376,14 @@ def test_discriminator_learns_with_its_own_optimiser():
     # The codes all but stand still: the discriminator alone can lower its loss.
     adversaries = []
 
-    class Recorded(module.Adam):
-        def __init__(self, networks, **options):
-            super().__init__(networks, **options)
+    class Recorded(fitting.Adam):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
             adversaries.append(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "Adam", Recorded)
-        patch.setattr(module.OneCycle, "advance", lambda _: None)
+        patch.setattr(fitting, "Adam", Recorded)
+        patch.setattr(fitting.OneCycle, "advance", lambda _: None)
         original = Recorded.step
 
         def step(self, loss):

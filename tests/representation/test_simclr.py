@@ -11,31 +11,19 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.representation import SimCLRTransformer
 from skdeep.representation import _simclr as module
 from skdeep.representation._collapse import effective_rank
-
-
-def table(n=300):
-    """Three groups in eight columns, beside twelve of noise."""
-    rng = np.random.RandomState(0)
-    y = rng.randint(3, size=n)
-    centers = 1.2 * rng.randn(3, 8)
-    return np.hstack([centers[y] + 0.6 * rng.randn(n, 8), rng.randn(n, 12)]), y
+from tests.representation import planted
+from tests.representation.planted import knn_accuracy, table
 
 
 def images(n=300):
-    """Bars in noise, across or down, anywhere."""
-    rng = np.random.RandomState(0)
-    y = rng.randint(2, size=n)
-    X = 0.3 * rng.randn(n, 1, 8, 8)
-    for x, kind, place in zip(X[:, 0], y, rng.randint(1, 7, n), strict=True):
-        (x if kind else x.T)[place] += 2
-    return X, y
+    """Bars across or down."""
+    return planted.images(n, ("down", "across"))
 
 
 def small(X=None, **parameters):
@@ -49,12 +37,6 @@ def small(X=None, **parameters):
         "random_state": 0,
     }
     return SimCLRTransformer(**{**defaults, **parameters})
-
-
-def knn_accuracy(model, X, y):
-    Z = model.fit(X).transform(X)
-    half = len(X) // 2
-    return KNeighborsClassifier().fit(Z[:half], y[:half]).score(Z[half:], y[half:])
 
 
 both = pytest.mark.parametrize("make", [table, images])
