@@ -7,6 +7,7 @@ is skipped. Sets with more rows than `MAX_ROWS` are cut to a fixed random part.
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,13 @@ from sklearn.preprocessing import StandardScaler, normalize
 MAX_ROWS = 10_000
 
 Dataset = tuple[np.ndarray, np.ndarray]
+
+Loaded = TypeVar("Loaded")
+
+
+def digits(_: Path) -> Dataset:
+    """Return scikit-learn's digits."""
+    return load_digits(return_X_y=True)
 
 
 def mnist(folder: Path) -> Dataset:
@@ -85,7 +93,7 @@ def text(name: str) -> Callable[[Path], Dataset]:
 
 
 DATASETS: dict[str, Callable[[Path], Dataset]] = {
-    "digits": lambda _: load_digits(return_X_y=True),
+    "digits": digits,
     "mnist": mnist,
     "fashion": fashion,
     "letter": table("letter"),
@@ -97,18 +105,26 @@ DATASETS: dict[str, Callable[[Path], Dataset]] = {
 }
 
 
-def load_dataset(name: str, folders: list[Path]) -> Dataset | None:
-    """Rows and classes of a set, None if its file is in none of the folders."""
+def first_found(load: Callable[[Path], Loaded], folders: list[Path]) -> Loaded | None:
+    """Load from the first folder that has the file, None if none has."""
     for folder in folders:
         try:
-            X, y = DATASETS[name](folder)
+            return load(folder)
         except FileNotFoundError:
             continue
-        if len(X) > MAX_ROWS:
-            part = np.random.default_rng(0).permutation(len(X))[:MAX_ROWS]
-            X, y = X[part], y[part]
-        return X, np.unique(y, return_inverse=True)[1]
     return None
+
+
+def load_dataset(name: str, folders: list[Path]) -> Dataset | None:
+    """Rows and classes of a set, None if its file is in none of the folders."""
+    found = first_found(DATASETS[name], folders)
+    if found is None:
+        return None
+    X, y = found
+    if len(X) > MAX_ROWS:
+        part = np.random.default_rng(0).permutation(len(X))[:MAX_ROWS]
+        X, y = X[part], y[part]
+    return X, np.unique(y, return_inverse=True)[1]
 
 
 def images(folders: list[Path], n_rows: int) -> tuple[str, np.ndarray]:
@@ -122,11 +138,9 @@ def images(folders: list[Path], n_rows: int) -> tuple[str, np.ndarray]:
         "MNIST": mnist_training_images,
     }
     for name, read in readers.items():
-        for folder in folders:
-            try:
-                return name, read(folder)[:n_rows].astype(np.float32) / np.float32(255)
-            except FileNotFoundError:
-                continue
+        X = first_found(read, folders)
+        if X is not None:
+            return name, X[:n_rows].astype(np.float32) / np.float32(255)
     return "planted clusters", planted(n_rows, 784)
 
 

@@ -9,25 +9,21 @@ and without the guard. k-means runs on standardised tables and on raw pixels.
 
 import argparse
 import itertools
-import platform
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from datetime import date
 from pathlib import Path
 
 import numpy as np
-import sklearn
-import torch
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-import skdeep
 from benchmarks.datasets import DATASETS, load_dataset
+from benchmarks.report import header
 from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.representation import AutoencoderTransformer
@@ -119,11 +115,7 @@ def main() -> None:
                 flush=True,
             )
 
-    print(
-        f"{date.today()}  skdeep {skdeep.__version__}  torch {torch.__version__}  "
-        f"scikit-learn {sklearn.__version__}  Python {platform.python_version()}  "
-        f"{torch.get_num_threads()} threads"
-    )
+    print("\n".join(header()))
     print(f"ACC / NMI, mean and standard deviation over {options.seeds} seeds\n")
     for (name, method), values in results.items():
         mean, deviation = np.mean(values, axis=0), np.std(values, axis=0)

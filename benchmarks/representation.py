@@ -1,6 +1,7 @@
 """Quality of the representations: probes over real data sets and seeds.
 
-    python -m benchmarks.representation DATA_FOLDER [--sets ...] [--seeds 3]
+    python -m benchmarks.representation DATA_FOLDER [DATA_FOLDER ...] [--sets ...]
+        [--methods ...] [--seeds 3] [--output FILE]
 
 Encoders are fitted on all rows without labels, with the same settings on all sets. A
 logistic regression then tells the classes from the codes: accuracy on the quarter of
@@ -10,23 +11,19 @@ untrained.
 """
 
 import argparse
-import platform
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import sklearn
-import torch
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.frozen import FrozenEstimator
 
-import skdeep
-from benchmarks.datasets import Dataset, mnist, table
+from benchmarks.datasets import Dataset, digits, first_found, mnist, table
+from benchmarks.report import header, publish
 from skdeep.metrics import linear_probe
 from skdeep.nn.augmentation import PHOTOGRAPHS
 from skdeep.representation import (
@@ -50,11 +47,6 @@ def as_images(load: Callable[[Path], Dataset], side: int) -> Callable[[Path], Da
         return X.reshape(-1, 1, side, side), y
 
     return loaded
-
-
-def digits(_: Path) -> Dataset:
-    """Return scikit-learn's digits, as a table."""
-    return load_digits(return_X_y=True)
 
 
 # Name -> (loader, width of the code).
@@ -125,60 +117,56 @@ def run(name: str, X: np.ndarray, y: np.ndarray, seed: int, options):
         yield method, scores["encoder"], seconds
         random = probed(FrozenEstimator(untrained), X, y, seed, baselines=())
         yield f"{method}, untrained", random["encoder"], 0.0
-        if hasattr(model, "layer"):
+        if "layer" in model.get_params():
             for part, fitted in (("", model), (", untrained", untrained)):
                 fitted.set_params(layer="hidden")
                 scores = probed(FrozenEstimator(fitted), X, y, seed, baselines=())
                 yield f"{method}, hidden layer{part}", scores["encoder"], seconds
 
 
-def main() -> None:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    options = parser.parse_args()
-
-    results: dict[tuple[str, str], list] = defaultdict(list)
+def results(options: argparse.Namespace) -> Iterator[str]:
+    """Run all sets and yield the lines of the report, a set at a time."""
+    yield from header()
+    yield (
+        f"accuracy with 5 labels a class / all labels, mean over {options.seeds} seeds "
+        "(standard deviation), seconds a fit"
+    )
+    yield ""
     for name in options.sets:
-        for folder in options.folders:
-            try:
-                X, y = SETS[name][0](folder)
-                break
-            except FileNotFoundError:
-                continue
-        else:
+        found = first_found(SETS[name][0], options.folders)
+        if found is None:
             print(f"{name}: not found, left out", file=sys.stderr)
             continue
+        X, y = found
+        figures: dict[str, list] = defaultdict(list)
         for seed in range(options.seeds):
-            for method, scores, seconds in run(name, X, y, seed, options):
-                results[name, method].append((*scores, seconds))
-                few, full = scores
+            for method, (few, full), seconds in run(name, X, y, seed, options):
+                figures[method].append((few, full, seconds))
                 print(
                     f"{name:15s} {seed} {method:36s} {few:.3f} {full:.3f} "
                     f"{seconds:5.1f} s",
                     file=sys.stderr,
                     flush=True,
                 )
+        for method, values in figures.items():
+            few, full, seconds = np.mean(values, axis=0)
+            deviation = np.std(values, axis=0)
+            yield (
+                f"{name:15s} {method:36s} {few:.3f} ({deviation[0]:.3f}) / "
+                f"{full:.3f} ({deviation[1]:.3f})  {seconds:5.1f} s"
+            )
 
-    print(
-        f"{date.today()}  skdeep {skdeep.__version__}  torch {torch.__version__}  "
-        f"scikit-learn {sklearn.__version__}  Python {platform.python_version()}  "
-        f"{torch.get_num_threads()} threads"
-    )
-    print(
-        f"accuracy with 5 labels a class / all labels, mean over {options.seeds} seeds "
-        "(standard deviation), seconds a fit\n"
-    )
-    for (name, method), values in results.items():
-        few, full, seconds = np.mean(values, axis=0)
-        deviation = np.std(values, axis=0)
-        print(
-            f"{name:15s} {method:36s} {few:.3f} ({deviation[0]:.3f}) / "
-            f"{full:.3f} ({deviation[1]:.3f})  {seconds:5.1f} s"
-        )
+
+def main() -> None:
+    """Run the benchmark and print its table, also into a file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--output", type=Path, help="a file that also gets the table")
+    options = parser.parse_args()
+    publish(results(options), options.output)
 
 
 if __name__ == "__main__":

@@ -12,24 +12,20 @@ folders, planted clusters of the same shape stand in for them.
 """
 
 import argparse
-import os
-import platform
 import warnings
 from collections.abc import Callable, Iterator
-from datetime import date
 from functools import partial
 from pathlib import Path
 
-import sklearn
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-import skdeep
 from benchmarks import epochs
 from benchmarks.epochs import EpochCase
 from benchmarks.fits import digits_lines, search_lines
 from benchmarks.memory import memory_lines
 from benchmarks.peers import CLUSTPY
+from benchmarks.report import header, publish
 
 EPOCH_CASES: dict[str, Callable[[list[Path], bool], Iterator[EpochCase]]] = {
     "autoencoder": epochs.paper_network,
@@ -47,34 +43,10 @@ COMPLETE_CASES: dict[str, Callable[[list[Path], int], Iterator[str]]] = {
 """Minutes each, and left out of a quick run: complete fits and large tables."""
 
 
-def processor() -> str:
-    """Model of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    models = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    return models[0].strip() if models else platform.machine()
-
-
-def header() -> Iterator[str]:
-    """Date, machine and versions."""
-    types = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
-    yield (
-        f"{date.today()}  {processor()}, {types} bfloat16 products  "
-        f"{os.cpu_count()} cores  {torch.get_num_threads()} threads"
-    )
-    yield (
-        f"skdeep {skdeep.__version__}  torch {torch.__version__}  "
-        f"scikit-learn {sklearn.__version__}  ClustPy {CLUSTPY or 'not installed'}  "
-        f"Python {platform.python_version()}"
-    )
-    yield ""
-
-
 def results(options: argparse.Namespace) -> Iterator[str]:
     """Run the cases and yield the lines of the report."""
-    yield from header()
+    yield from header(f"ClustPy {CLUSTPY or 'not installed'}")
+    yield ""
     repetitions = 2 if options.quick else options.repetitions
     yield f"{repetitions} repetitions: median [quartiles]"
     yield ""
@@ -102,13 +74,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     # Networks trained for an epoch or two may well lose a cluster.
     warnings.simplefilter("ignore", ConvergenceWarning)
-
-    lines = []
-    for line in results(options):
-        lines.append(line)
-        print(line, flush=True)
-        if options.output:
-            options.output.write_text("\n".join(lines) + "\n")
+    publish(results(options), options.output)
 
 
 if __name__ == "__main__":
