@@ -31,9 +31,8 @@ FLOOR_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 NO_REFRESH = 1_000
 """An `update_interval` beyond all epochs: the targets stay."""
 
-
-QUICK_ROWS = 500
-"""Images of a quick run."""
+QUICK_ROWS = 256
+"""Rows of a quick run: one batch, since building the networks takes long enough."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +224,7 @@ def small_table(_: list[Path], quick: bool) -> Iterator[EpochCase]:
         planted(500, 10),
         (10, 32, 16, 4),
         batch_size=64,
-        n_epochs=20 if quick else 300,
+        n_epochs=5 if quick else 300,
         peer_threads=(None, 1),
         floor_threads=(1,),
     )
@@ -233,12 +232,12 @@ def small_table(_: list[Path], quick: bool) -> Iterator[EpochCase]:
 
 def default_network(_: list[Path], quick: bool) -> Iterator[EpochCase]:
     """Epochs of the default network on digits."""
-    X = (load_digits().data / 16).astype(np.float32)
+    X = (load_digits().data / 16).astype(np.float32)[: QUICK_ROWS if quick else None]
     yield autoencoder_case(
         f"default network 64-512-256-10: digits {X.shape}",
         X,
         (64, 512, 256, 10),
-        n_epochs=4 if quick else 30,
+        n_epochs=2 if quick else 30,
         peer_threads=(None, 1),
         floor_threads=(None, 1),
     )
