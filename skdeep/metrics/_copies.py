@@ -1,0 +1,240 @@
+"""Whether sampled rows are new: copies of each other, or of the training rows."""
+
+from numbers import Real
+
+import numpy as np
+from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import check_random_state
+
+from skdeep.metrics._rows import comparable_features
+from skdeep.metrics._tables import comparable_tables
+
+
+def uniqueness_score(X_sampled):
+    """Share of distinct rows among sampled ones.
+
+    Parameters
+    ----------
+    X_sampled : {array-like, sparse matrix} of shape (n_sampled, n_features)
+        Sampled rows: numbers, text, dates and missing cells, which equal each other.
+
+    Returns
+    -------
+    score : float
+        Number of distinct rows over that of rows: 1 if all differ.
+
+    Raises
+    ------
+    ValueError
+        If there are no rows, or if they hold infinite numbers.
+
+    See Also
+    --------
+    novelty_score : Share of the rows that are no copies of training rows.
+
+    Notes
+    -----
+    Rows of a table of few categories are often equal, in reality too: compare with the
+    score of as many real rows. Rows with continuous columns hardly ever are, except
+    from a sampler that has collapsed.
+
+    Examples
+    --------
+    >>> from skdeep.metrics import uniqueness_score
+    >>> uniqueness_score([["a", 1], ["a", 2], ["b", 1], ["a", 1]])
+    0.75
+    """
+    (keys,) = _keys({"X_sampled": X_sampled})
+    return len(np.unique(keys)) / len(keys)
+
+
+def novelty_score(X_real, X_sampled, *, tolerance=0.0, features=None):
+    """Share of sampled rows that are no copies of training rows.
+
+    Parameters
+    ----------
+    X_real : {array-like, sparse matrix} of shape (n_real, n_features)
+        Rows that the sampler was trained on. Numbers, text, dates and missing cells
+        may be compared for equality, numbers alone with a tolerance.
+    X_sampled : {array-like, sparse matrix} of shape (n_sampled, n_features)
+        Sampled rows.
+    tolerance : float, default=0.0
+        Euclidean distance of a copy, at most. 0 counts equal rows alone; float32 rows
+        are equal to the float64 rows that they round.
+    features : callable, object or None, default=None
+        What maps rows to the numbers that are compared: a function of the rows, or an
+        estimator with `transform`, fitted already. None compares the rows themselves.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, larger is newer.
+
+    Raises
+    ------
+    TypeError
+        If `features` is neither callable nor a transformer nor None.
+    ValueError
+        If `tolerance` is negative, if either holds what cannot be compared, or if they
+        differ in their columns.
+
+    See Also
+    --------
+    uniqueness_score : Share of the rows that are no copies of each other.
+    closest_record_share : Asks for rows too close to training rows, against a hold-out.
+
+    Notes
+    -----
+    Real rows repeat each other too: the score of a hold-out in the place of the sampled
+    rows is what to compare with.
+
+    Examples
+    --------
+    >>> from skdeep.metrics import novelty_score
+    >>> X_train, X_sampled = [[0.0, 1.0], [2.0, 3.0]], [[0.0, 1.0], [2.0, 3.1]]
+    >>> novelty_score(X_train, X_sampled)
+    0.5
+    >>> novelty_score(X_train, X_sampled, tolerance=0.2)
+    0.0
+    """
+    if (
+        not isinstance(tolerance, Real)
+        or isinstance(tolerance, bool)
+        or not 0 <= tolerance < np.inf
+    ):
+        raise ValueError(
+            "The 'tolerance' parameter of novelty_score must be a float in the range "
+            f"[0.0, inf). Got {tolerance!r} instead."
+        )
+    tables = {"X_real": X_real, "X_sampled": X_sampled}
+    if tolerance > 0 or features is not None:
+        found = comparable_features(tables, features, "novelty_score")
+        tables = dict(zip(tables, found, strict=True))
+    if tolerance > 0:
+        return float((_nearest_distances(*tables.values()) > tolerance).mean())
+    keys_real, keys_sampled = _keys(tables)
+    return float(1 - np.isin(keys_sampled, keys_real).mean())
+
+
+def closest_record_share(
+    X_real, X_sampled, X_holdout, *, features=None, random_state=None
+):
+    """Share of sampled rows that are nearer to training rows than to held-out ones.
+
+    A sampler that has learned the distribution draws rows as near to rows that it has
+    not seen as to those that it has; one that has learned its rows by heart does not.
+    The distance to the closest training row alone cannot tell that from a dense region.
+
+    Parameters
+    ----------
+    X_real : {array-like, sparse matrix} of shape (n_real, n_features)
+        Rows that the sampler was trained on.
+    X_sampled : {array-like, sparse matrix} of shape (n_sampled, n_features)
+        Sampled rows.
+    X_holdout : {array-like, sparse matrix} of shape (n_holdout, n_features)
+        Real rows that it was not trained on.
+    features : callable, object or None, default=None
+        What maps rows to the numbers that are compared: a function of the rows, or an
+        estimator with `transform`, fitted already. None compares the rows themselves.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the parts into which the larger of both sets of real rows is cut.
+
+    Returns
+    -------
+    share : float
+        Between 0 and 1; 0.5 is ideal, and 1 is a sampler that repeats training rows.
+
+    Raises
+    ------
+    TypeError
+        If `features` is neither callable nor a transformer nor None.
+    ValueError
+        If any holds what is no finite number, or if they differ in their columns.
+
+    See Also
+    --------
+    novelty_score : Counts rows within a given distance of training rows.
+
+    Notes
+    -----
+    Training and held-out rows compete in equal numbers: training rows are cut at random
+    into parts of as many as are held out, each part competes, and the share is the mean
+    over the parts. Equal distances count half.
+
+    Distances depend on the units of columns. Scale them, as by
+    ``features=StandardScaler().fit(X_real)``, unless they share one.
+
+    References
+    ----------
+    .. [1] M. Platzer, T. Reutterer, "Holdout-based empirical assessment of mixed-type
+       synthetic data", Frontiers in Big Data 4, 2021, doi:10.3389/fdata.2021.679939.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdeep.metrics import closest_record_share
+    >>> rng = np.random.RandomState(0)
+    >>> X_train, X_holdout = rng.normal(size=(2, 500, 4))
+    >>> learned = rng.normal(size=(500, 4))
+    >>> 0.4 < closest_record_share(X_train, learned, X_holdout, random_state=0) < 0.6
+    True
+    >>> by_heart = X_train + 0.01 * learned
+    >>> closest_record_share(X_train, by_heart, X_holdout, random_state=0) > 0.9
+    True
+    """
+    real, sampled, holdout = comparable_features(
+        {"X_real": X_real, "X_sampled": X_sampled, "X_holdout": X_holdout},
+        features,
+        "closest_record_share",
+    )
+    rng = check_random_state(random_state)
+    n = min(real.shape[0], holdout.shape[0])
+    holdout = holdout[rng.permutation(holdout.shape[0])[:n]]
+    to_holdout = _nearest_distances(holdout, sampled)
+    order = rng.permutation(real.shape[0])
+    shares = []
+    for start in range(0, len(order) - n + 1, n):
+        to_real = _nearest_distances(real[order[start : start + n]], sampled)
+        nearer, equal = to_real < to_holdout, to_real == to_holdout
+        shares.append(nearer.mean() + equal.mean() / 2)
+    return float(np.mean(shares))
+
+
+def _nearest_distances(F_real, F_sampled):
+    """Distance of each sampled row from the nearest real one."""
+    search = NearestNeighbors(n_neighbors=1).fit(F_real)
+    nearest = search.kneighbors(F_sampled, return_distance=False)[:, 0]
+    # Again by differences: the search takes products, of which copies are not quite 0.
+    difference = F_sampled - F_real[nearest]
+    if sparse.issparse(difference):
+        return sparse.linalg.norm(difference, axis=1)
+    return np.linalg.norm(difference, axis=1)
+
+
+def _keys(tables):
+    """One value for each row of each table, the same for equal rows."""
+    if not any(map(sparse.issparse, tables.values())):
+        return map(_dense_keys, comparable_tables(tables)[0])
+    found = comparable_features(tables, None, "The comparison of rows")
+    coarse = min((F.dtype for F in found), key=lambda dtype: dtype.itemsize)
+    return [_sparse_keys(sparse.csr_matrix(F, dtype=coarse, copy=True)) for F in found]
+
+
+def _dense_keys(rows):
+    rows = np.ascontiguousarray(rows) + 0.0  # -0.0 becomes 0.0, whose bytes differ
+    rows[np.isnan(rows)] = np.nan
+    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+
+
+def _sparse_keys(rows):
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    starts, ends = rows.indptr[:-1], rows.indptr[1:]
+    columns, values = rows.indices.astype(np.int64), rows.data
+    keys = np.empty(len(starts), dtype=object)
+    keys[:] = [
+        columns[i:j].tobytes() + values[i:j].tobytes()
+        for i, j in zip(starts, ends, strict=True)
+    ]
+    return keys

@@ -1,0 +1,107 @@
+"""Real and sampled rows, brought to a form in which they can be compared.
+
+Symbols of this file: F is what a feature map makes of the rows X. Tables come by name,
+``{"X_real": X_real, "X_sampled": X_sampled}``, so that errors can name them.
+"""
+
+import numpy as np
+from sklearn.utils import check_array
+
+
+def comparable_features(tables, features, owner, *, min_rows=1):
+    """Features of each table: arrays or CSR matrices of floats, of equal width."""
+    found = [
+        features_of(X, features, owner, name)
+        for name, X in aligned_tables(tables).items()
+    ]
+    require_same_width(dict(zip(tables, found, strict=True)))
+    for name, F in zip(tables, found, strict=True):
+        if F.shape[0] < min_rows:
+            raise ValueError(
+                f"{owner} needs at least {min_rows} rows of {name}. Got {F.shape[0]}."
+            )
+    return found
+
+
+def features_of(X, features, owner, name):
+    """Features of the rows of X, flattened if they are images."""
+    if features is None:
+        F = X
+    elif hasattr(features, "transform") and not isinstance(features, type):
+        F = features.transform(X)
+    elif callable(features) and not isinstance(features, type):
+        F = features(X)
+    else:
+        raise TypeError(
+            f"The 'features' parameter of {owner} must be a callable, a fitted "
+            f"estimator with transform, or None. Got {features!r} instead."
+        )
+    try:
+        F = check_array(
+            F,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            allow_nd=True,
+            input_name=name if features is None else f"features({name})",
+        )
+    except (TypeError, ValueError) as error:
+        if "could not convert string" in str(error) or "DateTime" in str(error):
+            raise ValueError(
+                f"{error}\n{owner} compares numbers. Pass what makes numbers of the "
+                "columns, fitted on real rows, as features:\n"
+                "    make_column_transformer(\n"
+                "        (OneHotEncoder(), make_column_selector(dtype_exclude='number')"
+                "),\n"
+                "        remainder=StandardScaler(),\n"
+                "    ).fit(X_real)"
+            ) from error
+        raise
+    if features is not None and F.shape[0] != n_rows(X):
+        raise ValueError(
+            f"features({name}) has {F.shape[0]} rows, but {name} has {n_rows(X)}."
+        )
+    return F.reshape(len(F), -1) if F.ndim > 2 else F
+
+
+def aligned_tables(tables):
+    """Return the tables, the columns of data frames in the order of the first one."""
+    for name, X in tables.items():
+        if isinstance(X, tuple) and len(X) == 2 and np.ndim(X[0]) == 2:
+            raise ValueError(
+                f"{name} is a pair of arrays, as GaussianMixture.sample returns it. "
+                f"Pass the rows alone: {name}[0]."
+            )
+    first = next(iter(tables))
+    return {
+        name: _with_columns_of(tables[first], X, first, name)
+        for name, X in tables.items()
+    }
+
+
+def _with_columns_of(reference, X, reference_name, name):
+    if not (hasattr(reference, "columns") and hasattr(X, "columns")):
+        return X
+    expected, found = list(reference.columns), list(X.columns)
+    if set(expected) != set(found):
+        missing = sorted(set(expected) - set(found), key=str)
+        unknown = sorted(set(found) - set(expected), key=str)
+        raise ValueError(
+            f"{reference_name} and {name} must have the same columns. Only in "
+            f"{reference_name}: {missing}; only in {name}: {unknown}."
+        )
+    return X if expected == found else X[expected]
+
+
+def require_same_width(tables):
+    """Raise unless all have the same number of columns."""
+    widths = {name: F.shape[1] for name, F in tables.items()}
+    if len(set(widths.values())) > 1:
+        raise ValueError(
+            f"{', '.join(tables)} must have the same number of columns. Got "
+            f"{', '.join(map(str, widths.values()))}."
+        )
+
+
+def n_rows(X):
+    """Count the rows of an array, a matrix, a data frame or a list."""
+    return X.shape[0] if hasattr(X, "shape") else len(X)

@@ -1,0 +1,366 @@
+"""Scorers of samplers: callables `scorer(estimator, X, y=None)` to be maximised.
+
+All need no labels and go where scikit-learn takes `scoring`. They draw as many rows as
+X has, always with the same seed, and compare them with X: of a search, with the rows
+held out. They are plain functions, so that they pickle by name.
+"""
+
+from copy import deepcopy
+from inspect import signature
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils import resample
+
+from skdeep.metrics._frechet import frechet_distance
+from skdeep.metrics._manifold import manifold_precision_recall
+from skdeep.metrics._rows import n_rows
+from skdeep.metrics._two_sample import classifier_two_sample_score
+
+_SEED = 0
+
+# Pairs of rows, or trees on twice as many: at these sizes that is seconds for tables.
+_MAX_ROWS = 10_000
+
+
+def frechet_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+    """Minus the Fréchet distance of X and rows that the estimator samples.
+
+    Of a pipeline, rows are compared as the steps before the last one prepare them.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
+        pipeline that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
+    y : None
+        Ignored.
+    features : callable, object or None, default=None
+        What maps rows to the numbers that are compared: a function of the rows, or an
+        estimator with `transform`, fitted already. None compares the rows themselves.
+        To a search, give ``functools.partial(frechet_scorer, features=...)``.
+
+    Returns
+    -------
+    score : float
+        Zero or less, larger is better.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` cannot sample.
+    ValueError
+        If `X` has one row only, or if the sampled rows are no finite numbers.
+
+    See Also
+    --------
+    frechet_distance : The formula, and what it can and cannot see.
+
+    Notes
+    -----
+    A sampler that repeats its training rows scores as well as they do, which is nearly
+    as well as can be: :func:`closest_record_share` tells it from a good one. So all
+    scorers of samples lean to those that stay near their training rows. Where there is
+    a likelihood, search by it.
+
+    Columns of different units should be scaled, before the search or in the pipeline. A
+    search over the preparing steps compares distances in different spaces: give
+    `features`, and the rows of a pipeline that can sample are compared as they are.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from skdeep.metrics import frechet_scorer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> search = GridSearchCV(
+    ...     KernelDensity(), {"bandwidth": [0.2, 1.0, 5.0]}, scoring=frechet_scorer
+    ... )
+    >>> search.fit(X).best_params_
+    {'bandwidth': 0.2}
+    """
+    real, sampled = _real_and_sampled(
+        estimator, X, "frechet_scorer", prepared=features is None
+    )
+    return -frechet_distance(real, sampled, features=features)
+
+
+def classifier_two_sample_scorer(estimator, X, y=None):  # noqa: ARG001
+    r"""How well the rows that the estimator samples pass for X.
+
+    .. math:: 1 - |2 \, \mathrm{AUC} - 1|,
+
+    with the AUC of boosted trees that tell sampled rows from those of X.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
+        pipeline that ends in one.
+    X : array-like of shape (n_samples, n_features)
+        Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
+    y : None
+        Ignored.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, larger is better: 1 if the trees cannot tell.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` cannot sample.
+    ValueError
+        If `X` has less than five rows, or holds infinite numbers.
+
+    See Also
+    --------
+    classifier_two_sample_score : The area itself, with any classifier.
+
+    Notes
+    -----
+    The rows of a pipeline are compared as they are if it can sample them, else as the
+    steps before the last one prepare them. The units of columns do not matter.
+
+    Where all candidates are told from real rows for certain, all score 0, and another
+    scorer has to rank them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.mixture import GaussianMixture
+    >>> from skdeep.metrics import classifier_two_sample_scorer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> one, three = (GaussianMixture(k, random_state=0).fit(X) for k in (1, 3))
+    >>> scores = [classifier_two_sample_scorer(model, X) for model in (one, three)]
+    >>> 0.0 <= scores[0] < scores[1] <= 1.0
+    True
+    """
+    real, sampled = _real_and_sampled(
+        estimator, X, "classifier_two_sample_scorer", prepared=False
+    )
+    auc = classifier_two_sample_score(real, sampled, random_state=_SEED)
+    return 1 - abs(2 * auc - 1)
+
+
+def manifold_precision_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+    """Share of the rows that the estimator samples that lie among those of X.
+
+    Balls around the rows of X reach to their fifth nearest neighbours.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
+        pipeline that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
+    y : None
+        Ignored.
+    features : callable, object or None, default=None
+        What maps rows to the numbers that are compared: a function of the rows, or an
+        estimator with `transform`, fitted already. None compares the rows themselves.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, larger is better.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` cannot sample.
+    ValueError
+        If `X` has less than six rows, or if the sampled rows are no finite numbers.
+
+    See Also
+    --------
+    manifold_precision_recall : The formula, and what it can and cannot see.
+    manifold_f_scorer : Precision and recall in one number.
+
+    Notes
+    -----
+    A sampler that draws one good row again and again has the best precision: search
+    with it beside others only.
+
+    Pipelines and units of columns are treated as by :func:`frechet_scorer`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from skdeep.metrics import manifold_precision_scorer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> narrow, wide = (KernelDensity(bandwidth=h).fit(X) for h in (0.2, 5.0))
+    >>> manifold_precision_scorer(narrow, X) > manifold_precision_scorer(wide, X)
+    True
+    """
+    return _manifold_scores(
+        estimator, X, "manifold_precision_scorer", features
+    ).precision
+
+
+def manifold_recall_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+    """Share of the rows of X that lie among those that the estimator samples.
+
+    Balls around the sampled rows reach to their fifth nearest neighbours.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
+        pipeline that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
+    y : None
+        Ignored.
+    features : callable, object or None, default=None
+        What maps rows to the numbers that are compared: a function of the rows, or an
+        estimator with `transform`, fitted already. None compares the rows themselves.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, larger is better.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` cannot sample.
+    ValueError
+        If `X` has less than six rows, or if the sampled rows are no finite numbers.
+
+    See Also
+    --------
+    manifold_precision_recall : The formula, and what it can and cannot see.
+    manifold_f_scorer : Precision and recall in one number.
+
+    Notes
+    -----
+    A sampler that scatters its rows far enough has the best recall: search with it
+    beside others only.
+
+    Pipelines and units of columns are treated as by :func:`frechet_scorer`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from skdeep.metrics import manifold_recall_scorer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> narrow, wide = (KernelDensity(bandwidth=h).fit(X) for h in (0.2, 5.0))
+    >>> manifold_recall_scorer(narrow, X) <= manifold_recall_scorer(wide, X)
+    True
+    """
+    return _manifold_scores(estimator, X, "manifold_recall_scorer", features).recall
+
+
+def manifold_f_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+    r"""Harmonic mean of manifold precision and recall.
+
+    .. math:: F = \frac{2 P R}{P + R},
+
+    with the share P of sampled rows that lie among those of X, and the share R of the
+    rows of X that lie among the sampled ones.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
+        pipeline that ends in one.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
+    y : None
+        Ignored.
+    features : callable, object or None, default=None
+        What maps rows to the numbers that are compared: a function of the rows, or an
+        estimator with `transform`, fitted already. None compares the rows themselves.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, larger is better.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` cannot sample.
+    ValueError
+        If `X` has less than six rows, or if the sampled rows are no finite numbers.
+
+    See Also
+    --------
+    manifold_precision_scorer : The share P.
+    manifold_recall_scorer : The share R.
+
+    Notes
+    -----
+    Pipelines and units of columns are treated as by :func:`frechet_scorer`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from skdeep.metrics import manifold_f_scorer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> search = GridSearchCV(
+    ...     KernelDensity(), {"bandwidth": [0.2, 1.0, 5.0]}, scoring=manifold_f_scorer
+    ... )
+    >>> search.fit(X).best_params_
+    {'bandwidth': 0.2}
+    """
+    scores = _manifold_scores(estimator, X, "manifold_f_scorer", features)
+    both = scores.precision + scores.recall
+    return 2 * scores.precision * scores.recall / both if both else 0.0
+
+
+SAMPLER_SCORERS = {
+    "frechet": frechet_scorer,
+    "two_sample": classifier_two_sample_scorer,
+    "precision": manifold_precision_scorer,
+    "recall": manifold_recall_scorer,
+    "f": manifold_f_scorer,
+}
+
+
+def _manifold_scores(estimator, X, owner, features):
+    real, sampled = _real_and_sampled(estimator, X, owner, prepared=features is None)
+    return manifold_precision_recall(real, sampled, features=features)
+
+
+def _real_and_sampled(estimator, X, owner, *, prepared):
+    """Rows of X and as many sampled ones, as the last step of a pipeline knows them.
+
+    Unless `prepared`, those of a pipeline that can sample are as they come.
+    """
+    if n_rows(X) > _MAX_ROWS:
+        X = resample(X, replace=False, n_samples=_MAX_ROWS, random_state=_SEED)
+    sampler = estimator
+    if isinstance(estimator, Pipeline) and (
+        prepared or not hasattr(estimator, "sample")
+    ):
+        X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        sampler = estimator[-1]
+    if not hasattr(sampler, "sample"):
+        raise TypeError(
+            f"{owner} needs an estimator with sample, as KernelDensity. Got "
+            f"{sampler!r} instead."
+        )
+    return X, _drawn(sampler, n_rows(X))
+
+
+def _drawn(sampler, n_samples):
+    """Rows that are the same each time, whatever the seed of the sampler."""
+    last = sampler[-1] if isinstance(sampler, Pipeline) else sampler
+    if any("random_state" in signature(s.sample).parameters for s in (sampler, last)):
+        rows = sampler.sample(n_samples, random_state=_SEED)
+    else:
+        # As of GaussianMixture, which draws with its own seed and says which component.
+        names = (n for n in sampler.get_params() if n.split("__")[-1] == "random_state")
+        seeded = deepcopy(sampler).set_params(**dict.fromkeys(names, _SEED))
+        rows = seeded.sample(n_samples)
+    return rows[0] if isinstance(rows, tuple) else rows

@@ -1,0 +1,69 @@
+"""Tables of mixed columns as arrays of numbers, in which equal cells stay equal."""
+
+import numpy as np
+from sklearn.utils import check_array
+
+from skdeep.metrics._rows import aligned_tables, require_same_width
+
+MISSING = ["None", "nan", "<NA>", "NaT"]
+"""What the missing cells of a column of text say."""
+
+
+def comparable_tables(tables):
+    """Float64 arrays of the tables, and which of their columns are codes.
+
+    Text is coded and missing cells are NaN. Columns that are float32 in one table are
+    rounded in all: rows shall not differ by their number format.
+    """
+    tables = {
+        name: _as_array(X, name) if not hasattr(X, "columns") else X
+        for name, X in aligned_tables(tables).items()
+    }
+    require_same_width(tables)
+    columns = zip(*(_columns(X) for X in tables.values()), strict=True)
+    numbers, is_code = zip(*map(_as_numbers, columns), strict=True)
+    found = [np.column_stack(n) for n in zip(*numbers, strict=True)]
+    for name, X in zip(tables, found, strict=True):
+        check_array(X, ensure_all_finite="allow-nan", input_name=name)
+    return found, np.array(is_code)
+
+
+def _as_array(X, name=""):
+    X = check_array(
+        X, dtype=None, allow_nd=True, ensure_all_finite=False, input_name=name
+    )
+    return X.reshape(len(X), -1)
+
+
+def _columns(X):
+    """Columns of a table, each an array of its own type."""
+    if hasattr(X, "columns"):
+        return [_as_array(X[[name]])[:, 0] for name in X.columns]
+    return list(X.T)
+
+
+def _as_numbers(columns):
+    """Return one column of all tables as float64, and whether these are codes."""
+    if all(column.dtype.kind in "mM" for column in columns):
+        return [_ticks(column) for column in columns], False
+    if all(column.dtype.kind == "f" for column in columns):
+        coarse = min((c.dtype for c in columns), key=lambda dtype: dtype.itemsize)
+        columns = [column.astype(coarse) for column in columns]
+    try:
+        return [column.astype(np.float64) for column in columns], False
+    except (TypeError, ValueError):
+        return _codes(columns), True
+
+
+def _ticks(times):
+    """Nanoseconds of dates or durations."""
+    ticks = times.astype(f"{times.dtype.kind}8[ns]").astype(np.int64)
+    return np.where(np.isnat(times), np.nan, ticks)
+
+
+def _codes(columns):
+    """Places of the values in sorted order; NaN where they are missing."""
+    everything = np.concatenate([column.astype(str) for column in columns])
+    values, codes = np.unique(everything, return_inverse=True)
+    codes = np.where(np.isin(values, MISSING)[codes], np.nan, codes)
+    return np.split(codes, np.cumsum([len(column) for column in columns])[:-1])

@@ -1,0 +1,232 @@
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+from sklearn.neighbors import KernelDensity
+from sklearn.preprocessing import StandardScaler
+
+from skdeep.metrics import closest_record_share, novelty_score, uniqueness_score
+
+
+@pytest.fixture
+def mixed():
+    return pd.DataFrame(
+        {
+            "age": [20, 30, 20, 20],
+            "city": ["Bonn", "Ulm", "Bonn", "Ulm"],
+            "size": pd.Categorical(["S", None, "S", None]),
+            "since": pd.to_datetime(["2020-01-01", None, "2020-01-01", None]),
+            "debt": [0.1, np.nan, 0.1, np.nan],
+            "count": pd.array([1, None, 1, None], dtype="Int64"),
+        }
+    )
+
+
+# uniqueness
+
+
+def test_worked_examples_of_uniqueness():
+    assert uniqueness_score([[1, 2], [1, 2], [2, 1], [1, 2]]) == 0.5
+    assert uniqueness_score([[1.0, np.nan], [1.0, np.nan]]) == 0.5
+    assert uniqueness_score([[0.0], [-0.0]]) == 0.5
+    assert uniqueness_score([["a", "b"], ["a", "c"]]) == 1.0
+    assert uniqueness_score([[5.0]]) == 1.0
+
+
+def test_uniqueness_of_columns_of_all_types(mixed):
+    assert uniqueness_score(mixed) == 3 / 4
+    assert uniqueness_score(pl.from_pandas(mixed)) == 3 / 4
+    assert uniqueness_score(mixed.to_numpy()) == 3 / 4
+
+
+def test_uniqueness_of_sparse_rows_ignores_how_they_are_stored():
+    X = np.array([[0, 1.0, 0], [0, 1.0, 0], [0, 0, 1.0], [0, 0, 0], [0, 0, 0]])
+    rows = sparse.csr_matrix(X)
+    rows.data[0] = 0.0  # stored, in the first row
+    X[0, 1] = 0.0
+    assert uniqueness_score(rows) == uniqueness_score(X) == 3 / 5
+    assert rows.nnz == 3
+
+
+@pytest.mark.parametrize("n_distinct", [1, 10, 500])
+def test_uniqueness_counts_planted_repetitions(n_distinct):
+    X = np.random.RandomState(0).normal(size=(n_distinct, 30))
+    repeated = X[np.arange(500) % n_distinct]
+    assert uniqueness_score(repeated) == n_distinct / 500
+    assert uniqueness_score(repeated.reshape(500, 2, 3, 5)) == n_distinct / 500
+
+
+# novelty
+
+
+def test_worked_examples_of_novelty():
+    X = [[0.0, 0.0], [3.0, 4.0]]
+    assert novelty_score(X, [[0.0, 0.0], [3.0, 4.0], [3.0, 3.0], [9.0, 9.0]]) == 0.5
+    assert novelty_score(X, [[0.0, 0.0], [3.0, 3.0]], tolerance=1.0) == 0.0
+    assert novelty_score(X, [[0.0, 0.0], [3.0, 3.0]], tolerance=0.99) == 0.5
+
+
+def test_a_sampler_of_training_rows_has_no_novelty():
+    X = np.random.RandomState(0).normal(size=(200, 5))
+    copies = X[np.random.RandomState(1).randint(200, size=300)]
+    assert novelty_score(X, copies) == 0.0
+    assert novelty_score(X, copies + 1e-9) == 1.0
+    assert novelty_score(X, copies + 1e-9, tolerance=1e-8) == 0.0
+
+
+@pytest.mark.parametrize("n_features", [2, 20, 200])
+def test_novelty_with_a_tolerance_equals_that_of_a_loop(n_features):
+    X, Y = np.random.RandomState(0).normal(size=(2, 40, n_features))
+    nearest = [min(np.linalg.norm(x - y) for x in X) for y in Y]
+    for tolerance in np.quantile(nearest, [0.2, 0.5, 0.9]) + 1e-9:
+        expected = np.mean([d > tolerance for d in nearest])
+        assert novelty_score(X, Y, tolerance=tolerance) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("offset", [0, 1e6])
+def test_copies_are_at_distance_zero_wherever_they_are(offset):
+    X = np.random.RandomState(0).normal(size=(100, 30)) + offset
+    assert novelty_score(X, X[::-1], tolerance=1e-300) == 0.0
+
+
+def test_float32_copies_of_float64_rows_are_copies(mixed):
+    X = np.random.RandomState(0).normal(size=(50, 4))
+    assert novelty_score(X, X.astype(np.float32)) == 0.0
+    assert novelty_score(X, X.astype(np.float32) + np.float32(1e-3)) == 1.0
+    sampled = mixed.astype({"debt": np.float32})
+    assert novelty_score(mixed, sampled) == 0.0
+    rows = sparse.csr_array(X)
+    assert novelty_score(rows, rows.astype(np.float32)) == 0.0
+
+
+def test_novelty_of_columns_of_all_types(mixed):
+    sampled = mixed.copy()
+    sampled["city"] = ["Bonn", "Bonn", "Bonn", "Berlin"]
+    assert novelty_score(mixed, sampled) == 0.5
+    assert novelty_score(mixed, sampled[mixed.columns[::-1]]) == 0.5
+    assert novelty_score(pl.from_pandas(mixed), pl.from_pandas(sampled)) == 0.5
+
+
+def test_dates_of_other_units_are_equal():
+    days = pd.to_datetime(["2020-01-01", "2021-05-05"])
+    one = pd.DataFrame({"day": days.astype("datetime64[ns]")})
+    other = pd.DataFrame({"day": days.astype("datetime64[s]")})
+    assert novelty_score(one, other) == 0.0
+
+
+def test_novelty_of_features():
+    X, Y = [[1.0, 5.0]], [[1.0, 7.0], [2.0, 5.0]]
+    assert novelty_score(X, Y) == 1.0
+    assert novelty_score(X, Y, features=lambda X: np.asarray(X)[:, :1]) == 0.5
+
+
+def test_novelty_of_sparse_rows():
+    X = np.random.RandomState(0).poisson(0.3, size=(60, 8)).astype(float)
+    Y = np.random.RandomState(1).poisson(0.3, size=(50, 8)).astype(float)
+    for tolerance in (0, 1.0, 1.5):
+        expected = novelty_score(X, Y, tolerance=tolerance)
+        rows = sparse.csr_array(X), sparse.csr_matrix(Y)
+        assert novelty_score(*rows, tolerance=tolerance) == expected
+        assert 0 < expected < 1
+
+
+@pytest.mark.parametrize("tolerance", [-1, np.inf, np.nan, "0", None, True])
+def test_tolerances_out_of_range_raise(tolerance):
+    with pytest.raises(ValueError, match="'tolerance' parameter"):
+        novelty_score([[0.0]], [[0.0]], tolerance=tolerance)
+
+
+# closest records
+
+
+@pytest.fixture
+def rows():
+    return np.random.RandomState(0).normal(size=(3, 400, 3))
+
+
+def test_a_worked_example_of_closest_records():
+    X, holdout = [[0.0], [10.0]], [[1.0], [20.0]]
+    sampled = [[0.2], [0.9], [0.5], [9.0], [30.0]]
+    # nearer to training, to the hold-out, to both alike, to training, to the hold-out
+    assert closest_record_share(X, sampled, holdout) == pytest.approx(2.5 / 5)
+
+
+def test_fresh_rows_are_as_near_to_held_out_rows(rows):
+    train, sampled, holdout = rows
+    share = closest_record_share(train, sampled, holdout, random_state=0)
+    assert share == pytest.approx(0.5, abs=0.06)
+
+
+def test_copies_are_nearer_to_training_rows(rows):
+    train, _, holdout = rows
+    assert closest_record_share(train, train, holdout) == 1.0
+    assert closest_record_share(train, holdout, holdout) == 0.0
+    assert closest_record_share(train, train, train) == 0.5
+
+
+def test_a_density_that_is_too_narrow_learns_by_heart(rows):
+    train, _, holdout = rows
+    shares = [
+        closest_record_share(
+            train,
+            KernelDensity(bandwidth=h).fit(train).sample(400, random_state=0),
+            holdout,
+            random_state=0,
+        )
+        for h in (0.01, 0.1, 1.0)
+    ]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.95
+    assert shares[2] < 0.6
+
+
+@pytest.mark.parametrize(("n_train", "n_holdout"), [(400, 50), (50, 400), (399, 100)])
+def test_training_and_held_out_rows_compete_in_equal_numbers(rows, n_train, n_holdout):
+    train, sampled, holdout = rows
+    share = closest_record_share(
+        train[:n_train], sampled, holdout[:n_holdout], random_state=0
+    )
+    assert share == pytest.approx(0.5, abs=0.12)
+
+
+def test_one_held_out_row_meets_every_training_row():
+    X, sampled = [[0.0], [1.0], [2.0], [3.0]], [[0.9]]
+    # 0.9 is nearer than the held-out row to 0 and 1 and 2, not to 3.
+    assert closest_record_share(X, sampled, [[2.5]]) == 0.75
+
+
+def test_units_and_features_decide_what_is_near(rows):
+    train, sampled, holdout = rows * [1, 1, 1000]
+    plain = closest_record_share(train, sampled, holdout, random_state=0)
+    scaler = StandardScaler().fit(train)
+    scaled = closest_record_share(
+        train, sampled, holdout, features=scaler, random_state=0
+    )
+    expected = closest_record_share(
+        *map(scaler.transform, (train, sampled, holdout)), random_state=0
+    )
+    assert scaled == expected != plain
+
+
+def test_sparse_rows_have_the_same_share(rows):
+    train, sampled, holdout = rows.clip(0)
+    expected = closest_record_share(train, sampled, holdout, random_state=0)
+    found = closest_record_share(*map(sparse.csr_array, rows.clip(0)), random_state=0)
+    assert found == pytest.approx(expected)
+
+
+def test_held_out_rows_with_other_columns_raise(rows):
+    train, sampled, holdout = rows
+    with pytest.raises(ValueError, match=r"X_real, X_sampled, X_holdout.* 3, 3, 2"):
+        closest_record_share(train, sampled, holdout[:, :2])
+    with pytest.raises(ValueError, match="X_holdout contains NaN"):
+        closest_record_share(train, sampled, np.full_like(holdout, np.nan))
+
+
+def test_shares_and_scores_are_python_floats(rows):
+    train, sampled, holdout = rows
+    assert type(uniqueness_score(train)) is float
+    assert type(novelty_score(train, sampled)) is float
+    assert type(novelty_score(train, sampled, tolerance=1.0)) is float
+    assert type(closest_record_share(train, sampled, holdout)) is float
