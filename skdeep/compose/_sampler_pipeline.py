@@ -1,0 +1,488 @@
+"""A pipeline from which rows can be drawn, in the units and columns of its input."""
+
+from collections.abc import Callable, Iterator
+from copy import copy, deepcopy
+from inspect import signature
+from numbers import Integral
+from typing import Any, Self
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import check_scalar
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skdeep.compose._jacobians import NoJacobianError, log_abs_det_jacobian
+from skdeep.compose._table_format import TableFormat
+
+Steps = list[tuple[str, Any]]
+"""Names and transformers."""
+
+
+def last_step_has(*methods: str) -> Callable[[Pipeline], bool]:
+    """Check for `available_if`: whether the sampler has one of the methods."""
+
+    def check(pipeline: Pipeline) -> bool:
+        steps = pipeline.steps
+        return are_pairs(steps) and any(hasattr(steps[-1][1], m) for m in methods)
+
+    return check
+
+
+def are_pairs(steps: Any) -> bool:
+    """Whether steps are what they should be, which is not checked before `fit`."""
+    return (
+        isinstance(steps, list | tuple)
+        and len(steps) > 0
+        and all(isinstance(pair, tuple) and len(pair) == 2 for pair in steps)
+    )
+
+
+class SamplerPipeline(Pipeline):
+    r"""Transformers and a sampler, whose samples come back through all of them.
+
+    A :class:`sklearn.pipeline.Pipeline` whose last step draws rows. With
+    :math:`f = f_k \circ \dots \circ f_1` the transformers and :math:`p_Z` the density
+    of the sampler, `sample` returns :math:`f^{-1}(z)` of drawn z, in the columns of
+    the input, and `score_samples` is the density of the input itself:
+
+    .. math::
+
+        \log p_X(x) = \log p_Z(f(x))
+        + \sum_i \log \left| \det \frac{\partial f_i}{\partial x_{i - 1}} \right|,
+        \qquad x_i = f_i(x_{i - 1}), \quad x_0 = x
+
+    whereas that of a plain pipeline leaves the sum out, so that pipelines with
+    different transformers cannot be compared. All else is as in
+    :class:`sklearn.pipeline.Pipeline`.
+
+    Parameters
+    ----------
+    steps : list of tuples
+        Pairs of a name and an estimator. The last is a sampler, of skdeep or
+        scikit-learn (:class:`sklearn.neighbors.KernelDensity`,
+        :class:`sklearn.mixture.GaussianMixture`), or anything else with `fit` and
+        `sample`. The others have `transform` and `inverse_transform`, or are
+        ``"passthrough"``.
+
+    transform_input : list of str or None, default=None
+        Metadata that is transformed like X before a step gets it: see
+        :class:`sklearn.pipeline.Pipeline`.
+
+    memory : str, object with the joblib.Memory interface or None, default=None
+        Where fitted transformers are kept; the sampler is not.
+
+    verbose : bool, default=False
+        Whether to print how long each step took.
+
+    Attributes
+    ----------
+    format_ : TableFormat or None
+        Kind of X in `fit`, and names and number types of its columns. None if X was
+        neither an array nor a DataFrame.
+
+    See Also
+    --------
+    make_sampler_pipeline : Names the steps by itself.
+    sklearn.pipeline.Pipeline : Has no `sample`, and scores transformed rows.
+
+    Notes
+    -----
+    Samples take the container, the columns and the number types of X in `fit`: an
+    array, or a DataFrame of pandas or polars. Floats are cast. Integers and truth
+    values are rounded to the nearest that their type can hold; such a column stays
+    float if a sample of it is missing. Columns of other types are as the first
+    transformer gives them back. Lists, tensors and sparse matrices become arrays of
+    float64.
+
+    The inverse of a transformer that drops dimensions, such as a PCA with few
+    components or a feature selection, fills in what it knows, and such a pipeline can
+    sample, but it has no density. Densities are known of StandardScaler, MinMaxScaler,
+    MaxAbsScaler, RobustScaler, PowerTransformer, QuantileTransformer unless it met
+    equal values, PCA and IncrementalPCA with all components, and FunctionTransformer of
+    log, log1p, arcsinh and logit; with others, `score_samples` raises
+    NotImplementedError. Outside of the training rows of a QuantileTransformer the
+    density is zero, and where the inverse of a PowerTransformer does not reach, samples
+    are NaN, with its warning. A constant column adds nothing to a density.
+
+    `score` is a mean over rows, also of KernelDensity, whose own is a sum.
+
+    References
+    ----------
+    .. [1] G. Papamakarios et al., "Normalizing Flows for Probabilistic Modeling and
+       Inference", JMLR 2021, arXiv:1912.02762 (section 2: change of variables).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skdeep.compose import SamplerPipeline
+    >>> X = pd.DataFrame({"age": [31, 45, 62], "height": [1.6, 1.9, 1.7]})
+    >>> steps = [("scaler", StandardScaler()), ("sampler", KernelDensity())]
+    >>> SamplerPipeline(steps).fit(X).sample(2, random_state=0).dtypes.tolist()
+    [dtype('int64'), dtype('float64')]
+    """
+
+    def __getitem__(self, ind: Any) -> Any:
+        """Step of a number or name, or the pipeline of some of them.
+
+        Without its sampler it is a plain pipeline.
+        """
+        part = super().__getitem__(ind)
+        if isinstance(ind, slice) and not last_step_has("sample")(part):
+            return Pipeline(part.steps, memory=self.memory, verbose=self.verbose)
+        return part
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Fit the transformers one after the other, and the sampler on their output.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows, as the first step takes them.
+        y : array-like of shape (n_samples,) or None, default=None
+            Given to all steps; a conditional sampler takes the classes of rows.
+        **params : dict
+            Further arguments of the steps: see :class:`sklearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        self : SamplerPipeline
+
+        Raises
+        ------
+        TypeError
+            If samples could not come back through a step.
+        """
+        check_can_sample(self)
+        super().fit(X, y, **params)
+        self.format_ = TableFormat.of(X)
+        return self
+
+    @available_if(last_step_has("transform", "fit_transform"))
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit all steps, and return the codes of the rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or None, default=None
+            As in `fit`.
+        **params : dict
+            As in `fit`.
+
+        Returns
+        -------
+        Z : array-like of shape (n_samples, n_components)
+        """
+        check_can_sample(self)
+        Z = super().fit_transform(X, y, **params)
+        self.format_ = TableFormat.of(X)
+        return Z
+
+    @available_if(last_step_has("fit_predict"))
+    def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit all steps, and return what the sampler predicts of the rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or None, default=None
+            As in `fit`.
+        **params : dict
+            As in `fit`.
+
+        Returns
+        -------
+        y_pred : ndarray of shape (n_samples,)
+        """
+        check_can_sample(self)
+        y_pred = super().fit_predict(X, y, **params)
+        self.format_ = TableFormat.of(X)
+        return y_pred
+
+    @available_if(last_step_has("sample"))
+    def sample(
+        self, n_samples: int = 1, *, y: Any = None, random_state: Any = None
+    ) -> Any:
+        """Draw rows from the sampler, and bring them back through all steps.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Of a conditional sampler: the class of all rows or of each.
+        random_state : int, RandomState instance or None, default=None
+            An int gives the same rows at each call. It counts for samplers, too, that
+            draw by the seed of their constructor when used alone, as GaussianMixture
+            does.
+
+        Returns
+        -------
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            Rows in the container, columns and number types of X in `fit`.
+        """
+        check_is_fitted(self)
+        check_can_sample(self)
+        n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
+        X = drawn(self.steps[-1][1], n_samples, y, random_state)
+        for _, step in reversed(transformers(self)):
+            X = step.inverse_transform(X)
+        # Slices, and pipelines of fitted steps, were never fitted themselves.
+        table_format = vars(self).get("format_")
+        return X if table_format is None else table_format.restored(X)
+
+    @available_if(last_step_has("score_samples"))
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+        """Log-density of each row in units of the input, in nats.
+
+        A bound of it if that of the sampler is one.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or None, default=None
+            Of a conditional sampler: the classes of rows, for their densities in them.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        NotImplementedError
+            If a step has no density, or none that is known.
+        """
+        check_is_fitted(self)
+        log_det: Any = 0.0
+        for name, step in unrolled(transformers(self)):
+            # Some steps can be told to write into what they are given.
+            Z = step.transform(X if getattr(step, "copy", True) else deepcopy(X))
+            try:
+                log_det = log_det + log_abs_det_jacobian(step, X)
+            except NoJacobianError as error:
+                raise NotImplementedError(
+                    f"There is no density in units of the input: the step {name!r} "
+                    f"({type(step).__name__}) {error} For that of transformed rows "
+                    "score pipeline[:-1].transform(X) by pipeline[-1]."
+                ) from error
+            X = Z
+        score_samples = self.steps[-1][1].score_samples
+        if y is not None and "y" in signature(score_samples).parameters:
+            return score_samples(X, y) + log_det
+        return score_samples(X) + log_det
+
+    @available_if(last_step_has("score_samples", "score"))
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of `score_samples`, or the score of a sampler that has no density.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or None, default=None
+            As in `score_samples`.
+
+        Returns
+        -------
+        score : float
+            Nats a row.
+        """
+        if not hasattr(self.steps[-1][1], "score_samples"):
+            return super().score(X, y)
+        return float(np.mean(self.score_samples(X, y)))
+
+    @available_if(last_step_has("transform"))
+    def transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Codes of rows, by all steps.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or None, default=None
+            Of a conditional sampler: the classes of rows.
+        **params : dict
+            Further arguments of the steps: see :class:`sklearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        Z : array-like of shape (n_samples, n_components)
+        """
+        if y is None:
+            return super().transform(X, **params)
+        check_is_fitted(self)
+        for _, step in transformers(self):
+            X = step.transform(X)
+        return self.steps[-1][1].transform(X, y)
+
+    @available_if(last_step_has("inverse_transform"))
+    def inverse_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Rows of codes, by the inverses of all steps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes.
+        y : array-like of shape (n_samples,) or None, default=None
+            Of a conditional sampler: the classes of rows.
+        **params : dict
+            Further arguments of the steps: see :class:`sklearn.pipeline.Pipeline`.
+
+        Returns
+        -------
+        X : array-like of shape (n_samples, n_features)
+            As the first step gives them back, without the columns of `sample`.
+        """
+        if y is None:
+            return super().inverse_transform(X, **params)
+        check_is_fitted(self)
+        X = self.steps[-1][1].inverse_transform(X, y)
+        for _, step in reversed(transformers(self)):
+            X = step.inverse_transform(X)
+        return X
+
+
+def make_sampler_pipeline(
+    *steps: Any, transform_input: Any = None, memory: Any = None, verbose: bool = False
+) -> SamplerPipeline:
+    """Build a `SamplerPipeline` whose steps are named after their classes.
+
+    Parameters
+    ----------
+    *steps : list of estimators
+        Transformers, and a sampler at the end.
+    transform_input : list of str or None, default=None
+        As in `SamplerPipeline`.
+    memory : str, object with the joblib.Memory interface or None, default=None
+        As in `SamplerPipeline`.
+    verbose : bool, default=False
+        As in `SamplerPipeline`.
+
+    Returns
+    -------
+    pipeline : SamplerPipeline
+        Not fitted yet.
+
+    See Also
+    --------
+    SamplerPipeline : Takes the names of steps.
+
+    Examples
+    --------
+    >>> from sklearn.decomposition import PCA
+    >>> from sklearn.mixture import GaussianMixture
+    >>> from skdeep.compose import make_sampler_pipeline
+    >>> pipeline = make_sampler_pipeline(PCA(whiten=True), GaussianMixture(2))
+    >>> list(pipeline.named_steps)
+    ['pca', 'gaussianmixture']
+    """
+    return SamplerPipeline(
+        make_pipeline(*steps).steps,
+        transform_input=transform_input,
+        memory=memory,
+        verbose=verbose,
+    )
+
+
+def transformers(pipeline: Pipeline) -> Steps:
+    """Names and estimators of all steps but the last that do something."""
+    return [
+        (name, step)
+        for name, step in pipeline.steps[:-1]
+        if step is not None and not isinstance(step, str)
+    ]
+
+
+def unrolled(steps: Steps) -> Iterator[tuple[str, Any]]:
+    """Give those of pipelines among the steps, too, and what is in frozen ones."""
+    for name, step in steps:
+        step = thawed(step)
+        if isinstance(step, Pipeline):
+            yield from unrolled([(f"{name}__{key}", s) for key, s in step.steps])
+        elif step is not None and not isinstance(step, str):
+            yield name, step
+
+
+def thawed(step: Any) -> Any:
+    """Return the estimator inside of frozen ones."""
+    while isinstance(step, FrozenEstimator):
+        step = step.estimator
+    return step
+
+
+def drawn(sampler: Any, n_samples: int, y: Any, random_state: Any) -> np.ndarray:
+    """Rows that any sampler draws, as float64.
+
+    The last bits of float32 count as soon as a scaler adds a large mean.
+    """
+    sampler = thawed(sampler)
+    accepted = signature(sampler.sample).parameters
+    arguments = {}
+    if "y" in accepted:
+        arguments["y"] = y
+    elif y is not None:
+        raise ValueError(
+            f"{type(sampler).__name__} knows no classes: leave y out, or sample from "
+            "one of skdeep with conditional=True."
+        )
+    if "random_state" in accepted:
+        arguments["random_state"] = random_state
+    elif random_state is not None or "random_state" in sampler.get_params():
+        sampler = copy(sampler).set_params(random_state=random_state)
+    X = sampler.sample(n_samples, **arguments)
+    # Mixtures return the component of each row as well.
+    return np.asarray(X[0] if isinstance(X, tuple) else X, dtype=np.float64)
+
+
+def check_can_sample(pipeline: Pipeline) -> None:
+    """Raise if the last step draws nothing, or another has no inverse.
+
+    Raises
+    ------
+    TypeError
+        Which names the step.
+    """
+    if not are_pairs(pipeline.steps):
+        return  # the pipeline itself says what is wrong with them
+    name, sampler = pipeline.steps[-1]
+    if not hasattr(sampler, "sample"):
+        raise TypeError(
+            f"The last step of {type(pipeline).__name__} must have the method `sample`,"
+            f" as skdeep's samplers and KernelDensity do. {name!r} "
+            f"({type(sampler).__name__}) has none."
+        )
+    for name, step in unrolled(transformers(pipeline)):
+        reason = why_not_invertible(step)
+        if reason is not None:
+            raise TypeError(
+                f"Samples cannot come back through the step {name!r}: {reason}"
+            )
+
+
+def why_not_invertible(step: Any) -> str | None:
+    """Return what is wrong with a transformer, and what to do, or None."""
+    kind = type(step).__name__
+    if isinstance(step, ColumnTransformer):
+        return (
+            "scikit-learn's ColumnTransformer has no inverse_transform, as it may drop "
+            "or repeat columns. Give all columns to the same transformers instead, or "
+            "fit this pipeline on columns that were transformed before."
+        )
+    if isinstance(step, FunctionTransformer):
+        if step.func is not None and step.inverse_func is None:
+            return f"this {kind} has a func but no inverse_func. Give it one."
+    elif isinstance(step, SimpleImputer) and not step.add_indicator:
+        return f"{kind} does not know which cells it filled. Impute X before fit."
+    elif not hasattr(step, "inverse_transform"):
+        return f"{kind} has no inverse_transform. Apply it to X before fit."
+    return None

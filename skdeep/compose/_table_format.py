@@ -1,0 +1,105 @@
+"""How a table was kept, so that new rows can be given back in the same way."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Self
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TableFormat:
+    """Kind of a table, the names of its columns and the types of its numbers.
+
+    Names of types stand for the types, so that it can be pickled without the package
+    that made the table.
+    """
+
+    container: str
+    columns: list[Hashable] | None
+    dtypes: list[str]
+
+    @classmethod
+    def of(cls, X: Any) -> Self | None:
+        """Format of an array or a DataFrame; None of anything else."""
+        container = container_of(X)
+        if container is None:
+            return None
+        if container == "numpy":
+            return cls(container, None, [str(X.dtype)])
+        return cls(container, list(X.columns), [str(dtype) for dtype in X.dtypes])
+
+    def restored(self, X: Any) -> Any:
+        """Rows X as an array or DataFrame of this format.
+
+        A DataFrame is left as it is: who made it knew the columns.
+        """
+        if container_of(X) in ("pandas", "polars"):
+            return X
+        X = np.asarray(X)
+        if self.columns is None:
+            return of_type(X, self.dtypes[0])
+        columns = [of_type(*pair) for pair in zip(X.T, self.dtypes, strict=True)]
+        package = import_module(self.container)
+        if self.container == "polars":
+            return package.DataFrame(dict(zip(self.columns, columns, strict=True)))
+        # Types of numbers that only pandas knows can hold missing values.
+        series = [
+            package.Series(column).astype(dtype)
+            if number_type(dtype) is not None and not is_numpy_type(dtype)
+            else package.Series(column).infer_objects()
+            for column, dtype in zip(columns, self.dtypes, strict=True)
+        ]
+        return package.DataFrame(dict(enumerate(series))).set_axis(self.columns, axis=1)
+
+
+def container_of(X: Any) -> str | None:
+    """Package of an array or DataFrame, which need not be importable here."""
+    if isinstance(X, np.ndarray):
+        return "numpy"
+    for parent in type(X).__mro__:
+        package = parent.__module__.partition(".")[0]
+        if parent.__name__ == "DataFrame" and package in ("pandas", "polars"):
+            return package
+    return None
+
+
+def of_type(values: np.ndarray, name: str) -> np.ndarray:
+    """Values as numbers of a named type: the nearest that it can hold.
+
+    Values stay as they are if the name is not that of a type of numbers, and stay
+    floats if one of them is missing, for which there is no integer.
+    """
+    dtype = number_type(name)
+    if dtype is None:
+        return values
+    values = np.asarray(values, dtype=np.float64)
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    low, high = (0, 1) if dtype.kind == "b" else limits(dtype)
+    values = np.clip(np.rint(values), low, high)
+    return values if np.isnan(values).any() else values.astype(dtype)
+
+
+def limits(dtype: np.dtype) -> tuple[float, float]:
+    """Smallest and largest float64 numbers that an integer type can hold."""
+    info = np.iinfo(dtype)
+    high = float(info.max)
+    return float(info.min), high if high <= info.max else float(np.nextafter(high, 0))
+
+
+def number_type(name: str) -> np.dtype | None:
+    """NumPy's type of numbers of that name, be it spelt as in pandas or polars."""
+    name = name.partition("[")[0].lower().replace("boolean", "bool")
+    try:
+        dtype = np.dtype(name)
+    except TypeError:
+        return None
+    return dtype if dtype.kind in "biuf" else None
+
+
+def is_numpy_type(name: str) -> bool:
+    """Whether NumPy spells a type like this."""
+    dtype = number_type(name)
+    return dtype is not None and dtype.name == name
