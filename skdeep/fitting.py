@@ -1,7 +1,7 @@
 """What the training of an estimator's own networks starts from, and leaves behind."""
 
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ class Validation:
         Mean loss of rows of given numbers, ``(n,)``.
     patience : int or None
         Epochs without a new best after which the training stops; None: never.
+    averaged : AveragedWeights or None
+        Whose weights are judged and kept, instead of the last ones.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Validation:
         optimizer: Adam,
         loss: Callable[[Tensor], Tensor],
         patience: int | None,
+        averaged: AveragedWeights | None = None,
     ) -> None:
         n_rows, device = len(fitting.rows), fitting.rows.device
         order = torch.randperm(n_rows, generator=fitting.shuffle).to(device)
@@ -68,6 +71,7 @@ class Validation:
             self.held_out = self.training
         self.loss = loss
         self.patience = patience
+        self.averaged = averaged
         self.best = BestWeights(optimizer)
         self.best.offer(self.mean_loss())
 
@@ -84,8 +88,9 @@ class Validation:
 
     def after_epoch(self, phase: Phase) -> dict[str, float]:
         """Keep the weights if they are the best, and stop if none were for long."""
-        loss = self.mean_loss()
-        self.best.offer(loss)
+        with self.averaged.applied() if self.averaged else nullcontext():
+            loss = self.mean_loss()
+            self.best.offer(loss)
         if self.patience is not None and self.best.n_since >= self.patience:
             phase.stop()
         return {"validation_loss": loss}
@@ -112,6 +117,8 @@ class Fitting:
         Gradient steps that ``max_iter="auto"`` aims at.
     unit : bool
         Whether the rows are to lie in [0, 1].
+    most_epochs : int
+        Epochs that ``max_iter="auto"`` never exceeds.
     """
 
     def __init__(
@@ -122,6 +129,7 @@ class Fitting:
         seeds: list[int],
         n_steps: int,
         unit: bool = False,
+        most_epochs: int = 200,
     ) -> None:
         device = estimator._device()
         self.estimator = estimator
@@ -139,7 +147,9 @@ class Fitting:
         self.noise = Generator(device).manual_seed(noise_seed)
         self.max_iter = estimator.max_iter
         if self.max_iter == "auto":
-            self.max_iter = epochs_for(n_steps, len(self.rows), estimator.batch_size)
+            self.max_iter = epochs_for(
+                n_steps, len(self.rows), estimator.batch_size, most_epochs
+            )
 
     def optimizer(
         self,
@@ -176,6 +186,7 @@ class Fitting:
         kept: dict[str, Any],
         validation: Validation | None = None,
         averaged: AveragedWeights | None = None,
+        after_epoch: Callable[[Phase], dict[str, float]] | None = None,
     ) -> None:
         """Run the epochs as a phase of `task`, and give the estimator what they made.
 
@@ -192,6 +203,9 @@ class Fitting:
             Rows that are held out, and what becomes of their loss.
         averaged : AveragedWeights or None
             What the networks get in the end; `step` updates it.
+        after_epoch : callable or None
+            What is done after each epoch where there is no validation: of the phase,
+            it returns further numbers for the record.
         """
         estimator: BaseDeepEstimator = self.estimator
 
@@ -221,7 +235,9 @@ class Fitting:
                 batch_size=self.estimator.batch_size,
                 rng=self.shuffle,
                 device=self.rows.device,
-                after_epoch=None if validation is None else validation.after_epoch,
+                after_epoch=after_epoch
+                if validation is None
+                else validation.after_epoch,
             )
             if validation is not None:
                 validation.best.restore()
@@ -234,5 +250,7 @@ class Fitting:
 
 
 def copy_of(value: Any) -> Any:
-    """Copy what training moves on; other values are as they are."""
+    """Copy what training moves on, tensors as arrays; other values are as they are."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().numpy().copy()
     return network_copy(value) if isinstance(value, Network) else value

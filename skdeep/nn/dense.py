@@ -45,13 +45,20 @@ class DenseStack:
 
     def add_gradients(self, depth: int, g: Tensor, h: Tensor) -> None:
         """Write or add those of a layer with input `h`; `g` is that of its output."""
-        weight_gradient, bias_gradient = self.gradients[depth]
+        self.add_weight_gradient(depth, g, h)
+        bias_gradient = self.gradients[depth][1]
         if self.written:
-            weight_gradient.addmm_(g.t(), h)
             bias_gradient.add_(g.sum(0))
         else:
-            self.products.product_into(g.t(), h, weight_gradient)
             torch.sum(g, 0, out=bias_gradient)
+
+    def add_weight_gradient(self, depth: int, g: Tensor, h: Tensor) -> None:
+        """Write or add that of the weight alone."""
+        weight_gradient = self.gradients[depth][0]
+        if self.written:
+            weight_gradient.addmm_(g.t(), h)
+        else:
+            self.products.product_into(g.t(), h, weight_gradient)
 
 
 class DenseLayers(torch.autograd.Function):
@@ -64,6 +71,9 @@ class DenseLayers(torch.autograd.Function):
     .. math:: \frac{\partial L}{\partial W_l} = g_l^\top h_{l-1}, \qquad
               \frac{\partial L}{\partial b_l} = \sum_i g_{il}, \qquad
               g_{l-1} = (g_l W_l) \cdot [h_{l-1} > 0]
+
+    Where a graph of this pass is asked for, as losses of the gradient in x do, it is
+    that of `DenseSlopes`, and the gradients of the weights are those of that loss.
     """
 
     @staticmethod
@@ -88,10 +98,16 @@ class DenseLayers(torch.autograd.Function):
         return tuple(outputs)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         """Write the gradients of the weights, and return that of x."""
         inputs = list(ctx.saved_tensors)
+        if torch.is_grad_enabled():
+            if len(ctx.stacks) > 1:
+                raise RuntimeError("Chained dense layers have first derivatives only.")
+            (stack,), (gradient,) = ctx.stacks, gradients
+            slopes = DenseSlopes.apply(gradient, stack.parameters, stack, *inputs[1:])
+            return slopes, None, None
+        trained = ctx.needs_input_grad[1]
         g: Tensor | None = None
         for position in reversed(range(len(ctx.stacks))):
             stack, gradient = ctx.stacks[position], gradients[position]
@@ -104,15 +120,69 @@ class DenseLayers(torch.autograd.Function):
             back = stack.products.product
             for depth in reversed(range(len(stack.layers))):
                 h = inputs.pop()
-                stack.add_gradients(depth, g, h)
+                if trained:
+                    stack.add_gradients(depth, g, h)
                 if depth:
                     g = rectified_gradient(back(g, stack.layers[depth][0]), h, 0)
                 elif position or ctx.needs_input_grad[0]:
                     g = back(g, stack.layers[0][0])
-            stack.written = True
+            stack.written = stack.written or trained
         if g is not None:
             g = in_type(g, ctx.type) if ctx.needs_input_grad[0] else None
         return g, None, *[None] * len(ctx.stacks)
+
+
+class DenseSlopes(torch.autograd.Function):
+    r"""The pass back through a `DenseStack`, as a map of its own that is trained.
+
+    It takes the gradient :math:`g_L` of the outputs to that of the inputs,
+    :math:`g_0`, as `DenseLayers` does. Rectifiers switch nowhere but on a set of
+    measure zero, so that a loss of :math:`g_0`, with gradient :math:`t_0` in it, has
+
+    .. math:: \frac{\partial L}{\partial W_l} = g_l^\top t_{l-1}, \qquad
+              t_l = (W_l t_{l-1}) \cdot [h_l > 0], \qquad
+              \frac{\partial L}{\partial g_L} = W_L t_{L-1}
+
+    and none in the biases and in x.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, g: Tensor, _: Tensor, stack: DenseStack, *hidden: Tensor
+    ) -> Tensor:
+        """Return the gradient of the inputs, of that of the outputs."""
+        dtype = g.dtype
+        g = in_type(g, stack.dtype)
+        gradients: list[Tensor] = []
+        for depth in reversed(range(len(stack.layers))):
+            gradients.append(g)
+            g = stack.products.product(g, stack.layers[depth][0])
+            if depth:
+                g = rectified_gradient(g, hidden[depth - 1], 0)
+        ctx.save_for_backward(*gradients[::-1], *hidden)
+        ctx.stack = stack
+        return in_type(g, dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, t: Tensor) -> tuple[Tensor | None, ...]:
+        """Write the gradients of the weights, and return that of `g`."""
+        stack, n_layers, dtype = ctx.stack, len(ctx.stack.layers), t.dtype
+        gradients = ctx.saved_tensors[:n_layers]
+        hidden = ctx.saved_tensors[n_layers:]
+        t = in_type(t, stack.dtype)
+        for depth, (weight, _) in enumerate(stack.layers):
+            stack.add_weight_gradient(depth, gradients[depth], t)
+            if not stack.written:
+                stack.gradients[depth][1].zero_()
+            if depth < n_layers - 1:
+                t = stack.products.product(t, weight.t())
+                t = rectified_gradient(t, hidden[depth], 0)
+            elif ctx.needs_input_grad[0]:
+                t = stack.products.product(t, weight.t())
+        stack.written = True
+        g = in_type(t, dtype) if ctx.needs_input_grad[0] else None
+        return g, None, None, *[None] * len(hidden)
 
 
 def in_type(x: Tensor, dtype: torch.dtype) -> Tensor:

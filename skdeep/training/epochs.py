@@ -25,14 +25,16 @@ def n_batches(n_samples: int, batch_size: int) -> int:
     return full + (rest > 1 or full == 0)
 
 
-def epochs_for(n_steps: int, n_samples: int, batch_size: int) -> int:
-    """Epochs that make about `n_steps` steps, but at least 2 and at most 200.
+def epochs_for(
+    n_steps: int, n_samples: int, batch_size: int, most_epochs: int = 200
+) -> int:
+    """Epochs that make about `n_steps` steps, but at least 2 and at most `most_epochs`.
 
     Long tables are seen twice, and short ones, of which each epoch makes few steps, not
     thousands of times.
     """
     epochs = math.ceil(n_steps / n_batches(n_samples, batch_size))
-    return min(max(epochs, 2), 200)
+    return min(max(epochs, 2), most_epochs)
 
 
 def batches(

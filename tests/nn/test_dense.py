@@ -201,12 +201,108 @@ def test_layers_without_a_gradient_pass_none_on():
     assert (stack.gradients[1][1] == 1).all()
 
 
-def test_gradient_of_a_gradient_is_refused():
+def slopes(function, x, power=2):
+    """Gradient in x of a loss of the outputs, ready for a loss of its own."""
+    x = x.detach().requires_grad_()
+    loss = function(x).pow(power).sum()
+    (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+    return gradient
+
+
+@every_type
+@every_size
+@pytest.mark.parametrize("power", [1, 2])
+def test_losses_of_slopes_have_the_gradients_of_autograd(sizes, dtype, power, device):
+    layers = weights_of(sizes, dtype, device)
+    stack, reference = stack_of(layers), sequential_of(layers)
+    x = normal(7, sizes[0], seed=50, dtype=dtype, device=device)
+    expected = slopes(reference, x, power)
+    found = slopes(lambda x: dense(x, stack), x, power)
+    torch.testing.assert_close(found, expected)
+    expected.pow(3).sum().backward()
+    found.pow(3).sum().backward()
+    # Of a loss that is linear in the outputs, no bias moves the slope.
+    gradients = [
+        torch.zeros_like(weight) if weight.grad is None else weight.grad
+        for weight in reference.parameters()
+    ]
+    torch.testing.assert_close(gradients_of(stack), gradients)
+
+
+@every_size
+@pytest.mark.parametrize("first", ["slopes", "outputs"])
+def test_gradients_of_slopes_and_of_outputs_add_up(sizes, first):
+    layers = weights_of(sizes, torch.float64)
+    stack, reference = stack_of(layers), sequential_of(layers)
+    x = normal(7, sizes[0], seed=50, dtype=torch.float64)
+    for function in (lambda x: dense(x, stack), reference):
+        losses = {
+            "slopes": slopes(function, x).pow(3).sum(),
+            "outputs": function(x).square().sum(),
+        }
+        losses.pop(first).backward()
+        losses.popitem()[1].backward()
+    gradients = [weight.grad for weight in reference.parameters()]
+    torch.testing.assert_close(gradients_of(stack), gradients)
+
+
+@every_size
+def test_gradients_of_slopes_are_those_of_finite_differences(sizes):
+    layers = weights_of(sizes, torch.float64)
+    x = normal(3, sizes[0], seed=50, dtype=torch.float64)
+
+    def loss(stack):
+        return slopes(lambda x: dense(x, stack), x, power=1).pow(3).sum()
+
+    stack = stack_of(layers)
+    loss(stack).backward()
+    step = 1e-6
+    flat = [weight for pair in layers for weight in pair]
+    for weight, gradient in zip(flat, gradients_of(stack), strict=True):
+        for place in itertools.product(*map(range, weight.shape)):
+            value = float(weight[place])
+            weight[place] = value + step
+            above = loss(stack_of(layers)).item()
+            weight[place] = value - step
+            below = loss(stack_of(layers)).item()
+            weight[place] = value
+            slope = (above - below) / (2 * step)
+            assert float(gradient[place]) == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+def test_bfloat16_slopes_are_near_the_float32_ones(device):
+    layers = weights_of((5, 16, 16, 1), device=device)
+    exact, rounded = stack_of(layers), stack_of(layers, torch.bfloat16)
+    x = normal(40, 5, seed=50, device=device)
+    for stack in (exact, rounded):
+        found = slopes(lambda x, stack=stack: dense(x, stack), x, power=1)
+        assert found.dtype == torch.float32
+        found.square().mean().backward()
+    for one, other in zip(gradients_of(exact), gradients_of(rounded), strict=True):
+        error = torch.linalg.norm(other.float() - one)
+        assert error <= 0.06 * torch.linalg.norm(one)
+
+
+def test_a_derivative_beyond_the_second_is_refused():
     x = normal(3, 4).requires_grad_()
     output = dense(x, stack_of(weights_of((4, 6, 3)))).square().sum()
-    (gradient,) = torch.autograd.grad(output, x, create_graph=True)
+    (first,) = torch.autograd.grad(output, x, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+        second.sum().backward()
+
+
+@every_size
+def test_frozen_layers_pass_the_gradient_and_keep_their_own(sizes):
+    layers = weights_of(sizes)
+    stack, trained = stack_of(layers), stack_of(layers)
+    stack.parameters.requires_grad_(False)
+    found, expected = (normal(3, sizes[0]).requires_grad_() for _ in range(2))
+    dense(found, stack).square().sum().backward()
+    dense(expected, trained).square().sum().backward()
+    assert torch.equal(found.grad, expected.grad)
+    assert not stack.written
+    assert all(gradient.isnan().all() for gradient in gradients_of(stack))
 
 
 # several stacks in one operation
@@ -256,6 +352,14 @@ def test_stacks_in_a_chain_have_the_gradients_of_autograd(
     if weight[1]:
         found += gradients_of(stacks[1])
     torch.testing.assert_close([*[x.grad] * needs_gradient, *found], list(expected))
+
+
+def test_slopes_of_a_chain_are_refused():
+    stacks = [stack_of(weights_of((4, 6, 3))), stack_of(weights_of((3, 5, 1)))]
+    x = normal(3, 4).requires_grad_()
+    output = DenseLayers.apply(x, stacks[0].parameters, *stacks)[1]
+    with pytest.raises(RuntimeError, match="Chained dense layers"):
+        torch.autograd.grad(output.sum(), x, create_graph=True)
 
 
 def test_chained_networks_give_what_they_give_one_by_one(device):

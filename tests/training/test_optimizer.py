@@ -563,3 +563,44 @@ def test_other_betas_move_as_torch_does():
             ours.step(network(x).square().sum())
     for w, expected in zip(weights(network), weights(*theirs.networks), strict=True):
         torch.testing.assert_close(w, expected, atol=1e-6, rtol=1e-5)
+
+
+@every_kind
+@fused_or_not
+def test_frozen_networks_pass_the_gradient_of_another_ones_loss(
+    kind, fused_layers, device
+):
+    first, second = mlp(5, 36, device=device), built(kind, device=device)
+    adam = Adam([first], learning_rate=1e-2)
+    frozen = Adam([second], learning_rate=1e-2, fused_layers=fused_layers)
+    x = normal(20, 5, device=device)
+    with adam.training(), frozen.training():
+        frozen.step(second(first(x).detach()).square().sum())
+        before, moved = gradients(second), weights(first)
+        with frozen.frozen():
+            loss = second(first(x)).square().sum()
+        adam.step(loss)
+        assert same(gradients(second), before)
+        assert not any(map(torch.equal, weights(first), moved))
+        free = gradients(first)
+        first_again = mlp(5, 36, device=device)
+        torch.nn.utils.vector_to_parameters(
+            torch.cat([w.flatten() for w in moved]), first_again.parameters()
+        )
+        second(first_again(x)).square().sum().backward()
+        expected = [p.grad for p in first_again.parameters()]
+        torch.testing.assert_close(free, expected, rtol=1e-4, atol=1e-4)
+
+
+@fused_or_not
+def test_frozen_networks_train_again_outside(fused_layers, device):
+    network = mlp(36, 8, 3, device=device)
+    adam = Adam([network], learning_rate=1e-2, fused_layers=fused_layers)
+    x = normal(20, 36, device=device).requires_grad_()
+    with adam.training():
+        with adam.frozen():
+            network(x).sum().backward()
+        before = weights(network)
+        adam.step(network(x).square().sum())
+    assert all(p.requires_grad for p in network.parameters())
+    assert not any(map(torch.equal, weights(network), before))
