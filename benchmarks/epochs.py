@@ -15,7 +15,7 @@ from benchmarks.datasets import images, planted
 from benchmarks.floors import by_hand, mirrored, products, torch_loop
 from benchmarks.peers import CLUSTPY, clustpy_autoencoder, clustpy_clusterer
 from benchmarks.timing import Fit, alternated, on_threads, seconds_an_epoch, table
-from skdeep.cluster import DECClusterer, IDECClusterer
+from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer
 from skdeep.representation import AutoencoderTransformer
 
 PAPER = (784, 500, 500, 2000, 10)
@@ -24,7 +24,11 @@ PAPER = (784, 500, 500, 2000, 10)
 SKDEEP = {"skdeep": "auto", "skdeep float32": "float32"}
 """Our contestants and their precision; ratios are taken to both."""
 
-CLUSTERERS = {"DEC": DECClusterer(), "IDEC": IDECClusterer(reconstruction_weight=10)}
+CLUSTERERS = {
+    "DEC": DECClusterer(),
+    "IDEC": IDECClusterer(reconstruction_weight=10),
+    "DCN": DCNClusterer(),
+}
 
 FLOOR_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -126,7 +130,7 @@ def autoencoder_case(
 def clustering_case(
     title: str, method: str, X: np.ndarray, *, n_epochs: int, refreshes: bool
 ) -> EpochCase:
-    """Epochs of the deep stage of DEC or IDEC, from a fitted autoencoder."""
+    """Epochs of the deep stage of DEC, IDEC or DCN, from a fitted autoencoder."""
     batch_size = 256
     rows = torch.from_numpy(X)
     fitted = AutoencoderTransformer(

@@ -155,9 +155,10 @@ def torch_loop(
     method: str = "autoencoder",
     refreshes: bool = False,
 ) -> None:
-    """Train an autoencoder, or the deep stage of DEC or IDEC with ten clusters.
+    """Train an autoencoder, or the deep stage of DEC, IDEC or DCN with ten clusters.
 
-    The targets are refreshed after each epoch, or never.
+    The targets are refreshed after each epoch, or never. DCN has none, but looks at the
+    assignments of all rows instead.
     """
     encoder = dense(widths)
     modules = [encoder]
@@ -165,10 +166,12 @@ def torch_loop(
         decoder = dense(widths[::-1])
         modules.append(decoder)
     clusters = method != "autoencoder"
-    centroids = torch.randn(10, widths[-1], requires_grad=True)
+    centroids = torch.randn(10, widths[-1], requires_grad=method != "DCN")
+    counts = torch.ones(10)
     p = torch.rand(len(X), 10).softmax(1)
     weights = [weight for module in modules for weight in module.parameters()]
-    optimizer = torch.optim.AdamW(weights + clusters * [centroids], fused=True)
+    moved = [centroids] if clusters and method != "DCN" else []
+    optimizer = torch.optim.AdamW(weights + moved, fused=True)
     for _ in range(n_epochs):
         for index in torch.randperm(len(X)).split(batch_size):
             x = X[index]
@@ -179,7 +182,13 @@ def torch_loop(
             loss = torch.zeros(())
             if y is not None:
                 loss = loss + mse_loss(y.float(), x)
-            if clusters:
+            if method == "DCN":
+                nearest = torch.cdist(z.detach().float(), centroids).argmin(1)
+                pull = z.float() - centroids[nearest]
+                loss = loss + 0.01 * pull.square().sum(1).mean()
+                counts.index_add_(0, nearest, torch.ones(len(index)))
+                centroids.index_add_(0, nearest, pull.detach() / counts[nearest, None])
+            elif clusters:
                 log_q = log_assignment(z.float(), centroids)
                 loss = loss + kl_div(log_q, p[index], reduction="batchmean")
             loss.backward()

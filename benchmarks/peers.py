@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 try:
-    from clustpy.deep import DEC, IDEC
+    from clustpy.deep import DCN, DEC, IDEC
     from clustpy.deep.neural_networks import FeedforwardAutoencoder
 except ImportError:
     CLUSTPY = None
@@ -49,6 +49,6 @@ def clustpy_autoencoder(
 
 
 def clustpy_clusterer(name: str, X: np.ndarray, **parameters: Any) -> Any:
-    """Fit the DEC or the IDEC of ClustPy; a fitted network is not pretrained."""
+    """Fit a clusterer of ClustPy; a fitted network is not pretrained."""
     with undisturbed():
-        return {"DEC": DEC, "IDEC": IDEC}[name](**parameters).fit(X)
+        return {"DEC": DEC, "IDEC": IDEC, "DCN": DCN}[name](**parameters).fit(X)

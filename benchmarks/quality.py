@@ -24,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks.datasets import DATASETS, load_dataset
 from benchmarks.report import header
-from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
+from skdeep.cluster import AEKMeans, DCNClusterer, DECClusterer, IDECClusterer
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.representation import AutoencoderTransformer
 
@@ -40,9 +40,11 @@ METHODS = {
     "AEKMeans": AEKMeans(),
     "DEC": DECClusterer(),
     "IDEC": IDECClusterer(),
+    "DCN": DCNClusterer(),
     "plain AEKMeans": AEKMeans(autoencoder=PLAIN),
     "plain DEC": DECClusterer(autoencoder=PLAIN),
     "plain IDEC": IDECClusterer(autoencoder=PLAIN),
+    "plain DCN": DCNClusterer(autoencoder=PLAIN),
     "paper DEC": DECClusterer(autoencoder=PAPER, guard=False),
     "paper IDEC": IDECClusterer(
         autoencoder=PAPER, reconstruction_weight=10, guard=False

@@ -31,6 +31,7 @@ EPOCH_CASES: dict[str, Callable[[list[Path], bool], Iterator[EpochCase]]] = {
     "autoencoder": epochs.paper_network,
     "dec": partial(epochs.deep_stage, "DEC"),
     "idec": partial(epochs.deep_stage, "IDEC"),
+    "dcn": partial(epochs.deep_stage, "DCN"),
     "small-table": epochs.small_table,
     "default-network": epochs.default_network,
 }

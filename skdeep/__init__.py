@@ -1,7 +1,23 @@
-"""Deep clustering and representation learning as scikit-learn estimators."""
+"""Deep clustering, representations and generative models as scikit-learn estimators."""
 
 from skdeep._version import __version__
-from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
+from skdeep.cluster import (
+    AEKMeans,
+    DCNClusterer,
+    DECClusterer,
+    IDECClusterer,
+    SCANClusterer,
+)
+from skdeep.compose import SamplerPipeline, make_sampler_pipeline
+from skdeep.generative import (
+    DiffusionSampler,
+    FlowSampler,
+    GANSampler,
+    VAESampler,
+    attribute_direction,
+    interpolate,
+    interpolated_codes,
+)
 from skdeep.metrics import *  # noqa: F403
 from skdeep.metrics import __all__ as _metrics
 from skdeep.representation import (
@@ -15,12 +31,23 @@ from skdeep.representation import (
 __all__ = [
     "AEKMeans",
     "AutoencoderTransformer",
+    "DCNClusterer",
     "DECClusterer",
     "DeepInfoMaxTransformer",
+    "DiffusionSampler",
     "FineTunedClassifier",
+    "FlowSampler",
+    "GANSampler",
     "IDECClusterer",
+    "SCANClusterer",
+    "SamplerPipeline",
     "SimCLRTransformer",
+    "VAESampler",
     "__version__",
+    "attribute_direction",
+    "interpolate",
+    "interpolated_codes",
+    "make_sampler_pipeline",
     "mutual_information",
     *_metrics,
 ]

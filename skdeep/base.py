@@ -20,8 +20,8 @@ from skdeep.nn import NETWORKS, Network
 from skdeep.training import Rows
 
 NUMBERS = [
-    np.float32,
     np.float64,
+    np.float32,
     np.uint8,
     np.int8,
     np.int16,

@@ -1,6 +1,23 @@
 """The one list of estimators that every generic test iterates."""
 
-from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KernelDensity
+from sklearn.preprocessing import StandardScaler
+
+from skdeep.cluster import (
+    AEKMeans,
+    DCNClusterer,
+    DECClusterer,
+    IDECClusterer,
+    SCANClusterer,
+)
+from skdeep.compose import make_sampler_pipeline
+from skdeep.generative import (
+    DiffusionSampler,
+    FlowSampler,
+    GANSampler,
+    VAESampler,
+)
 from skdeep.representation import (
     AutoencoderTransformer,
     DeepInfoMaxTransformer,
@@ -18,6 +35,8 @@ CLUSTERERS = [
     AEKMeans(4, autoencoder=SMALL),
     DECClusterer(4, autoencoder=SMALL, max_iter=3),
     IDECClusterer(4, autoencoder=SMALL, max_iter=3),
+    DCNClusterer(4, autoencoder=SMALL, max_iter=3),
+    SCANClusterer(4, encoder=SMALL, max_iter=3, self_label_iter=2, batch_size=32),
 ]
 
 TRANSFORMERS = [
@@ -28,10 +47,37 @@ TRANSFORMERS = [
 
 CLASSIFIERS = [FineTunedClassifier(SMALL, max_iter=3, frozen_iter=20, batch_size=32)]
 
-ESTIMATORS = [*TRANSFORMERS, *CLUSTERERS, *CLASSIFIERS]
+SMALL_SAMPLER = {"hidden_layer_sizes": (16,), "max_iter": 3, "batch_size": 32}
+
+SAMPLERS = [
+    VAESampler(
+        2,
+        hidden_layer_sizes=(16,),
+        beta=0.1,
+        max_iter=20,
+        batch_size=32,
+        learning_rate=1e-2,
+    ),
+    FlowSampler(n_couplings=2, **SMALL_SAMPLER),
+    DiffusionSampler(n_steps=5, **SMALL_SAMPLER),
+    GANSampler(2, **SMALL_SAMPLER),
+]
+
+ESTIMATORS = [*TRANSFORMERS, *CLUSTERERS, *CLASSIFIERS, *SAMPLERS]
 """One instance of every public estimator, with a budget of a second."""
+
+PIPELINES = [
+    make_sampler_pipeline(StandardScaler(), KernelDensity()),
+    make_sampler_pipeline(StandardScaler(), GaussianMixture(random_state=0)),
+]
+"""The estimator that is made of others: what it owes beside, its own tests know."""
 
 
 def name_of(estimator):
     """Name of a parametrised test."""
     return type(estimator).__name__
+
+
+def inner_parameter(clusterer):
+    """Name of the parameter that holds what a clusterer pretrains."""
+    return "encoder" if "encoder" in clusterer.get_params() else "autoencoder"

@@ -24,23 +24,41 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 import skdeep
-from tests.estimators import CLUSTERERS, ESTIMATORS, TRANSFORMERS, name_of
+from tests.estimators import (
+    CLUSTERERS,
+    ESTIMATORS,
+    PIPELINES,
+    TRANSFORMERS,
+    inner_parameter,
+    name_of,
+)
+
+# Epochs of a second do not make a good generator.
+pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
 
 X, y = make_blobs(60, n_features=4, centers=4, random_state=0)  # clusterers ignore y
+
+OF_CODES = [e for e in ESTIMATORS if hasattr(e, "transform")]
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
 every_clusterer = pytest.mark.parametrize("estimator", CLUSTERERS, ids=name_of)
 
 
 def outputs(estimator, X=X):
-    """All that a fitted estimator says of X, by method."""
+    """All that a fitted estimator says of X, by method, and what it draws."""
     methods = ["transform", "predict", "predict_proba", "score_samples"]
-    return {m: getattr(estimator, m)(X) for m in methods if hasattr(estimator, m)}
+    found = {m: getattr(estimator, m)(X) for m in methods if hasattr(estimator, m)}
+    if hasattr(estimator, "sample"):
+        found["sample"] = estimator.sample(np.shape(X)[0], random_state=0)
+    return found
 
 
 def values(model, X=X):
-    """Return the codes of rows, or probabilities where there are no codes."""
-    return (model.transform if hasattr(model, "transform") else model.predict_proba)(X)
+    """Return the codes of rows, their probabilities if not, or as many samples."""
+    for method in ["transform", "predict_proba"]:
+        if hasattr(model, method):
+            return getattr(model, method)(X)
+    return model.sample(np.shape(X)[0], random_state=0)
 
 
 def assert_equal_outputs(a, b, X=X):
@@ -66,7 +84,7 @@ def test_scikit_learn_checks_pass_with_defaults(name):
     if hasattr(estimator, "n_clusters"):
         estimator.set_params(n_clusters=4)  # the classes of the check of sparse input
     results = check_estimator(estimator, on_fail=None, on_skip=None)
-    assert len(results) >= 45
+    assert len(results) >= 40
     assert [r["check_name"] for r in results if r["status"] != "passed"] == []
 
 
@@ -96,7 +114,7 @@ def test_scikit_learn_check_that_check_estimator_leaves_out(estimator, check):
 
 
 @pytest.mark.filterwarnings("ignore:X .* feature names")
-@pytest.mark.parametrize("estimator", [*TRANSFORMERS, *CLUSTERERS], ids=name_of)
+@pytest.mark.parametrize("estimator", OF_CODES, ids=name_of)
 @pytest.mark.parametrize("check", EXTRA_TRANSFORMER_CHECKS, ids=lambda c: c.__name__)
 def test_scikit_learn_check_of_transformers_left_out_by_check_estimator(
     estimator, check
@@ -113,7 +131,7 @@ def test_every_public_estimator_is_in_the_list():
         if isinstance(getattr(skdeep, name), type)
         and issubclass(getattr(skdeep, name), BaseEstimator)
     }
-    assert public == {name_of(estimator) for estimator in ESTIMATORS}
+    assert public == {name_of(e) for e in [*ESTIMATORS, *PIPELINES]}
 
 
 # state and randomness
@@ -360,9 +378,11 @@ def test_equal_rows_fit(estimator):
 @every_estimator
 def test_divergence_leaves_an_unfitted_estimator(estimator):
     # A learning rate beyond all reason: the weights overflow in the second epoch.
-    inner = {"autoencoder__learning_rate": 1e30, "autoencoder__precision": "float32"}
-    own = {"learning_rate": 1e30, "precision": "float32"}
-    model = clone(estimator).set_params(**(inner if estimator in CLUSTERERS else own))
+    broken = {"learning_rate": 1e30, "precision": "float32"}
+    if estimator in CLUSTERERS:
+        inner = inner_parameter(estimator)
+        broken = {f"{inner}__{name}": value for name, value in broken.items()}
+    model = clone(estimator).set_params(**broken)
     with pytest.raises(FloatingPointError, match=r"became (nan|inf) in epoch \d+"):
         model.fit(X, y)
     assert [name for name in vars(model) if name.endswith("_")] == []
@@ -447,9 +467,10 @@ def test_score_is_a_mean_over_rows(estimator):
 
 @every_clusterer
 def test_search_inside_no_autoencoder_says_what_to_do(estimator):
-    model = clone(estimator).set_params(autoencoder=None)
+    inner = inner_parameter(estimator)
+    model = clone(estimator).set_params(**{inner: None})
     with pytest.raises(ValueError, match="Give the estimator itself first"):
-        model.set_params(autoencoder__n_components=3)
+        model.set_params(**{f"{inner}__n_components": 3})
 
 
 SCORERS = [e for e in TRANSFORMERS if hasattr(e, "score_samples")]

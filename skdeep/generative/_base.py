@@ -107,6 +107,8 @@ class BaseSampler(BaseDeepEstimator):
     ) -> tuple[dict[str, np.ndarray], Tensor | None]:
         """Attributes that tell the classes, and the context of each row of X."""
         if not self.conditional:
+            for name in ["classes_", "class_log_prior_"]:  # of an earlier fit
+                self.__dict__.pop(name, None)
             return {}, None
         if y is None:
             raise ValueError(

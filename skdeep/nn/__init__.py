@@ -2,7 +2,10 @@
 
 from skdeep.nn.convolution import ConvDecoder, ConvEncoder
 from skdeep.nn.critic import ConcatenateCritic, DotCritic
+from skdeep.nn.denoiser import MLPDenoiser, UNetDenoiser
 from skdeep.nn.encoders import ColumnEncoder, ImageEncoder, LocalEncoder
+from skdeep.nn.flow import Flow
+from skdeep.nn.generator import ImageDiscriminator, ImageGenerator
 from skdeep.nn.initialization import initialized
 from skdeep.nn.mlp import MLP, chained
 from skdeep.nn.network import Network
@@ -17,6 +20,11 @@ NETWORKS = {
         ColumnEncoder,
         DotCritic,
         ConcatenateCritic,
+        Flow,
+        ImageGenerator,
+        ImageDiscriminator,
+        MLPDenoiser,
+        UNetDenoiser,
     )
 }
 """Class name -> class of every network that a saved estimator may hold."""
@@ -29,9 +37,14 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "DotCritic",
+    "Flow",
+    "ImageDiscriminator",
     "ImageEncoder",
+    "ImageGenerator",
     "LocalEncoder",
+    "MLPDenoiser",
     "Network",
+    "UNetDenoiser",
     "chained",
     "initialized",
 ]

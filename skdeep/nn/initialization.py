@@ -7,10 +7,25 @@ import torch
 from torch import Generator, nn
 
 from skdeep.nn.critic import Shortcut
+from skdeep.nn.denoiser import Waves, ZeroConvolution, ZeroLinear
 from skdeep.nn.encoders import ColumnEmbedding
+from skdeep.nn.flow import Mixing, Whitening
 from skdeep.nn.network import Network
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+FIXED = (
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    Shortcut,
+    Waves,
+    ZeroLinear,
+    ZeroConvolution,
+    Whitening,
+)
+"""Layers of which nothing is drawn: each knows how it starts."""
 
 
 def initialized(
@@ -21,7 +36,8 @@ def initialized(
     Weights and biases are uniform in :math:`\pm 1 / \sqrt{n_{in}}`, torch's own
     initialisation, which draws from the global generator and is therefore not used.
     Those of columns, each its own input, are uniform in :math:`\pm 1`. Normalisations
-    start as ones and zeros, shortcuts as the identity.
+    start as ones and zeros, shortcuts as the identity, last layers of denoisers as
+    zeros.
 
     Parameters
     ----------
@@ -35,8 +51,10 @@ def initialized(
         built = network(**arguments)
     built.to_empty(device="cpu")
     for layer in built.modules():
-        if isinstance(layer, nn.LayerNorm | nn.BatchNorm1d | nn.BatchNorm2d | Shortcut):
-            layer.reset_parameters()  # draws nothing
+        if isinstance(layer, FIXED):
+            layer.reset_parameters()
+        elif isinstance(layer, Mixing):
+            layer.draw(rng)
         elif isinstance(layer, ColumnEmbedding):
             nn.init.uniform_(layer.weight, -1, 1, generator=rng)
             nn.init.uniform_(layer.bias, -1, 1, generator=rng)

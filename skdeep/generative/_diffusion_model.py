@@ -1,0 +1,173 @@
+"""A fitted diffusion model: samples, codes and densities of scaled rows."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from skdeep.generative._diffusion_paths import (
+    Diffusion,
+    ancestral_path,
+    bound,
+    flow_log_density,
+    flow_path,
+    implicit_path,
+    spread_noise,
+    times_of,
+)
+from skdeep.generative._fixed_columns import varying_columns
+from skdeep.nn import Network
+from skdeep.objectives.diffusion import guided, rates
+
+EXACT_FEATURES = 16
+"""Columns up to which the divergence of the probability flow is exact."""
+
+BOUND_STEPS = 200
+"""Steps of the variational bound."""
+
+PART_NUMBERS = 2**16
+"""Numbers in the rows that pass the network at once: bounds the memory of its maps."""
+
+RowMap = Callable[..., Tensor]
+"""Function of rows ``(n, n_features)`` and, if conditional, of their contexts."""
+
+
+class DiffusionModel:
+    """A denoiser and what belongs to it, on one device.
+
+    Noise, codes and steps know the columns alone that vary; the network sees zeros in
+    the place of the others.
+
+    Parameters
+    ----------
+    denoiser : Network
+    betas : ndarray of shape (n_timesteps,)
+        Variances that the steps of the noise add.
+    constants : ndarray of shape (n_features,)
+        Value of each column that does not vary, NaN of all others.
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        denoiser: Network,
+        betas: np.ndarray,
+        constants: np.ndarray,
+        device: torch.device,
+    ) -> None:
+        self.denoiser = denoiser
+        self.a, self.s = (rate.tolist() for rate in rates(torch.from_numpy(betas)))
+        self.n_timesteps = len(betas)
+        self.device = device
+        self.constants = torch.from_numpy(np.nan_to_num(constants)).to(device).float()
+        self.varying = varying_columns(constants, device)
+        self.n_varying = int(np.isnan(constants).sum())
+
+    def diffusion(self, context: Tensor | None, guidance: float = 0.0) -> Diffusion:
+        """Return the velocity of rows of a context, pushed by guidance."""
+
+        def velocity(x: Tensor, t: int) -> Tensor:
+            x = self._widened(x, torch.zeros_like(self.constants))
+            time = x.new_full((1,), t / self.n_timesteps)
+            if context is None:
+                v = self.denoiser(x, time)
+            elif guidance == 0:
+                v = self.denoiser(x, time, context)
+            else:
+                contexts = torch.cat([context, torch.zeros_like(context)])
+                given, free = self.denoiser(torch.cat([x, x]), time, contexts).chunk(2)
+                v = guided(given, free, guidance)
+            return self._narrowed(v)
+
+        return Diffusion(self.a, self.s, velocity)
+
+    def drawn(
+        self,
+        n_rows: int,
+        context: Tensor | None,
+        rng: Generator,
+        *,
+        sampler: str,
+        n_steps: int,
+        guidance: float,
+    ) -> Tensor:
+        """Make rows of noise that is drawn from `rng`."""
+
+        def rows(x: Tensor, context: Tensor | None = None) -> Tensor:
+            diffusion = self.diffusion(context, guidance)
+            if sampler == "ddpm":
+                x = ancestral_path(diffusion, x, range(self.n_timesteps + 1), rng)
+            elif sampler == "ddim":
+                x = implicit_path(diffusion, x, times_of(self.n_timesteps, n_steps))
+            else:
+                x = flow_path(diffusion, x, times_of(self.n_timesteps, n_steps)[::-1])
+            return self._widened(x, self.constants)
+
+        noise = torch.randn(n_rows, self.n_varying, generator=rng, device=self.device)
+        return by_parts(rows, noise, *[] if context is None else [context])
+
+    def codes(self, n_steps: int) -> RowMap:
+        """Return the function from rows to codes, along the probability flow."""
+        times = times_of(self.n_timesteps, n_steps)
+
+        def codes(x: Tensor, context: Tensor | None = None) -> Tensor:
+            z = flow_path(self.diffusion(context), self._narrowed(x), times)
+            return self._widened(z, torch.zeros_like(self.constants))
+
+        return lambda x, *given: by_parts(codes, x, *given)
+
+    def rows(self, n_steps: int) -> RowMap:
+        """Return the function from codes to rows, back along the flow."""
+        times = times_of(self.n_timesteps, n_steps)[::-1]
+
+        def rows(z: Tensor, context: Tensor | None = None) -> Tensor:
+            x = flow_path(self.diffusion(context), self._narrowed(z), times)
+            return self._widened(x, self.constants)
+
+        return lambda z, *given: by_parts(rows, z, *given)
+
+    def log_density(self, n_steps: int, seed: int) -> RowMap:
+        """Return the log-density of rows, by the change of volume along the flow."""
+        times = times_of(self.n_timesteps, n_steps)
+        probes: Tensor | None = None
+        if self.n_varying > EXACT_FEATURES:
+            rng = Generator().manual_seed(seed)
+            signs = torch.randint(2, (len(times), self.n_varying), generator=rng)
+            probes = (2.0 * signs - 1).to(self.device)
+
+        def log_density(x: Tensor, context: Tensor | None = None) -> Tensor:
+            # Tensors of the inference mode have no gradients, but their copies do.
+            with torch.inference_mode(False), torch.no_grad():
+                diffusion = self.diffusion(None if context is None else context.clone())
+                x = self._narrowed(x).clone()
+                return flow_log_density(diffusion, x, times, probes)
+
+        return lambda x, *given: by_parts(log_density, x, *given)
+
+    def lower_bound(self, seed: int) -> RowMap:
+        """Return the variational lower bound of the log-density of rows."""
+        times = times_of(self.n_timesteps, BOUND_STEPS)
+        noise = spread_noise(len(times) - 1, self.n_varying, seed).to(self.device)
+
+        def lower_bound(x: Tensor, context: Tensor | None = None) -> Tensor:
+            return bound(self.diffusion(context), self._narrowed(x), times, noise)
+
+        return lambda x, *given: by_parts(lower_bound, x, *given)
+
+    def _narrowed(self, x: Tensor) -> Tensor:
+        """Take the columns that vary."""
+        return x[:, self.varying]
+
+    def _widened(self, x: Tensor, others: Tensor) -> Tensor:
+        """Put columns between those that vary, with the values `others` in them."""
+        if isinstance(self.varying, slice):
+            return x
+        return others.to(x).expand(len(x), -1).index_copy(1, self.varying, x)
+
+
+def by_parts(function: RowMap, x: Tensor, *given: Tensor) -> Tensor:
+    """Pass rows and what is given of them a part at a time."""
+    n_rows = max(1, PART_NUMBERS // max(1, x.shape[1]))
+    parts = zip(*(tensor.split(n_rows) for tensor in (x, *given)), strict=True)
+    return torch.cat([function(*part) for part in parts])

@@ -1,0 +1,500 @@
+"""Generative adversarial networks: rows from noise, made to pass for real ones."""
+
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from torch import Generator, Tensor
+
+from skdeep._compat import Interval, StrOptions, fit_context
+from skdeep.base import image_shape_of
+from skdeep.fitting import Fitting
+from skdeep.generative._base import BaseSampler
+from skdeep.generative._coverage import Coverage, warn_of_collapse
+from skdeep.nn import MLP, ImageDiscriminator, ImageGenerator, Network, initialized
+from skdeep.nn.generator import n_halvings
+from skdeep.objectives.adversarial import (
+    discriminator_loss,
+    gradient_penalty,
+    minimax_generator_loss,
+    non_saturating_generator_loss,
+    r1_penalty,
+    wasserstein_critic_loss,
+    wasserstein_generator_loss,
+)
+from skdeep.parameters import ImageShape, checked_sizes
+from skdeep.scaling import ColumnStatistics, column_statistics
+from skdeep.training import FitTask
+
+LOSSES = {
+    "non_saturating": (discriminator_loss, non_saturating_generator_loss),
+    "minimax": (discriminator_loss, minimax_generator_loss),
+    "wasserstein": (wasserstein_critic_loss, wasserstein_generator_loss),
+    "wasserstein_gp": (wasserstein_critic_loss, wasserstein_generator_loss),
+}
+"""Losses of discriminator and generator."""
+
+N_STEPS = 4000
+"""Gradient steps of the generator that max_iter="auto" aims at."""
+
+MOST_EPOCHS = 5000
+"""Epochs that it never exceeds: a table of some hundred rows needs its steps too."""
+
+R1_WEIGHT = 0.1
+"""Weight of the penalty on the slope at real rows, per column."""
+
+LIPSCHITZ_WEIGHT = 10.0
+"""Weight of WGAN-GP's penalty, the paper's."""
+
+CHANNELS = (32, 64, 128, 256)
+"""Of as many layers as the images can be halved."""
+
+BETAS = (0.5, 0.99)
+"""Decay of Adam's running means: the adversary moves, and old gradients mislead."""
+
+Penalty = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor | float]
+"""Of a discriminator, real and fake rows."""
+
+
+class GANSampler(BaseSampler):
+    r"""Draw rows that a discriminator cannot tell from real ones.
+
+    A generator G turns noise z into rows, and a discriminator D learns to tell them
+    from the rows of the data. Each is trained against the other:
+
+    .. math::
+
+        \max_D \; \mathbb E_x [\log \sigma(D(x))]
+        + \mathbb E_z [\log (1 - \sigma(D(G(z))))] - \frac{\gamma}{2}
+        \mathbb E_x \|\nabla_x D(x)\|^2,
+        \qquad \max_G \; \mathbb E_z [\log \sigma(D(G(z)))]
+
+    with :math:`\sigma` the logistic function. The generator's objective is the
+    non-saturating one; the penalty on the slope at real rows keeps the two from
+    circling. The Wasserstein losses compare the scores themselves,
+    :math:`\mathbb E_x[D(x)] - \mathbb E_z[D(G(z))]`, of a critic whose slope is
+    bounded.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Width of the noise.
+
+    hidden_layer_sizes : "auto" or tuple of int, default="auto"
+        Widths of the discriminator's hidden layers, and of the generator's. For images,
+        the channels of the discriminator's convolutions, each of which halves the
+        sides; the generator mirrors them. ``"auto"`` is (128, 128) for tables and the
+        first of (32, 64, 128, 256) for images.
+
+    image_shape : (int, int, int) or None, default=None
+        Channels, height and width. With it, rows are read as images and the networks
+        are convolutional (DCGAN). Taken from X if X has shape (n, C, H, W).
+
+    scale : {"auto", "standard", "minmax"} or None, default="auto"
+        How columns are scaled before training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    loss : {"non_saturating", "minimax", "wasserstein", "wasserstein_gp"}, default="non_saturating"
+        What the two play for. ``"minimax"`` is that of the first paper, with which the
+        generator's gradient vanishes where the discriminator is sure.
+        ``"wasserstein"`` clips the weights of the critic, ``"wasserstein_gp"``
+        penalises slopes of it that are not 1.
+
+    noise : {"normal", "uniform"}, default="normal"
+        Distribution of the noise; uniform between -1 and 1.
+
+    n_discriminator_steps : int or "auto", default="auto"
+        Steps of the discriminator for each one of the generator. ``"auto"`` is 5 for
+        the Wasserstein losses and 1 for the others.
+
+    discriminator_learning_rate : float or None, default=None
+        Step size of the discriminator's Adam; None takes `learning_rate`.
+
+    clip : float, default=0.01
+        Largest weight of the critic, with ``loss="wasserstein"``.
+
+    gradient_penalty : float or "auto", default="auto"
+        Weight of the penalty on the discriminator's slope: twice of which is
+        :math:`\gamma`, or WGAN-GP's :math:`\lambda`. ``"auto"`` is 0.1 a column, and 10
+        for WGAN-GP. Larger ones are calmer and blur more.
+
+    conditional : bool, default=False
+        Whether rows depend on their class: `fit` then needs y, and `sample` takes it.
+
+    max_iter : int or "auto", default="auto"
+        Epochs. ``"auto"``: as many as make 4000 steps of the generator, at most 5000.
+
+    batch_size : int, default=128
+        Rows of a gradient step.
+
+    learning_rate : float, default=3e-3
+        Largest step size of Adam; it warms up over a tenth of the steps and then
+        anneals to zero.
+
+    weight_decay : float, default=0.0
+        Decoupled decay of the weights per unit of step size.
+
+    device : str, default="auto"
+        Torch device. ``"auto"``: the GPU if there is one.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Number type of the matrix products in training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, shuffles and noise.
+
+    verbose : int, default=0
+        1 writes one line when training ends.
+
+    Attributes
+    ----------
+    generator_ : torch.nn.Module
+        Maps noise, and the class as one column a class, to scaled rows.
+
+    discriminator_ : torch.nn.Module
+        Maps scaled rows, and the class, to a score: the larger, the more real.
+
+    minimum_, maximum_ : ndarray of shape (n_features,)
+        Range of each column in `fit`, in which samples are kept.
+
+    offset_, scale_ : ndarray of shape (n_features,)
+        Rows are read as ``(X - offset_) / scale_``.
+
+    image_shape_ : (int, int, int) or None
+        Shape of an image, if rows are images.
+
+    classes_ : ndarray of shape (n_classes,)
+        Classes seen in `fit`, if conditional.
+
+    class_log_prior_ : ndarray of shape (n_classes,)
+        Logarithms of their frequencies.
+
+    n_iter_ : int
+        Epochs trained.
+
+    history_ : dict of str to list of float
+        ``"loss"`` of the generator, ``"discriminator_loss"`` and ``"coverage"``, the
+        share of real rows that are nearest to a generated one: one value an epoch.
+        About 0.8 is all of them.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if X had string names.
+
+    See Also
+    --------
+    DiffusionSampler : Slower, and covers the data.
+    FlowSampler : Has a density.
+
+    Notes
+    -----
+    There is no density: compare samples, for example by
+    :func:`skdeep.metrics.manifold_precision_recall`. Deviations from the papers: the
+    penalty on the slope at real rows in the logistic losses (R1), and samples are cut
+    to the range of the data.
+
+    References
+    ----------
+    .. [1] I. Goodfellow et al., "Generative Adversarial Networks", NeurIPS 2014,
+       arXiv:1406.2661.
+    .. [2] A. Radford, L. Metz, S. Chintala, "Unsupervised Representation Learning with
+       Deep Convolutional GANs", ICLR 2016, arXiv:1511.06434.
+    .. [3] I. Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017,
+       arXiv:1704.00028.
+    .. [4] L. Mescheder, A. Geiger, S. Nowozin, "Which Training Methods for GANs do
+       actually Converge?", ICML 2018, arXiv:1801.04406.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.generative import GANSampler
+    >>> X = load_iris().data
+    >>> gan = GANSampler(4, max_iter=200, random_state=0).fit(X)
+    >>> gan.sample(3, random_state=0).shape
+    (3, 4)
+    """  # noqa: E501
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseSampler._parameter_constraints,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "image_shape": [tuple, list, None],
+        "loss": [StrOptions(set(LOSSES))],
+        "noise": [StrOptions({"normal", "uniform"})],
+        "n_discriminator_steps": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "discriminator_learning_rate": [
+            Interval(Real, 0, None, closed="neither"),
+            None,
+        ],
+        "clip": [Interval(Real, 0, None, closed="neither")],
+        "gradient_penalty": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+    }
+
+    def __init__(
+        self,
+        n_components=32,
+        *,
+        hidden_layer_sizes="auto",
+        image_shape=None,
+        scale="auto",
+        loss="non_saturating",
+        noise="normal",
+        n_discriminator_steps="auto",
+        discriminator_learning_rate=None,
+        clip=0.01,
+        gradient_penalty="auto",
+        conditional=False,
+        max_iter="auto",
+        batch_size=128,
+        learning_rate=3e-3,
+        weight_decay=0.0,
+        device="auto",
+        precision="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
+        self.scale = scale
+        self.loss = loss
+        self.noise = noise
+        self.n_discriminator_steps = n_discriminator_steps
+        self.discriminator_learning_rate = discriminator_learning_rate
+        self.clip = clip
+        self.gradient_penalty = gradient_penalty
+        self.conditional = conditional
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train the generator and its discriminator against each other.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W).
+        y : array-like of shape (n_samples,) or None, default=None
+            Class of each row, with ``conditional=True``; else ignored.
+
+        Returns
+        -------
+        self : GANSampler
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the generated rows lie near few of the training rows.
+        """
+        image_shape = image_shape_of(X)
+        X = self._validated(X, reset=True)
+        with FitTask(self, X, y, max_subtasks=1) as task:
+            attributes, context = self._fitted_classes(X, y)
+            self._train(X, context, image_shape, attributes, task)
+        warn_of_collapse(self.history_["coverage"][-1], type(self).__name__)
+        return self
+
+    def _train(
+        self,
+        X: np.ndarray | csr_matrix,
+        context: Tensor | None,
+        image_shape: ImageShape | None,
+        attributes: dict[str, Any],
+        task: FitTask,
+    ) -> None:
+        """Train on checked X as a phase of `task`."""
+        wasserstein = self.loss.startswith("wasserstein")
+        n_ahead = self.n_discriminator_steps
+        if n_ahead == "auto":
+            n_ahead = 5 if wasserstein else 1
+        n_steps = N_STEPS * n_ahead
+        fitting = Fitting(
+            self, X, image_shape, self._seeds(3), n_steps, most_epochs=MOST_EPOCHS
+        )
+        rows, noise = fitting.rows, fitting.noise
+        told_apart, passed_off = LOSSES[self.loss]
+
+        # Build the two networks, each with an optimiser of its own.
+        columns = column_statistics(X)
+        n_classes = 0 if context is None else context.shape[1]
+        generator, discriminator = self._networks(fitting, columns, n_classes)
+        optimizer, schedule = fitting.optimizer([generator], betas=BETAS)
+        adversary, its_schedule = fitting.optimizer(
+            [discriminator],
+            learning_rate=self.discriminator_learning_rate,
+            betas=BETAS,
+        )
+        penalty = self._penalty(fitting)
+
+        def generate(index: Tensor) -> Tensor:
+            z = self._codes(len(index), noise)
+            given = None if context is None else context[index]
+            return generator(beside(z, given))
+
+        n_done = 0
+        loss = torch.zeros((), device=rows.device)
+
+        def step(index: Tensor) -> dict[str, Tensor]:
+            nonlocal n_done, loss
+            x, fake = rows[index], generate(index)
+            given = None if context is None else context[index]
+
+            # The discriminator learns to tell both apart, from rows it does not move.
+            def score(x: Tensor) -> Tensor:
+                return discriminator(beside(x, given))
+
+            real_and_fake = torch.cat([x, fake.detach()])
+            both = None if given is None else torch.cat([given, given])
+            scores = discriminator(beside(real_and_fake, both))
+            told = told_apart(*scores.chunk(2))
+            its_schedule.advance()
+            adversary.step(told + penalty(score, x, fake.detach()))
+            if self.loss == "wasserstein":
+                clipped = adversary.weights.clamp(-self.clip, self.clip)
+                adversary.set_weights(clipped)
+
+            # Every so many steps, the generator learns to pass its rows off as real.
+            n_done += 1
+            schedule.advance()
+            if n_done % n_ahead == 0:
+                with adversary.frozen():
+                    loss = passed_off(score(fake))
+                optimizer.step(loss)
+            return {"loss": loss, "discriminator_loss": told}
+
+        fitting.train(
+            task,
+            "train",
+            step,
+            [optimizer, adversary],
+            {
+                "generator_": generator,
+                "discriminator_": discriminator,
+                "minimum_": columns.minimum,
+                "maximum_": columns.maximum,
+                **attributes,
+            },
+            after_epoch=Coverage(fitting, generate).after_epoch,
+        )
+
+    def inverse_transform(self, X: Any, y: Any = None) -> np.ndarray:
+        """Generate the rows of codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, in training drawn from the `noise`.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Class of all rows or of each; wanted with ``conditional=True``.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features), float32
+            Rows in the units of the input; images are flattened.
+        """
+        return self._decoded(X, y, self._generated, int(self.n_components))
+
+    def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
+        return self._generated(self._codes(n_rows, rng), context)
+
+    def _codes(self, n_rows: int, rng: Generator) -> Tensor:
+        """Draw codes from the noise, ``(n_rows, n_components)``."""
+        shape = n_rows, int(self.n_components)
+        if self.noise == "normal":
+            return torch.randn(shape, generator=rng, device=rng.device)
+        return torch.rand(shape, generator=rng, device=rng.device).mul_(2).sub_(1)
+
+    def _generated(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """Scaled rows of codes, kept inside the range of each column in `fit`."""
+        bounds = [
+            torch.from_numpy((bound - self.offset_) / self.scale_).to(z)
+            for bound in (self.minimum_, self.maximum_)
+        ]
+        return self.generator_(beside(z, context)).clamp_(*bounds)
+
+    def _networks(
+        self, fitting: Fitting, columns: ColumnStatistics, n_classes: int
+    ) -> tuple[Network, Network]:
+        """Build generator and discriminator, on the device of the rows."""
+        rng, n_features = fitting.weight_rng, fitting.n_features
+        n_codes = int(self.n_components) + n_classes
+        shape = fitting.image_shape
+        if shape is None:
+            sizes = checked_sizes(self, (128, 128))
+            generator: Network = initialized(
+                MLP, rng, sizes=[n_codes, *sizes, n_features]
+            )
+            discriminator: Network = initialized(
+                MLP, rng, sizes=[n_features + n_classes, *sizes, 1]
+            )
+        else:
+            channels = checked_sizes(self, CHANNELS[: max(1, n_halvings(shape))])
+            low = (columns.minimum - fitting.offset) / fitting.scale
+            high = (columns.maximum - fitting.offset) / fitting.scale
+            generator = initialized(
+                ImageGenerator,
+                rng,
+                image_shape=shape,
+                channels=channels,
+                n_codes=n_codes,
+                low=float(low.min()),
+                high=float(high.max()),
+            )
+            discriminator = initialized(
+                ImageDiscriminator,
+                rng,
+                image_shape=shape,
+                channels=channels,
+                n_classes=n_classes,
+            )
+        device = fitting.rows.device
+        return generator.to(device), discriminator.to(device)
+
+    def _penalty(self, fitting: Fitting) -> Penalty:
+        """Weighted penalty of a discriminator's slope, of it, real and fake rows."""
+        weight, noise = self.gradient_penalty, fitting.noise
+        if self.loss == "wasserstein":
+            return no_penalty
+        if self.loss == "wasserstein_gp":
+            weight = LIPSCHITZ_WEIGHT if weight == "auto" else weight
+            return lambda score, x, fake: (
+                weight * gradient_penalty(score, x, fake, noise)
+            )
+        if weight == "auto":
+            weight = R1_WEIGHT * fitting.n_features
+        if weight == 0:
+            return no_penalty
+        return lambda score, x, _: weight * r1_penalty(score, x)
+
+
+def no_penalty(*_: Any) -> float:
+    """Leave the slope of a discriminator alone."""
+    return 0.0
+
+
+def beside(x: Tensor, context: Tensor | None) -> Tensor:
+    """Rows with the columns of their classes, if there are classes."""
+    return x if context is None else torch.cat([x, context], dim=1)

@@ -1,0 +1,603 @@
+"""Variational autoencoder."""
+
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor
+
+from skdeep._compat import Interval, StrOptions, fit_context
+from skdeep.base import image_shape_of
+from skdeep.fitting import Fitting, Validation
+from skdeep.generative._base import BaseSampler
+from skdeep.generative._fixed_columns import scaled_constants
+from skdeep.generative._vae_likelihood import (
+    Bernoulli,
+    Gaussian,
+    Likelihood,
+    RowGaussian,
+    SharedGaussian,
+)
+from skdeep.generative._vae_model import VariationalModel, n_places
+from skdeep.generative._vae_noise import noise_parts
+from skdeep.generative._vae_training import (
+    COLLAPSED,
+    EARLIEST,
+    are_binary,
+    keep_constants,
+    means_over,
+    new_networks,
+    validation_loss,
+    warn_of_collapse,
+)
+from skdeep.parameters import ImageShape
+from skdeep.training import FitTask
+
+N_STEPS = 2000
+"""Gradient steps that max_iter="auto" aims at."""
+
+
+class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler):
+    r"""Learn a probabilistic code, from whose prior rows are drawn and decoded.
+
+    An encoder gives each row a Gaussian :math:`q(z \mid x)` over codes, a decoder each
+    code a distribution :math:`p(x \mid z)` over rows. Both are trained to raise a lower
+    bound of the log-likelihood of the rows (ELBO), with :math:`\beta = 1`:
+
+    .. math::
+
+        \log p(x) \; \ge \; \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+        - \beta \, KL(q(z \mid x) \,\|\, p(z)), \qquad p(z) = N(0, I)
+
+    The divergence keeps the codes near the prior, so that codes drawn from it decode to
+    rows like those of the data; it also prunes dimensions of the code that are not
+    worth their price.
+
+    Parameters
+    ----------
+    n_components : int, default=10
+        Width of the code. Dimensions too many are left unused: see `kl_`.
+
+    hidden_layer_sizes : "auto" or tuple of int, default="auto"
+        Widths of the encoder's hidden layers, from the input on; the decoder mirrors
+        them. For images, the channels of its convolutions, each of which halves the
+        sides. ``"auto"`` is (256, 256) for tables and (32, 64) for images.
+
+    image_shape : (int, int, int) or None, default=None
+        Channels, height and width. With it, rows are read as images and the networks
+        are convolutional. Taken from X if X has shape (n, C, H, W).
+
+    scale : {"auto", "standard", "minmax"} or None, default="auto"
+        How columns are scaled before training; undone by all that returns rows, and
+        counted by densities. See :class:`skdeep.representation.AutoencoderTransformer`.
+
+    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
+        Distribution of the entries of a row, given its code. ``"bernoulli"`` is for
+        binary rows; values between 0 and 1 are read as probabilities of a one, and
+        ``scale="auto"`` maps others there by their common range.
+
+    binarize : bool, default=False
+        Whether binary rows are drawn anew at each step, with the values in [0, 1] as
+        probabilities, instead of rebuilding these. Only with the Bernoulli likelihood:
+        the scores of binary rows then are those that papers give for MNIST.
+
+    variance : {"shared", "learned"} or float, default="shared"
+        Of the Gaussian noise, in scaled rows. ``"shared"``: one for each column, the
+        same for all rows; of images, one for all pixels. ``"learned"``: the decoder
+        gives one for each row and column. A number is fixed.
+
+    beta : float, default=1.0
+        Weight of the divergence. Above 1, codes are rougher and their dimensions more
+        independent (beta-VAE [2]_).
+
+    warm_up : float in [0, 1], default=0.0
+        Share of the gradient steps over which the weight of the divergence rises to
+        `beta`. Helps where codes collapse.
+
+    conditional : bool, default=False
+        Whether `fit` takes classes y, on which the encoder and the decoder then depend.
+
+    sample_noise : bool or "auto", default="auto"
+        Whether `sample` draws from the likelihood (True), or returns its mean. Only
+        rows with their noise have the distribution of the model; of images, and of
+        values that the Bernoulli likelihood reads as probabilities, one shows the
+        means. ``"auto"``: False for these, True for all others.
+
+    max_iter : int or "auto", default="auto"
+        Epochs, at most. ``"auto"``: as many as make 2000 gradient steps, between 2 and
+        200.
+
+    batch_size : int, default=128
+        Rows of a gradient step.
+
+    learning_rate : float, default=3e-3
+        Largest step size of Adam; it warms up over a tenth of the steps and then
+        anneals to zero.
+
+    weight_decay : float, default=0.0
+        Decoupled decay of the weights per unit of step size.
+
+    early_stopping : bool, default=True
+        Whether to hold rows out, to stop when their bound does not grow, and to keep
+        the weights that were best on them. A shared variance is then that of the rows
+        held out. Without it, small tables are learned by heart.
+
+    validation_fraction : float in (0, 1), default=0.1
+        Share of the rows that is held out.
+
+    n_iter_no_change : int, default=50
+        Epochs without a better bound after which training stops.
+
+    device : str, default="auto"
+        Torch device. ``"auto"``: the GPU if there is one.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Number type of the matrix products in training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights, shuffles and noise.
+
+    verbose : int, default=0
+        1 writes one line when training ends.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        Maps scaled rows (n, n_features) to means and log-variances of codes
+        (n, 2 n_components); the columns of the class follow those of the row.
+
+    decoder_ : torch.nn.Module
+        Maps codes, and the columns of the class, to scaled rows; to their means and
+        log-variances with ``variance="learned"``, to logits with the Bernoulli
+        likelihood.
+
+    noise_variance_ : ndarray of shape (n_features,) or None
+        Mean square of what the code leaves of each column, in scaled rows: a shared or
+        fixed variance itself. 0 in columns that do not vary. None with the Bernoulli
+        likelihood.
+
+    sample_noise_ : bool
+        What ``sample_noise="auto"`` means for the rows of `fit`.
+
+    kl_ : ndarray of shape (n_components,)
+        Mean divergence of each dimension of the code from the prior, in nats: what it
+        tells of a row. Dimensions near 0 are unused.
+
+    offset_, scale_ : ndarray of shape (n_features,)
+        Rows are encoded as ``(X - offset_) / scale_``.
+
+    image_shape_ : (int, int, int) or None
+        Shape of an image, if rows are images.
+
+    classes_ : ndarray of shape (n_classes,)
+        Classes seen in `fit`, if `conditional`.
+
+    class_log_prior_ : ndarray of shape (n_classes,)
+        Logarithm of their frequencies, if `conditional`.
+
+    n_iter_ : int
+        Epochs trained.
+
+    history_ : dict of str to list of float
+        ``"loss"``, the negative bound in nats of scaled rows, and its parts
+        ``"reconstruction_loss"`` and ``"kl"``; ``"validation_loss"`` with
+        `early_stopping`: one value an epoch.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if X had string names.
+
+    See Also
+    --------
+    skdeep.representation.AutoencoderTransformer : Codes without a prior.
+    sklearn.decomposition.FactorAnalysis : What a linear one with a shared variance is.
+    sklearn.mixture.GaussianMixture : Rows from a mixture, with an exact density.
+
+    Notes
+    -----
+    A shared variance is not a weight: that of largest likelihood is the mean squared
+    residual, which training follows over the last 50 batches.
+
+    Densities leave columns out that do not vary in `fit`. Learned variances are bounded
+    between 0.0001 and 10 times that of scaled rows, since the density of a column that
+    is told exactly by others has no bound.
+
+    The same `random_state` gives the same bits on one machine at one number of threads.
+
+    References
+    ----------
+    .. [1] D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014,
+       arXiv:1312.6114.
+    .. [2] I. Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a
+       Constrained Variational Framework", ICLR 2017.
+    .. [3] O. Rybkin, K. Daniilidis, S. Levine, "Simple and Effective VAE Training with
+       Calibrated Decoders", ICML 2021, arXiv:2006.13202.
+    .. [4] Y. Burda, R. Grosse, R. Salakhutdinov, "Importance Weighted Autoencoders",
+       ICLR 2016, arXiv:1509.00519.
+    .. [5] Y. Wu et al., "On the Quantitative Analysis of Decoder-Based Generative
+       Models", ICLR 2017, arXiv:1611.04273.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.generative import VAESampler
+    >>> X = load_iris().data
+    >>> vae = VAESampler(2, max_iter=50, random_state=0).fit(X)
+    >>> vae.sample(3, random_state=0).shape
+    (3, 4)
+    >>> vae.score(X) > -4
+    True
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseSampler._parameter_constraints,
+        **BaseSampler._early_stopping_constraints,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "image_shape": [tuple, list, None],
+        "likelihood": [StrOptions({"gaussian", "bernoulli"})],
+        "binarize": ["boolean"],
+        "variance": [
+            StrOptions({"shared", "learned"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "warm_up": [Interval(Real, 0, 1, closed="both")],
+        "sample_noise": ["boolean", StrOptions({"auto"})],
+    }
+
+    def __init__(
+        self,
+        n_components=10,
+        *,
+        hidden_layer_sizes="auto",
+        image_shape=None,
+        scale="auto",
+        likelihood="gaussian",
+        binarize=False,
+        variance="shared",
+        beta=1.0,
+        warm_up=0.0,
+        conditional=False,
+        sample_noise="auto",
+        max_iter="auto",
+        batch_size=128,
+        learning_rate=3e-3,
+        weight_decay=0.0,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=50,
+        device="auto",
+        precision="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
+        self.scale = scale
+        self.likelihood = likelihood
+        self.binarize = binarize
+        self.variance = variance
+        self.beta = beta
+        self.warm_up = warm_up
+        self.conditional = conditional
+        self.sample_noise = sample_noise
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train the encoder and the decoder.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W).
+        y : array-like of shape (n_samples,) or None
+            Class of each row with ``conditional=True``, else ignored.
+
+        Returns
+        -------
+        self : VAESampler
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the codes have collapsed: none of their dimensions tells rows apart.
+        """
+        image_shape = image_shape_of(X)
+        X = self._validated(X, reset=True)
+        with FitTask(self, X, y, max_subtasks=1) as task:
+            self._train(X, y, image_shape, task)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
+        """Fit, and return the code of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W).
+        y : array-like of shape (n_samples,) or None
+            Class of each row with ``conditional=True``, else ignored.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components), float32
+        """
+        return self.fit(X, y).transform(X, y if self.conditional else None)
+
+    def transform(self, X: Any, y: Any = None) -> np.ndarray:
+        """Code of each row: the mean of its posterior.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W).
+        y : class, array-like of shape (n_samples,) or None, default=None
+            With ``conditional=True``: the class of each row.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components), float32
+        """
+        model = self._model()
+        return self._mapped(X, y, lambda x, c=None: model.posterior(x, c)[0])
+
+    def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
+        """Mean of the rows that codes decode to, in the units of the input.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Codes.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            With ``conditional=True``: the class of each row.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+        """
+        model = self._model()
+        mean = model.likelihood.mean
+
+        def decoded(z: Tensor, c: Tensor | None = None) -> Tensor:
+            return mean(model.decoded(z, c))
+
+        return self._decoded(Z, y, decoded, self._n_features_out)
+
+    def score_samples(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        method: str = "elbo",
+        n_importance: int = 32,
+        n_temperatures: int = 100,
+        random_state: Any = 0,
+    ) -> np.ndarray:
+        """Estimate of the log-likelihood of each row, in nats.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            With the Bernoulli likelihood, rows of zeros and ones; of values between,
+            the expectation over rows with such means.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            With ``conditional=True``: the class of each row, given which it is scored.
+            None scores the mixture of all classes.
+        method : {"elbo", "iwae", "ais"}, default="elbo"
+            ``"elbo"``: the bound that `fit` raises. ``"iwae"``: the importance-weighted
+            bound, which approaches the log-likelihood as `n_importance` grows.
+            ``"ais"``: annealed importance sampling, which needs the most time and
+            approaches it soonest. All are lower bounds in expectation.
+        n_importance : int, default=32
+            Codes that are drawn for each row; chains with ``method="ais"``.
+        n_temperatures : int, default=100
+            Steps of each chain with ``method="ais"``.
+        random_state : int, RandomState instance or None, default=0
+            Seed of the codes. Except with ``method="ais"``, a row draws them by its
+            content: its score depends on no other row.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,), float32
+            In units of the input: the scaling counts. Columns that do not vary do not.
+        """
+        check_is_fitted(self)
+        if method not in ("elbo", "iwae", "ais"):
+            raise ValueError(
+                "The 'method' parameter of score_samples must be 'elbo', 'iwae' or "
+                f"'ais'. Got {method!r} instead."
+            )
+        at_least = 2 if method == "ais" else 1
+        n_codes = check_scalar(n_importance, "n_importance", Integral, min_val=at_least)
+        check_scalar(n_temperatures, "n_temperatures", Integral, min_val=1)
+        model = self._model()
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        rng = Generator(self._home()).manual_seed(seed)
+
+        def log_density(x: Tensor, c: Tensor | None = None) -> Tensor:
+            if method == "ais":
+                found = model.annealed(x, c, rng, n_codes, n_temperatures)
+            else:
+                bound = model.elbo if method == "elbo" else model.importance_weighted
+                width, size = self._n_features_out, model.codes_at_once(len(x))
+                found = bound(x, c, noise_parts(x, n_codes, width, seed, size))
+            return found + log_scale
+
+        # What has no density is not stretched by the scaling either.
+        is_density = np.zeros(self.n_features_in_, dtype=bool)
+        if self.noise_variance_ is not None:
+            is_density = self.noise_variance_ > 0
+        log_scale = float(np.log(self.scale_[~is_density]).sum())
+        return self._log_densities(X, y, log_density)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of `score_samples`: larger is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or None, default=None
+            With ``conditional=True``: the class of each row.
+
+        Returns
+        -------
+        score : float
+        """
+        return float(self.score_samples(X, y).mean(dtype=np.float64))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.encoder_.n_outputs // 2
+
+    def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
+        model = self._model()
+        shape = (n_rows, self._n_features_out)
+        z = torch.randn(shape, generator=rng, device=rng.device)
+        output = model.decoded(z, context)
+        noisy = self.sample_noise
+        if noisy == "auto":
+            noisy = self.sample_noise_
+        return (
+            model.likelihood.draw(output, rng)
+            if noisy
+            else model.likelihood.mean(output)
+        )
+
+    def _model(self) -> VariationalModel:
+        """Return what was fitted, on the device."""
+        check_is_fitted(self)
+        device = self._home()
+        likelihood: Likelihood
+        if self.noise_variance_ is None:
+            likelihood = Bernoulli()
+        else:
+            variance = torch.tensor(self.noise_variance_, device=device)
+            is_of_row = self.decoder_.n_outputs > self.n_features_in_
+            likelihood = (RowGaussian if is_of_row else SharedGaussian)(variance)
+        places = n_places(self.image_shape_)
+        return VariationalModel(self.encoder_, self.decoder_, likelihood, places)
+
+    # training
+
+    def _train(
+        self,
+        X: np.ndarray | csr_matrix,
+        y: Any,
+        image_shape: ImageShape | None,
+        task: FitTask,
+    ) -> None:
+        """Train on checked X as a phase of `task`."""
+        classes, context = self._fitted_classes(X, y)
+        unit = self.likelihood == "bernoulli"
+        fitting = Fitting(self, X, image_shape, self._seeds(3), N_STEPS, unit=unit)
+        rows, noise = fitting.rows, fitting.noise
+
+        # Build the model and its optimiser.
+        constants = scaled_constants(X, fitting)
+        likelihood = self._new_likelihood(np.isnan(constants), fitting)
+        encoder, decoder = new_networks(
+            self, fitting, 0 if context is None else context.shape[1], likelihood
+        )
+        places = n_places(fitting.image_shape)
+        model = VariationalModel(encoder, decoder, likelihood, places)
+        optimizer, schedule = fitting.optimizer([encoder, decoder])
+        n_rising = self.warm_up * schedule.n_steps
+
+        def given(index: Tensor, rng: Generator) -> tuple[Tensor, Tensor | None]:
+            x = rows[index]
+            if self.binarize:
+                x = torch.bernoulli(x, generator=rng)
+            return x, None if context is None else context[index]
+
+        def step(index: Tensor) -> dict[str, Tensor]:
+            reconstruction, kl = model.loss_terms(*given(index, noise), noise)
+            schedule.advance()
+            weight = self.beta * min(1.0, schedule.step_number / max(n_rising, 1.0))
+            optimizer.step(reconstruction + weight * kl)
+            loss = reconstruction.detach() + self.beta * kl.detach()
+            return {"loss": loss, "reconstruction_loss": reconstruction, "kl": kl}
+
+        validation = None
+        if self.early_stopping:
+            validation = Validation(
+                fitting,
+                self.validation_fraction,
+                optimizer,
+                validation_loss(self, model, given, fitting),
+                self.n_iter_no_change,
+            )
+        noise_variance, draws_noise = None, fitting.image_shape is None
+        if isinstance(likelihood, Gaussian):
+            noise_variance = likelihood.variance
+        else:
+            draws_noise &= self.binarize or are_binary(X, fitting)
+        kept = {
+            "encoder_": encoder,
+            "decoder_": decoder,
+            "noise_variance_": noise_variance,
+            "sample_noise_": draws_noise,
+            **classes,
+        }
+        fitting.train(task, "train", step, [optimizer], kept, validation)
+
+        # Look at what codes leave of rows, and tell of rows.
+        held_out = torch.arange(len(rows), device=rows.device)
+        if validation is not None:
+            held_out = validation.held_out
+        squares, kl = means_over(
+            held_out, lambda part: model.left_over(*given(part, noise), noise)
+        )
+        if isinstance(likelihood, Gaussian):
+            if isinstance(self.variance, str):
+                likelihood.follow(squares)
+            self.noise_variance_ = likelihood.variance.cpu().numpy()
+            keep_constants(self.decoder_, constants)
+        self.kl_ = kl.cpu().numpy()
+        has_begun = schedule.step_number >= EARLIEST and np.isnan(constants).any()
+        if has_begun and self.kl_.max() < COLLAPSED:
+            warn_of_collapse(type(self).__name__)
+
+    def _new_likelihood(self, varies: np.ndarray, fitting: Fitting) -> Likelihood:
+        if self.likelihood == "bernoulli":
+            return Bernoulli()
+        if self.binarize:
+            raise ValueError(
+                f"{type(self).__name__} draws binary rows for the Bernoulli likelihood "
+                "alone: binarize=True needs likelihood='bernoulli'."
+            )
+        given = 1.0 if isinstance(self.variance, str) else float(self.variance)
+        variance = torch.from_numpy(np.float32(given * varies)).to(fitting.rows.device)
+        pooled = fitting.image_shape is not None
+        if self.variance == "learned":
+            return RowGaussian(variance, pooled)
+        return SharedGaussian(variance, pooled, learned=self.variance == "shared")

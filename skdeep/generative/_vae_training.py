@@ -1,0 +1,134 @@
+"""What the training of a variational autoencoder starts from, and looks at."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
+from torch import Generator, Tensor, nn
+
+from skdeep.fitting import Fitting
+from skdeep.generative._vae_likelihood import Likelihood
+from skdeep.generative._vae_model import VariationalModel
+from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
+from skdeep.parameters import checked_sizes
+from skdeep.scaling import column_statistics
+
+COLLAPSED = 0.01
+"""Nats below which a dimension of the code tells nothing of a row."""
+
+EARLIEST = 100
+"""Gradient steps before which codes may not have begun to."""
+
+VALIDATION_CODES, MOST_CODES = 1024, 16
+"""Codes that the validation loss draws: several for each row if there are few rows."""
+
+CHUNK_ROWS = 4096
+"""Rows that are measured at once after training."""
+
+RowsOf = Callable[[Tensor, Generator], tuple[Tensor, Tensor | None]]
+"""Rows of given numbers, drawn from them if need be, and their contexts."""
+
+
+def new_networks(
+    estimator: Any, fitting: Fitting, n_classes: int, likelihood: Likelihood
+) -> tuple[Network, Network]:
+    """Build the encoder and the decoder, on the device of the rows."""
+    rng, n_features = fitting.weight_rng, fitting.n_features
+    n_components, n_outputs = int(estimator.n_components), likelihood.n_outputs
+    encoder: Network
+    decoder: Network
+    if fitting.image_shape is None:
+        sizes = checked_sizes(estimator, (256, 256))
+        widths = [n_features + n_classes, *sizes, 2 * n_components]
+        encoder = initialized(MLP, rng, sizes=widths)
+        widths = [n_components + n_classes, *sizes[::-1], n_outputs * n_features]
+        decoder = initialized(MLP, rng, sizes=widths)
+    else:
+        channels = checked_sizes(estimator, (32, 64))
+        n_channels, *sides = fitting.image_shape
+        encoder = initialized(
+            ConvEncoder,
+            rng,
+            image_shape=[n_channels + n_classes, *sides],
+            channels=channels,
+            n_components=2 * n_components,
+        )
+        decoder = initialized(
+            ConvDecoder,
+            rng,
+            image_shape=[n_outputs * n_channels, *sides],
+            channels=channels,
+            n_components=n_components + n_classes,
+        )
+    device = fitting.rows.device
+    return encoder.to(device), decoder.to(device)
+
+
+def validation_loss(
+    estimator: Any, model: VariationalModel, rows_of: RowsOf, fitting: Fitting
+) -> Callable[[Tensor], Tensor]:
+    """Negative bound of rows of given numbers, by the same noise at each call."""
+    device, seed = fitting.rows.device, fitting.noise.initial_seed()
+
+    def loss(index: Tensor) -> Tensor:
+        n_codes = min(max(VALIDATION_CODES // len(index), 1), MOST_CODES)
+        shape = (n_codes, len(index), int(estimator.n_components))
+        rng = Generator(device).manual_seed(seed)
+        noise = torch.randn(shape, generator=rng, device=device)
+        return -model.elbo(*rows_of(index, rng), [noise], estimator.beta).mean()
+
+    return loss
+
+
+def are_binary(X: np.ndarray | csr_matrix, fitting: Fitting) -> bool:
+    """Whether X, scaled to [0, 1], holds zeros and ones alone."""
+    columns = column_statistics(X)
+    mean = (columns.mean - fitting.offset) / fitting.scale
+    # x^2 = x for these, so that the variance is mean (1 - mean), and less for others.
+    variance = columns.variance / fitting.scale**2
+    return np.allclose(variance, mean * (1 - mean), atol=1e-7)
+
+
+@torch.no_grad()
+def keep_constants(decoder: Network, constants: np.ndarray) -> None:
+    """Let the decoder give each column that does not vary its value.
+
+    They are no part of the loss: the weights that lead to them were not trained.
+    """
+    if np.isnan(constants).all():
+        return
+    last = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)][-1]
+    value = torch.from_numpy(constants).to(last.bias)
+    fixed = torch.nonzero(~value.isnan())[:, 0]
+    last.weight[fixed] = 0
+    last.bias[fixed] = value[fixed]
+
+
+@torch.no_grad()
+def means_over(
+    index: Tensor, function: Callable[[Tensor], tuple[Tensor, ...]]
+) -> list[Tensor]:
+    """Means over the rows of given numbers, from those over parts of them."""
+    totals: list[Tensor] = []
+    for part in index.split(CHUNK_ROWS):
+        values = [value * (len(part) / len(index)) for value in function(part)]
+        if totals:
+            values = [a + b for a, b in zip(totals, values, strict=True)]
+        totals = values
+    return totals
+
+
+def warn_of_collapse(name: str) -> None:
+    """Warn that no dimension of the code tells rows apart."""
+    warnings.warn(
+        f"{name}: the posterior has collapsed. Each dimension of the code tells less "
+        f"than {COLLAPSED} nats of a row, and all codes decode to much the same row. "
+        "Unless the columns have nothing in common, try warm_up=0.5, a smaller beta, "
+        "more epochs (max_iter) or another scale.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )

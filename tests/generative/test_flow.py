@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine, make_moons
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV, train_test_split
+
+from skdeep.generative import FlowSampler
+from skdeep.generative._gaussian import fitted_gaussian
+
+
+def small(**parameters):
+    settings = {"n_couplings": 3, "hidden_layer_sizes": (32,), "max_iter": 60}
+    return FlowSampler(random_state=0, **{**settings, **parameters})
+
+
+@pytest.fixture(scope="module")
+def moons():
+    return make_moons(1000, noise=0.08, random_state=0)
+
+
+def gaussian_score(X, held_out):
+    """Mean log-density by one Gaussian of full covariance, whatever the units."""
+    center, spread = X.mean(0), X.std(0)
+    gaussian = GaussianMixture(1, reg_covar=1e-6).fit((X - center) / spread)
+    return gaussian.score((held_out - center) / spread) - np.log(spread).sum()
+
+
+def test_flow_finds_two_moons(moons):
+    X, _ = moons
+    held_out, _ = make_moons(500, noise=0.08, random_state=1)
+    flow = small(batch_size=128, max_iter=30).fit(X)
+    assert flow.score(held_out) > gaussian_score(X, held_out) + 0.5
+    axis = np.linspace(-3, 4, 250)
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
+    total = np.exp(flow.score_samples(grid)).sum() * (axis[1] - axis[0]) ** 2
+    assert total == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("scale", ["standard", "minmax", "auto", None])
+def test_density_is_in_units_of_the_input_whatever_the_scaling(scale):
+    rng = np.random.RandomState(0)
+    root = np.array([[3.0, 0.0], [40.0, 20.0]])
+    X = rng.randn(2000, 2) @ root.T + [5, -70]
+    flow = small(scale=scale, max_iter=5).fit(X)
+    expected = multivariate_normal([5, -70], root @ root.T).logpdf(X)
+    assert flow.score(X) == pytest.approx(expected.mean(), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        load_wine,
+        pytest.param(load_breast_cancer, marks=pytest.mark.slow),
+        pytest.param(load_diabetes, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_default_is_not_below_one_gaussian_on_small_tables(load, seed):
+    X = load().data
+    X, held_out = train_test_split(X, test_size=0.3, random_state=seed)
+    flow = FlowSampler(random_state=seed).fit(X)
+    assert flow.score(held_out) > gaussian_score(X, held_out) - 0.05
+
+
+@pytest.mark.parametrize("coupling", ["affine", "additive"])
+def test_other_couplings_stay_finite_on_small_tables(coupling):
+    X, held_out = train_test_split(load_wine().data, test_size=0.3, random_state=0)
+    flow = FlowSampler(coupling, max_iter=100, random_state=0).fit(X)
+    assert flow.score(held_out) > gaussian_score(X, held_out) - 0.05
+
+
+def test_without_early_stopping_no_rows_are_held_out(moons):
+    flow = small(early_stopping=False, max_iter=2).fit(moons[0])
+    assert set(flow.history_) == {"loss"}
+    assert flow.n_iter_ == 2
+
+
+def test_the_base_of_the_rows_is_normal_and_leads_back(moons):
+    X, _ = moons
+    flow = small(batch_size=128, max_iter=30).fit(X)
+    Z = flow.transform(X)
+    assert np.abs(Z.mean(0)).max() < 0.2
+    assert np.abs(Z.std(0) - 1).max() < 0.2
+    np.testing.assert_allclose(flow.inverse_transform(Z), X, atol=1e-3)
+
+
+def test_samples_lie_where_the_rows_do(moons):
+    X, _ = moons
+    flow = small(batch_size=128, max_iter=30).fit(X)
+    drawn = flow.sample(1000, random_state=0)
+    nearest = np.linalg.norm(drawn[:, None] - X[None], axis=2).min(1)
+    assert np.median(nearest) < 0.05
+
+
+def test_densities_of_classes_are_told_apart(moons):
+    X, y = moons
+    flow = small(conditional=True, batch_size=128, max_iter=30).fit(X, y)
+    own, other = flow.score_samples(X, y), flow.score_samples(X, 1 - y)
+    assert (own > other).mean() > 0.95
+    mixture = np.logaddexp(own, other) + np.log(0.5)
+    np.testing.assert_allclose(flow.score_samples(X), mixture, atol=1e-3)
+
+
+def test_columns_that_do_not_vary_are_left_out_of_the_density(moons):
+    X, _ = moons
+    wide = np.column_stack([np.full(len(X), 7.0), X, np.zeros(len(X))])
+    flow, plain = small(max_iter=5).fit(wide), small(max_iter=5).fit(X)
+    np.testing.assert_allclose(flow.score(wide), plain.score(X), atol=1e-4)
+    drawn = flow.sample(5, random_state=0)
+    assert (drawn[:, 0] == 7).all()
+    assert (drawn[:, 3] == 0).all()
+    assert flow.transform(wide).shape == (1000, 2)
+
+
+def test_noise_keeps_needles_from_columns_of_few_values():
+    rng = np.random.RandomState(0)
+    X = np.column_stack([rng.randint(3, size=600), rng.randn(600)]).astype(float)
+    options = {"early_stopping": False, "max_iter": 40, "batch_size": 128}
+    plain = small(**options).fit(X).score(X)
+    noisy = small(noise=1.0, **options).fit(X).score(X)
+    assert noisy < plain
+
+
+def test_images_are_drawn_flat():
+    rng = np.random.RandomState(0)
+    X = rng.rand(60, 1, 8, 8)
+    flow = FlowSampler(
+        n_couplings=1, hidden_layer_sizes=(8,), max_iter=1, random_state=0
+    ).fit(X)
+    assert flow.sample(3).shape == (3, 64)
+    assert flow.image_shape_ == (1, 8, 8)
+    assert np.isfinite(flow.score_samples(X)).all()
+
+
+def test_grid_search_takes_the_mean_density(moons):
+    search = GridSearchCV(
+        small(max_iter=3, hidden_layer_sizes=(8,)), {"n_couplings": [1, 2]}, cv=2
+    ).fit(moons[0])
+    assert np.isfinite(search.best_score_)
+
+
+# the Gaussian that it starts from
+
+
+def test_gaussian_of_many_rows_is_hardly_shrunk():
+
+    rng = np.random.RandomState(0)
+    root = np.array([[1.0, 0.0], [0.9, 0.4]])
+    X = torch.from_numpy(rng.randn(5000, 2) @ root.T)
+    mean, covariance = fitted_gaussian(iter(X.split(700)))
+    np.testing.assert_allclose(mean, X.mean(0), atol=1e-6)
+    np.testing.assert_allclose(covariance, np.cov(X.T, bias=True), rtol=0.02)
+
+
+def test_gaussian_of_few_rows_is_shrunk_and_can_be_inverted():
+
+    X = torch.from_numpy(np.random.RandomState(0).randn(12, 20))
+    _, covariance = fitted_gaussian(iter([X]))
+    assert np.linalg.cond(covariance) < 1e3
