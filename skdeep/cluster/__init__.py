@@ -1,7 +1,15 @@
 """Deep clustering: an embedding and its clusters, learned together."""
 
 from skdeep.cluster._aekmeans import AEKMeans
+from skdeep.cluster._dcn import DCNClusterer
 from skdeep.cluster._dec import DECClusterer
 from skdeep.cluster._idec import IDECClusterer
+from skdeep.cluster._scan import SCANClusterer
 
-__all__ = ["AEKMeans", "DECClusterer", "IDECClusterer"]
+__all__ = [
+    "AEKMeans",
+    "DCNClusterer",
+    "DECClusterer",
+    "IDECClusterer",
+    "SCANClusterer",
+]

@@ -11,15 +11,15 @@ from torch import Tensor
 from skdeep._compat import fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
+    AUTOENCODER_CONSTRAINTS,
     BaseDeepClusterer,
     decodes,
     encoder_and_centroids,
-    soft_assignments,
 )
 from skdeep.cluster._steps import kmeans
 from skdeep.objectives.distances import squared_distances
 from skdeep.representation._pretraining import fitted_encoder
-from skdeep.training import FitTask
+from skdeep.training import FitTask, in_chunks
 
 
 class AEKMeans(BaseDeepClusterer):
@@ -114,6 +114,11 @@ class AEKMeans(BaseDeepClusterer):
     (150,)
     """
 
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseDeepClusterer._parameter_constraints,
+        **AUTOENCODER_CONSTRAINTS,
+    }
+
     def __init__(
         self,
         n_clusters=8,
@@ -176,7 +181,7 @@ class AEKMeans(BaseDeepClusterer):
 
             self.autoencoder_ = autoencoder
             self.cluster_centers_ = start.cluster_centers_
-            q = soft_assignments(autoencoder, start.cluster_centers_, self.alpha, rows)
+            q = in_chunks(self._assignment(), rows)
             self.labels_ = self.initial_labels_ = q.argmax(axis=1)
             self.inertia_ = float(start.inertia_)
             self.n_iter_ = start.n_iter_

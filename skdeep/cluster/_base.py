@@ -1,5 +1,6 @@
 """What a fitted deep clusterer does with rows: the half that has no algorithm in it."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,8 +19,14 @@ from skdeep._compat import HasMethods, Interval, StrOptions
 from skdeep.base import BaseDeepEstimator
 from skdeep.nn import Network
 from skdeep.objectives.clustering import soft_assignment
-from skdeep.representation import AutoencoderTransformer
+from skdeep.representation._base import BaseRepresentation
 from skdeep.training import Rows, in_chunks
+
+AUTOENCODER_CONSTRAINTS: dict[str, list[Any]] = {
+    "autoencoder": [HasMethods(["fit", "transform"]), None],
+    "alpha": [Interval(Real, 0, None, closed="neither")],
+}
+"""What two parameters of those that cluster the code of an autoencoder may be."""
 
 
 class BaseDeepClusterer(
@@ -28,13 +35,12 @@ class BaseDeepClusterer(
     """Prediction from `autoencoder_` and `cluster_centers_`.
 
     A second class above the estimators, beside `BaseDeepEstimator`: every clusterer
-    answers these four questions alike, and none of them says how it was fitted.
+    answers these four questions alike, and none of them says how it was fitted. One
+    with another encoder, or assignments of its own, says so in two private methods.
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "autoencoder": [HasMethods(["fit", "transform"]), None],
-        "alpha": [Interval(Real, 0, None, closed="neither")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
@@ -64,7 +70,7 @@ class BaseDeepClusterer(
         return self.predict_proba(X).argmax(axis=1)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Student-t soft assignment q of each row to each cluster.
+        """Soft assignment q of each row to each cluster.
 
         Parameters
         ----------
@@ -76,9 +82,7 @@ class BaseDeepClusterer(
             Rows sum to one.
         """
         rows = self._rows(X)
-        return soft_assignments(
-            self.autoencoder_, self.cluster_centers_, self.alpha, rows
-        )
+        return in_chunks(self._assignment(), rows)
 
     def transform(self, X: Any) -> np.ndarray:
         """Embedding of each row, the space of `cluster_centers_`.
@@ -92,7 +96,7 @@ class BaseDeepClusterer(
         Z : ndarray of shape (n_samples, n_components), float32
         """
         rows = self._rows(X)
-        return self.autoencoder_._encode(rows)
+        return self._embedder()._encode(rows)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Minus the mean over the rows of the objective that `fit` minimised.
@@ -118,23 +122,31 @@ class BaseDeepClusterer(
 
     def _rows(self, X: Any) -> Rows:
         check_is_fitted(self)
-        return self.autoencoder_._scaled_rows(self._validated(X, reset=False))
+        return self._embedder()._scaled_rows(self._validated(X, reset=False))
+
+    def _embedder(self) -> BaseRepresentation:
+        """Estimator of which `transform` returns the codes."""
+        return self.autoencoder_
+
+    def _assignment(self) -> Callable[[Tensor], Tensor]:
+        """Map of scaled rows to soft assignments: by Student's t, if no other."""
+        return student_assignment(self.autoencoder_, self.cluster_centers_, self.alpha)
 
 
 def encoder_and_centroids(
-    autoencoder: AutoencoderTransformer, centers: np.ndarray
+    autoencoder: BaseRepresentation, centers: np.ndarray
 ) -> tuple[Network, Tensor]:
     """Bring the encoder and the centroids to the device of the autoencoder."""
     device = autoencoder._home()
     return autoencoder.encoder_, torch.tensor(centers, device=device)
 
 
-def soft_assignments(
-    autoencoder: AutoencoderTransformer, centers: np.ndarray, alpha: float, rows: Rows
-) -> np.ndarray:
-    """Student-t assignment of all rows, ``(n_samples, n_clusters)``."""
+def student_assignment(
+    autoencoder: BaseRepresentation, centers: np.ndarray, alpha: float
+) -> Callable[[Tensor], Tensor]:
+    """Map of scaled rows to their Student-t assignment, ``(n, n_clusters)``."""
     encoder, centroids = encoder_and_centroids(autoencoder, centers)
-    return in_chunks(lambda x: soft_assignment(encoder(x), centroids, alpha), rows)
+    return lambda x: soft_assignment(encoder(x), centroids, alpha)
 
 
 def decodes(clusterer: BaseDeepClusterer) -> bool:
@@ -145,3 +157,13 @@ def decodes(clusterer: BaseDeepClusterer) -> bool:
 def has_decoder(autoencoder: Any) -> bool:
     """Whether what is given as the autoencoder has a decoder; None stands for one."""
     return autoencoder is None or hasattr(autoencoder, "inverse_transform")
+
+
+def require_decoder(clusterer: BaseDeepClusterer) -> None:
+    """Raise if the parameter `autoencoder` holds an encoder without a decoder."""
+    if not has_decoder(clusterer.autoencoder):
+        raise TypeError(
+            f"{type(clusterer).__name__} rebuilds the rows, but the encoder given as "
+            f"'autoencoder' has no decoder: {clusterer.autoencoder!r}. DECClusterer "
+            "and AEKMeans take any encoder."
+        )

@@ -10,8 +10,10 @@ from skdeep._compat import fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer, encoder_and_centroids
 from skdeep.cluster._steps import (
+    CENTROID_UPDATES,
     DEEP_STAGE_CONSTRAINTS,
     augmentation,
+    refreshed_assignment,
     self_training,
     start,
 )
@@ -189,6 +191,7 @@ class DECClusterer(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
+        "centroid_update": [CENTROID_UPDATES],
     }
 
     def __init__(
@@ -271,7 +274,7 @@ class DECClusterer(BaseDeepClusterer):
                 self.centroid_update == "gradient"
             )
 
-            view = augmentation(self, begin, noise_seed)
+            view = augmentation(self.augment, begin, noise_seed)
 
             # Phase 2: move encoder and centroids towards the target distribution.
             optimizer = Adam(
@@ -290,8 +293,13 @@ class DECClusterer(BaseDeepClusterer):
                 optimizer.step(loss)
                 return {"loss": loss}
 
+            def refresh(z: Tensor) -> Tensor:
+                return refreshed_assignment(
+                    z, centroids, self.alpha, self.centroid_update
+                )
+
             shuffle = Generator().manual_seed(shuffle_seed)
-            fitted = self_training(self, begin, step, optimizer, task, shuffle)
+            fitted = self_training(self, begin, step, refresh, optimizer, task, shuffle)
             for name, value in fitted.items():
                 setattr(self, name, value)
         return self

@@ -16,11 +16,13 @@ from skdeep.cluster._base import (
     BaseDeepClusterer,
     decodes,
     encoder_and_centroids,
-    has_decoder,
+    require_decoder,
 )
 from skdeep.cluster._steps import (
+    CENTROID_UPDATES,
     DEEP_STAGE_CONSTRAINTS,
     augmentation,
+    refreshed_assignment,
     self_training,
     start,
 )
@@ -205,6 +207,7 @@ class IDECClusterer(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
+        "centroid_update": [CENTROID_UPDATES],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -279,12 +282,7 @@ class IDECClusterer(BaseDeepClusterer):
             If the rows have fewer distinct values than there are clusters, or clusters
             end without rows.
         """
-        if not has_decoder(self.autoencoder):
-            raise TypeError(
-                f"{type(self).__name__} rebuilds the rows, but the encoder given as "
-                f"'autoencoder' has no decoder: {self.autoencoder!r}. DECClusterer and "
-                "AEKMeans take any encoder."
-            )
+        require_decoder(self)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         *start_seeds, shuffle_seed, noise_seed = self._seeds(5)
@@ -298,7 +296,7 @@ class IDECClusterer(BaseDeepClusterer):
                 self.centroid_update == "gradient"
             )
 
-            view = augmentation(self, begin, noise_seed)
+            view = augmentation(self.augment, begin, noise_seed)
 
             # Phase 2: move encoder and centroids towards the target distribution.
             optimizer = Adam(
@@ -323,8 +321,13 @@ class IDECClusterer(BaseDeepClusterer):
                     "reconstruction_loss": reconstruction,
                 }
 
+            def refresh(z: Tensor) -> Tensor:
+                return refreshed_assignment(
+                    z, centroids, self.alpha, self.centroid_update
+                )
+
             shuffle = Generator().manual_seed(shuffle_seed)
-            fitted = self_training(self, begin, step, optimizer, task, shuffle)
+            fitted = self_training(self, begin, step, refresh, optimizer, task, shuffle)
             for name, value in fitted.items():
                 setattr(self, name, value)
         return self

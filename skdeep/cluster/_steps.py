@@ -16,12 +16,16 @@ from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
 from skdeep._compat import Interval, StrOptions, one_thread
-from skdeep.cluster._base import BaseDeepClusterer, soft_assignments
+from skdeep.cluster._base import (
+    AUTOENCODER_CONSTRAINTS,
+    BaseDeepClusterer,
+    student_assignment,
+)
 from skdeep.metrics import graph_modularity
-from skdeep.nn.augmentation import MarginalCorruption
+from skdeep.nn.augmentation import Augmentation, MarginalCorruption
 from skdeep.objectives.clustering import soft_assignment, target_distribution
 from skdeep.representation import AutoencoderTransformer
-from skdeep.representation._base import on_rows
+from skdeep.representation._base import BaseRepresentation, on_rows
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import (
@@ -30,6 +34,7 @@ from skdeep.training import (
     Phase,
     Rows,
     epochs_for,
+    in_chunks,
     train_epoch,
 )
 
@@ -44,7 +49,7 @@ SLACK = 0.01
 
 
 DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
-    "centroid_update": [StrOptions({"gradient", "mean"})],
+    **AUTOENCODER_CONSTRAINTS,
     "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "tol": [Interval(Real, 0, None, closed="left")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -56,6 +61,9 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
     "weight_decay": [Interval(Real, 0, None, closed="left")],
 }
 """What the parameters of `self_training` may be."""
+
+CENTROID_UPDATES = StrOptions({"gradient", "mean"})
+"""How `refreshed_assignment` and the steps before it may move centroids."""
 
 
 def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
@@ -70,8 +78,9 @@ def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
 class Start:
     """Where the deep stage starts from; it trains the first two in place."""
 
-    autoencoder: AutoencoderTransformer
+    autoencoder: Any
     centroids: Tensor
+    sizes: Tensor
     rows: Rows
     neighbors: np.ndarray | None
 
@@ -82,11 +91,16 @@ def start(
     image_shape: tuple[int, int, int] | None,
     task: FitTask,
     seeds: list[int],
+    parameter: str = "autoencoder",
+    default: type[BaseRepresentation] = AutoencoderTransformer,
 ) -> Start:
-    """Pretrain the autoencoder of a clusterer and run k-means on its embedding."""
+    """Pretrain the autoencoder of a clusterer and run k-means on its embedding.
+
+    Or another encoder, the parameter of that name, for which None means `default`.
+    """
     pretrain_seed, kmeans_seed, neighbor_seed = seeds
     autoencoder, neighbors = fitted_encoder(
-        clusterer, "autoencoder", X, image_shape, pretrain_seed, task
+        clusterer, parameter, X, image_shape, pretrain_seed, task, default
     )
     rows = autoencoder._scaled_rows(X, resident=True)
     if not clusterer.guard:
@@ -97,17 +111,19 @@ def start(
         Z = autoencoder._encode(rows)
         found = kmeans(Z, clusterer.n_clusters, clusterer.n_init, kmeans_seed)
     centroids = torch.tensor(found.cluster_centers_, device=rows.device)
-    return Start(autoencoder, centroids, rows, neighbors)
+    members = np.bincount(found.labels_, minlength=len(centroids))
+    sizes = torch.from_numpy(members).to(centroids)
+    return Start(autoencoder, centroids, sizes, rows, neighbors)
 
 
 def augmentation(
-    clusterer: BaseDeepClusterer, start: Start, seed: int
+    augment: Augmentation | MarginalCorruption | None, start: Start, seed: int
 ) -> Callable[[Tensor], Tensor]:
-    """Change of the rows of a step that the parameter `augment` asks for."""
+    """Change of the rows of a step that a parameter such as `augment` asks for."""
     rng = Generator(start.rows.device).manual_seed(seed)
     order = Generator().manual_seed(seed)
     image_shape = start.autoencoder.image_shape_
-    change = on_rows(clusterer.augment, image_shape, start.rows, order)
+    change = on_rows(augment, image_shape, start.rows, order)
     return lambda x: change(x, rng)
 
 
@@ -137,7 +153,7 @@ def clustering_of(start: Start, alpha: float) -> Clustering:
     """Copy the state that training has reached."""
     autoencoder = copy.deepcopy(start.autoencoder)
     centers = start.centroids.detach().cpu().numpy().copy()
-    q = soft_assignments(autoencoder, centers, alpha, start.rows)
+    q = in_chunks(student_assignment(autoencoder, centers, alpha), start.rows)
     return Clustering(autoencoder, centers, q)
 
 
@@ -145,6 +161,7 @@ def self_training(
     clusterer: BaseDeepClusterer,
     start: Start,
     step: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    refresh: Callable[[Tensor], Tensor],
     optimizer: Adam,
     task: FitTask,
     rng: Generator,
@@ -158,6 +175,9 @@ def self_training(
     start : Start
     step : callable
         Takes row numbers and their targets, makes one update, returns its losses.
+    refresh : callable
+        Takes the embedding of all rows, mends the centroids in place and returns the
+        soft assignment.
     optimizer : Adam
         Of the networks that `step` trains.
     task : FitTask
@@ -179,16 +199,32 @@ def self_training(
         return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
-    alternate(clusterer, start, step, optimizer, phase, rng)
+    alternate(clusterer, start, step, refresh, optimizer, phase, rng)
     after = clustering_of(start, alpha)
 
+    return {
+        **guarded(clusterer, before, after, start.neighbors),
+        "n_iter_": phase.n_iter,
+        "history_": phase.history,
+    }
+
+
+def guarded(
+    clusterer: BaseDeepClusterer,
+    before: Any,
+    after: Any,
+    neighbors: np.ndarray | None,
+) -> dict[str, Any]:
+    """Fitted attributes of the clustering after the deep stage, or of that before it.
+
+    Without the graph, for which the guard asks, always of the one after it.
+    """
     # Silhouettes of the embedding measure what the deep stage optimises, and always
     # prefer it. The graph of the input does not know the embedding.
     modularity, kept = float("nan"), True
-    if start.neighbors is not None:
-        modularity = graph_modularity(start.neighbors, before.labels)
-        reached = graph_modularity(start.neighbors, after.labels)
-        kept = reached >= modularity - SLACK
+    if neighbors is not None:
+        modularity = graph_modularity(neighbors, before.labels)
+        kept = graph_modularity(neighbors, after.labels) >= modularity - SLACK
     chosen = after if kept else before
     warn_of_emptied_clusters(before.labels, chosen.labels, type(clusterer).__name__)
     return {
@@ -197,28 +233,52 @@ def self_training(
         "initial_labels_": before.labels,
         "initial_modularity_": modularity,
         "deep_stage_kept_": kept,
-        "n_iter_": phase.n_iter,
-        "history_": phase.history,
     }
+
+
+class LabelWatch:
+    """What becomes of the labels of the training rows from one look to the next.
+
+    Parameters
+    ----------
+    labels : Tensor of int64 of shape (n_samples,)
+        Those to begin with.
+    neighbors : ndarray or None
+        The graph, if the guard asks for it.
+    """
+
+    def __init__(self, labels: Tensor, neighbors: np.ndarray | None) -> None:
+        self.labels = labels
+        self.neighbors = neighbors
+
+    def look(self, labels: Tensor) -> dict[str, float]:
+        """Fraction of labels that changed, and modularity of the new ones."""
+        change = float((labels != self.labels).float().mean())
+        self.labels = labels
+        seen = {"label_change": change}
+        if self.neighbors is not None:
+            seen["modularity"] = graph_modularity(self.neighbors, labels.cpu().numpy())
+        return seen
 
 
 def alternate(
     clusterer: BaseDeepClusterer,
     start: Start,
     step: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    refresh: Callable[[Tensor], Tensor],
     optimizer: Adam,
     phase: Phase,
     rng: Generator,
 ) -> None:
     """Alternate targets over all rows with epochs of steps towards them."""
-    rows, centroids, alpha = start.rows, start.centroids, clusterer.alpha
+    rows = start.rows
 
     def embedding() -> Tensor:
         return torch.from_numpy(start.autoencoder._encode(rows)).to(rows.device)
 
-    q = soft_assignment(embedding(), centroids.detach(), alpha)
-    labels = q.argmax(1)
-    refreshed: dict[str, float] = {}
+    q = soft_assignment(embedding(), start.centroids.detach(), clusterer.alpha)
+    watch = LabelWatch(q.argmax(1), start.neighbors)
+    seen: dict[str, float] = {}
     calm = 0
     for epoch in phase:
         p = target_distribution(q)
@@ -235,19 +295,12 @@ def alternate(
                 device=rows.device,
             )
         if epoch % clusterer.update_interval == 0 or epoch in (1, phase.max_iter):
-            q = refreshed_assignment(
-                embedding(), centroids, alpha, clusterer.centroid_update
-            )
-            previous, labels = labels, q.argmax(1)
-            change = float((labels != previous).float().mean())
-            refreshed = {"label_change": change}
-            if start.neighbors is not None:
-                modularity = graph_modularity(start.neighbors, labels.cpu().numpy())
-                refreshed["modularity"] = modularity
-            calm = calm + 1 if change < clusterer.tol else 0
+            q = refresh(embedding())
+            seen = watch.look(q.argmax(1))
+            calm = calm + 1 if seen["label_change"] < clusterer.tol else 0
             if calm >= clusterer.n_iter_no_change:
                 phase.stop()
-        phase.record({**losses, **refreshed})
+        phase.record({**losses, **seen})
     phase.check_weights(optimizer.networks)
 
 
@@ -260,20 +313,35 @@ def refreshed_assignment(
     With ``centroid_update="mean"`` each centroid moves to the mean of its rows. One
     that lost all its rows moves to the row that lies farthest from its own centroid.
     """
-    q = soft_assignment(z, centroids, alpha)
     if centroid_update == "mean":
-        members = one_hot(q.argmax(1), len(centroids)).to(z.dtype)
+        labels = soft_assignment(z, centroids, alpha).argmax(1)
+        members = one_hot(labels, len(centroids)).to(z.dtype)
         sizes = members.sum(0)
         means = members.T @ z / sizes.clamp_min(1).unsqueeze(1)
         centroids[sizes > 0] = means[sizes > 0]
-        q = soft_assignment(z, centroids, alpha)
+    return reseeded(z, centroids, alpha)[0]
+
+
+@torch.no_grad()
+def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Move centroids without rows, in place, to the rows farthest from their own.
+
+    Returns
+    -------
+    q : Tensor of shape (n, n_clusters)
+        Soft assignment of all rows.
+    moved : Tensor of int64
+        Which centroids moved.
+    """
+    q = soft_assignment(z, centroids, alpha)
     sizes = torch.bincount(q.argmax(1), minlength=len(centroids))
     empty = torch.nonzero(sizes == 0).flatten()
     if len(empty):
         farthest = q.amax(1).argsort(stable=True)[: len(empty)]
-        centroids[empty[: len(farthest)]] = z[farthest]
+        empty = empty[: len(farthest)]
+        centroids[empty] = z[farthest]
         q = soft_assignment(z, centroids, alpha)
-    return q
+    return q, empty
 
 
 def warn_of_emptied_clusters(before: np.ndarray, after: np.ndarray, name: str) -> None:
@@ -285,5 +353,5 @@ def warn_of_emptied_clusters(before: np.ndarray, after: np.ndarray, name: str) -
             "k-means. Try fewer n_clusters, a smaller learning_rate or another "
             "random_state.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -1,14 +1,16 @@
-r"""The clustering objective of DEC and IDEC.
+r"""The clustering objectives of DEC and IDEC, and of DCN.
 
 Symbols: :math:`z_i` is the embedding of row i, :math:`\mu_j` the centroid of cluster
-j, :math:`q_{ij}` the soft assignment of i to j, :math:`p_{ij}` its target and
-:math:`f_j` the soft size of cluster j. Equation numbers are those of Xie, Girshick
-and Farhadi, "Unsupervised Deep Embedding for Clustering Analysis", ICML 2016,
-arXiv:1511.06335.
+j, :math:`q_{ij}` the soft assignment of i to j, :math:`p_{ij}` its target,
+:math:`f_j` the soft size of cluster j, :math:`s_i` the one cluster that DCN assigns i
+to and :math:`c_j` the rows that have moved centroid j. Equation numbers are those of
+Xie, Girshick and Farhadi, "Unsupervised Deep Embedding for Clustering Analysis", ICML
+2016, arXiv:1511.06335.
 """
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from skdeep.objectives.distances import student_log_softmax
 
@@ -84,3 +86,64 @@ def clustering_divergence(p: Tensor, log_q: Tensor) -> Tensor:
 def clustering_divergence_per_sample(p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p_i || q_i) of each row: see `clustering_divergence`."""
     return (torch.xlogy(p, p) - p * log_q).sum(1)
+
+
+def kmeans_loss(z: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
+    r"""Squared distance of each row to the centroid of its cluster, averaged over rows.
+
+    .. math:: L_K = \frac1n \sum_i \|z_i - \mu_{s_i}\|^2
+
+    Yang et al., "Towards K-means-friendly Spaces: Simultaneous Deep Learning and
+    Clustering", ICML 2017, arXiv:1610.04794, the second term of eq. (5).
+
+    Parameters
+    ----------
+    z : Tensor of shape (n, n_components)
+    centroids : Tensor of shape (n_clusters, n_components)
+    labels : Tensor of int64 of shape (n,)
+        s, the cluster of each row.
+
+    Returns
+    -------
+    Tensor of shape ()
+    """
+    return (z - centroids[labels]).square().sum(1).mean()
+
+
+@torch.no_grad()
+def moved_centroids(
+    centroids: Tensor, counts: Tensor, z: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Centroids after each row of a batch has pulled its own, eq. (8) of DCN.
+
+    The rows come one after the other, each with a smaller step than the one before:
+
+    .. math:: c_{s_i} \leftarrow c_{s_i} + 1, \qquad
+              \mu_{s_i} \leftarrow \mu_{s_i} - (\mu_{s_i} - z_i) / c_{s_i}
+
+    Each step keeps :math:`c_j \mu_j` equal to the sum of what has been counted, so that
+    all of them together are, with :math:`b_j` the rows of the batch in cluster j,
+
+    .. math:: \mu_j \leftarrow \frac{c_j \mu_j + \sum_{i: s_i = j} z_i}{c_j + b_j}
+              = \mu_j + \frac{1}{c_j + b_j} \sum_{i: s_i = j} (z_i - \mu_j),
+              \qquad c_j \leftarrow c_j + b_j
+
+    Parameters
+    ----------
+    centroids : Tensor of shape (n_clusters, n_components)
+    counts : Tensor of shape (n_clusters,)
+        c, in the type of the centroids; 0 forgets where a centroid was.
+    z : Tensor of shape (n, n_components)
+    labels : Tensor of int64 of shape (n,)
+        s, the cluster of each row.
+
+    Returns
+    -------
+    centroids : Tensor of shape (n_clusters, n_components)
+    counts : Tensor of shape (n_clusters,)
+    """
+    members = one_hot(labels, len(centroids)).to(z.dtype)
+    counts = counts + members.sum(0)
+    pull = members.T @ (z - centroids[labels])
+    # A cluster that never had a row has no pull either.
+    return centroids + pull / counts.clamp_min(1).unsqueeze(1), counts

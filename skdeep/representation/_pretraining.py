@@ -23,6 +23,7 @@ def fitted_encoder(
     image_shape: tuple[int, int, int] | None,
     seed: int,
     task: FitTask,
+    default: type[BaseRepresentation] = AutoencoderTransformer,
 ) -> tuple[Any, np.ndarray | None]:
     """Pretrain a clone of the estimator that `owner` was given, or copy a frozen one.
 
@@ -38,6 +39,8 @@ def fitted_encoder(
         Of the clone, if it has none.
     task : FitTask
         Of which pretraining becomes a phase.
+    default : subclass of BaseRepresentation
+        What None stands for.
 
     Returns
     -------
@@ -50,7 +53,7 @@ def fitted_encoder(
     if isinstance(inner, FrozenEstimator):
         with task.leaf("pretrain"):
             return _copy_of_frozen(owner, parameter, X), None
-    inner = AutoencoderTransformer() if inner is None else clone(inner)
+    inner = default() if inner is None else clone(inner)
     if not isinstance(inner, BaseRepresentation):
         raise TypeError(
             f"The {parameter!r} parameter of {type(owner).__name__} must be a "

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skdeep
-from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
+from skdeep.cluster import AEKMeans, DCNClusterer, DECClusterer, IDECClusterer
 from skdeep.cluster._steps import refreshed_assignment
 from skdeep.metrics import (
     CLUSTERING_SCORERS,
@@ -29,11 +29,13 @@ from skdeep.representation import (
     SimCLRTransformer,
 )
 
-DEEP = [DECClusterer, IDECClusterer]
+SHARPENING = [DECClusterer, IDECClusterer]
+DEEP = [*SHARPENING, DCNClusterer]
 ALL = [AEKMeans, *DEEP]
 
 each = pytest.mark.parametrize("Clusterer", ALL)
 each_deep = pytest.mark.parametrize("Clusterer", DEEP)
+each_sharpening = pytest.mark.parametrize("Clusterer", SHARPENING)
 
 
 def small(n_components=2, **parameters):
@@ -72,7 +74,7 @@ def digits_memory(tmp_path_factory):
 # the deep stage
 
 
-@each_deep
+@each_sharpening
 def test_deep_stage_lowers_the_divergence_and_sharpens_the_assignment(Clusterer):
     X, _ = blobs()
     frozen = fitted(small(), X)
@@ -133,7 +135,7 @@ def test_update_interval_refreshes_less_often(Clusterer):
     assert model.n_iter_ == 10  # refreshed after epochs 1, 5 and 10
 
 
-@each_deep
+@each_sharpening
 def test_centroids_move_as_asked(Clusterer):
     X, _ = blobs()
     frozen = fitted(small(), X)
@@ -320,13 +322,14 @@ def test_encoders_of_images_are_a_start(encoder):
 
 
 @each_encoder
+@pytest.mark.parametrize("Clusterer", [IDECClusterer, DCNClusterer])
 @pytest.mark.parametrize("freeze", [False, True])
-def test_idec_says_that_it_needs_a_decoder(encoder, freeze):
+def test_idec_and_dcn_say_that_they_need_a_decoder(Clusterer, encoder, freeze):
     X, _ = blobs()
-    model = IDECClusterer(3, autoencoder=small(max_iter=1), max_iter=1).fit(X)
+    model = Clusterer(3, autoencoder=small(max_iter=1), max_iter=1).fit(X)
     for unfitted in (clone(model), model):
         unfitted.set_params(autoencoder=fitted(encoder, X) if freeze else encoder)
-        with pytest.raises(TypeError, match=r"IDECClusterer rebuilds .* no decoder"):
+        with pytest.raises(TypeError, match=r"Clusterer rebuilds .* no decoder"):
             unfitted.fit(X)
 
 
@@ -344,7 +347,7 @@ def test_augmented_steps_fit_and_repeat(Clusterer, view):
     np.testing.assert_array_equal(model.transform(X), again.transform(X))
 
 
-@each_deep
+@each_sharpening
 def test_steps_see_augmented_rows_and_targets_do_not(Clusterer):
     X, _ = blobs()
     frozen = fitted(small(), X)

@@ -6,7 +6,9 @@ import torch
 from skdeep.objectives.clustering import (
     clustering_divergence,
     clustering_divergence_per_sample,
+    kmeans_loss,
     log_soft_assignment,
+    moved_centroids,
     soft_assignment,
     target_distribution,
 )
@@ -48,6 +50,23 @@ def naive_divergence(p, q):
         for a, b in zip(p_row, q_row, strict=True):
             total += a * math.log(a / b) if a else 0.0
     return total / len(p)
+
+
+def naive_kmeans_loss(z, centroids, labels):
+    total = 0.0
+    for x, label in zip(z.tolist(), labels.tolist(), strict=True):
+        center = centroids[label].tolist()
+        total += sum((a - b) ** 2 for a, b in zip(x, center, strict=True))
+    return total / len(z)
+
+
+def naive_moved_centroids(centroids, counts, z, labels):
+    """Eq. (8) of DCN, one row after the other."""
+    centroids, counts = centroids.clone(), counts.clone()
+    for x, k in zip(z, labels.tolist(), strict=True):
+        counts[k] += 1
+        centroids[k] -= (centroids[k] - x) / counts[k]
+    return centroids, counts
 
 
 # Two rows and two clusters on a line, alpha = 1: q, p and the loss by hand.
@@ -318,3 +337,86 @@ def test_step_against_the_gradient_lowers_the_divergence():
     before.backward()
     moved = z.detach() - 0.1 * z.grad
     assert clustering_divergence(p, log_soft_assignment(moved, centroids)) < before
+
+
+# DCN
+
+
+def test_kmeans_loss_and_moved_centroids_by_hand():
+    z = torch.tensor([[1.0], [3.0], [6.0]])
+    centroids, counts = torch.tensor([[0.0], [5.0]]), torch.tensor([1.0, 3.0])
+    labels = torch.tensor([0, 0, 1])
+    assert float(kmeans_loss(z, centroids, labels)) == pytest.approx((1 + 9 + 1) / 3)
+    # Of the first: 0 -> 1/2 -> 4/3, which is (1 * 0 + 1 + 3) / 3.
+    moved, counted = moved_centroids(centroids, counts, z, labels)
+    torch.testing.assert_close(moved, torch.tensor([[4 / 3], [5.25]]))
+    assert counted.tolist() == [3, 4]
+
+
+def test_kmeans_loss_equals_the_naive_loop(device):
+    z, centroids = normal(9, 3, seed=1), normal(4, 3, seed=2)
+    labels = torch.arange(9) % 4
+    found = kmeans_loss(z.to(device), centroids.to(device), labels.to(device))
+    assert float(found) == pytest.approx(naive_kmeans_loss(z, centroids, labels))
+
+
+def test_gradient_of_the_kmeans_loss_is_that_of_finite_differences():
+    z, centroids = normal(5, 2, seed=1), normal(3, 2, seed=2)
+    labels = torch.tensor([0, 2, 2, 0, 2])
+    assert torch.autograd.gradcheck(
+        lambda z, centroids: kmeans_loss(z, centroids, labels),
+        (z.requires_grad_(), centroids.requires_grad_()),
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("largest_count", [0, 3, 10_000])
+def test_centroids_moved_at_once_are_those_moved_row_by_row(
+    dtype, largest_count, device
+):
+    z, centroids = normal(256, 5, seed=1, dtype=dtype), normal(7, 5, seed=2)
+    rng = torch.Generator().manual_seed(3)
+    labels = torch.randint(6, (256,), generator=rng)  # the last cluster gets no row
+    counts = torch.randint(largest_count + 1, (7,), generator=rng).to(dtype)
+    centroids = centroids.to(dtype)
+    given = (centroids, counts, z, labels)
+    moved, counted = moved_centroids(*(tensor.to(device) for tensor in given))
+    expected, expected_counts = naive_moved_centroids(*given)
+    torch.testing.assert_close(moved.cpu(), expected)
+    torch.testing.assert_close(counted.cpu(), expected_counts)
+    assert torch.equal(moved[6].cpu(), centroids[6])
+
+
+def test_batches_of_any_size_move_centroids_to_the_same_place():
+    z, labels = normal(60, 3), torch.arange(60) % 4
+    centroids, counts = normal(4, 3, seed=1), torch.ones(4).double()
+    whole, _ = moved_centroids(centroids, counts, z, labels)
+    for part in torch.arange(60).split(7):
+        centroids, counts = moved_centroids(centroids, counts, z[part], labels[part])
+    torch.testing.assert_close(centroids, whole)
+
+
+def test_centroids_without_counts_move_to_the_means_of_their_rows():
+    z, labels = normal(30, 3), torch.arange(30) % 3
+    moved, _ = moved_centroids(normal(3, 3, seed=1), torch.zeros(3).double(), z, labels)
+    for k in range(3):
+        torch.testing.assert_close(moved[k], z[labels == k].mean(0))
+
+
+def test_centroids_move_without_a_gradient():
+    z = normal(5, 2).requires_grad_()
+    labels = torch.zeros(5, dtype=torch.int64)
+    moved, counted = moved_centroids(
+        torch.zeros(1, 2).double(), torch.ones(1), z, labels
+    )
+    assert not moved.requires_grad
+    assert not counted.requires_grad
+
+
+def test_rows_far_away_move_centroids_to_finite_places(device):
+    z = torch.full((4, 2), 1e18, device=device)
+    centroids, counts = torch.zeros(2, 2, device=device), torch.ones(2, device=device)
+    labels = torch.zeros(4, dtype=torch.int64, device=device)
+    moved, _ = moved_centroids(centroids, counts, z, labels)
+    torch.testing.assert_close(moved[0], torch.full((2,), 8e17, device=device))
+    assert torch.isfinite(kmeans_loss(z, moved, labels))

@@ -1,0 +1,362 @@
+"""Deep clustering network (DCN)."""
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor
+
+from skdeep._compat import Interval, fit_context
+from skdeep.base import image_shape_of
+from skdeep.cluster._base import (
+    BaseDeepClusterer,
+    decodes,
+    encoder_and_centroids,
+    require_decoder,
+)
+from skdeep.cluster._steps import (
+    DEEP_STAGE_CONSTRAINTS,
+    augmentation,
+    reseeded,
+    self_training,
+    start,
+)
+from skdeep.nn import chained
+from skdeep.objectives.clustering import kmeans_loss, moved_centroids
+from skdeep.objectives.distances import squared_distances
+from skdeep.objectives.reconstruction import RECONSTRUCTIONS
+from skdeep.training import Adam, FitTask
+
+
+class DCNClusterer(BaseDeepClusterer):
+    r"""Deep clustering network: an embedding in which k-means finds tight clusters.
+
+    An autoencoder is pretrained and k-means places the centroids in its embedding. Then
+    both go on together: each batch of rows is assigned to the nearest centroids, the
+    networks take a step that rebuilds the rows and draws their embeddings to these
+    centroids, and the centroids move to the rows. With the decoder g,
+
+    .. math::
+
+        L = \frac1n \sum_i \frac1D \|x_i - g(z_i)\|^2
+          + \texttt{clustering\_weight} \;
+            \frac1n \sum_i \min_j \|z_i - \mu_j\|^2
+
+    where D is the number of features, x is scaled as the autoencoder scales it,
+    :math:`z_i` is the embedding of row i and :math:`\mu_j` the centroid of cluster j. A
+    row that is assigned to cluster j moves its centroid by
+    :math:`(z_i - \mu_j) / c_j`, with :math:`c_j` the rows that did so until then.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+
+    autoencoder : estimator or None, default=None
+        The autoencoder to pretrain: it is cloned, not changed. None means
+        ``AutoencoderTransformer()``. A fitted one inside
+        :class:`sklearn.frozen.FrozenEstimator` is copied and not pretrained. What it
+        leaves open of `random_state`, `device` and `precision` it takes from here.
+
+    alpha : float, default=1.0
+        Degrees of freedom of the Student-t kernel of `predict_proba`; smaller has
+        heavier tails. It changes neither the training nor the labels.
+
+    clustering_weight : float, default=0.01
+        Weight of the distances to the centroids. Larger makes tighter clusters and
+        rebuilds the rows worse. The paper sums both terms over rows, features and
+        components and weights the second by :math:`\lambda / 2`: that is
+        ``clustering_weight`` :math:`= \lambda / 2D`.
+
+    n_init : int, default=20
+        k-means starts on the pretrained embedding; the best is kept.
+
+    max_iter : int or "auto", default="auto"
+        Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
+        steps, between 2 and 200.
+
+    tol : float, default=1e-3
+        Stop when less than this fraction of the labels changes between two looks at
+        all of them. 0 never stops early.
+
+    n_iter_no_change : int, default=1
+        Successive looks with less change than `tol` that stop the training.
+
+    update_interval : int, default=1
+        Epochs between such looks, at which clusters without rows get new centroids.
+        The first epoch is always followed by one.
+
+    guard : bool, default=True
+        Return the state before the deep stage if the labels after it cut the
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
+        False always returns the state after it.
+
+    augment : callable, MarginalCorruption or None, default=None
+        Changes each batch of scaled rows (or images) of the deep stage before a step,
+        which assigns and rebuilds the changed rows. A callable takes a tensor and a
+        `torch.Generator`: see :mod:`skdeep.nn.augmentation`. The autoencoder has such a
+        parameter of its own.
+
+    batch_size : int, default=256
+        Rows of a gradient step.
+
+    learning_rate : float, default=1e-3
+        Step size of Adam for the networks.
+
+    weight_decay : float, default=0.0
+        Decoupled decay of the weights per unit of step size.
+
+    device : str, default="auto"
+        Torch device. ``"auto"``: the GPU if there is one.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Number type of the matrix products in training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    memory : str, object with the joblib.Memory interface or None, default=None
+        Where pretrained autoencoders are kept: candidates of a search that share the
+        autoencoder, the rows and the seed pretrain once. Needs an integer
+        `random_state`.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of pretraining, k-means and shuffles.
+
+    verbose : int, default=0
+        1 writes one line a phase.
+
+    Attributes
+    ----------
+    autoencoder_ : AutoencoderTransformer
+        The trained autoencoder; `autoencoder_.history_` is that of its pretraining.
+
+    cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
+        Centroids, in the embedding.
+
+    labels_ : ndarray of shape (n_samples,), int64
+        Nearest centroid of each training row, equal to `predict` on them.
+
+    initial_labels_ : ndarray of shape (n_samples,), int64
+        Clusters before the deep stage: k-means on the pretrained embedding.
+
+    deep_stage_kept_ : bool
+        False if the guard returned the state before the deep stage.
+
+    initial_modularity_ : float
+        Modularity of `initial_labels_` on the nearest-neighbour graph of the input, to
+        be compared with the last ``history_["modularity"]``. NaN without the guard.
+
+    cluster_frequencies_ : ndarray of shape (n_clusters,), float32
+        Sums of `predict_proba` over the training rows: soft sizes of the clusters.
+
+    n_iter_ : int
+        Epochs of the deep stage.
+
+    history_ : dict of str to list of float
+        One value an epoch of the deep stage: the objective (``"loss"``) and its terms
+        (``"reconstruction_loss"``, ``"clustering_loss"``), the fraction of labels that
+        changed at the last look (``"label_change"``) and, with the guard, the
+        modularity of the labels (``"modularity"``).
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if X had string names.
+
+    See Also
+    --------
+    IDECClusterer : Soft assignments and a target that sharpens them.
+    AEKMeans : The same without the deep stage.
+
+    Notes
+    -----
+    The reconstruction keeps the embedding from shrinking to a point, which would be the
+    minimum of the second term alone.
+
+    The paper's centroid update, row by row, is done for a batch at once, by its closed
+    form. Deviations from the paper: Adam instead of SGD; rows are assigned to the
+    nearest centroid at each step rather than at their last visit, and the embeddings
+    that move the centroids are those before the step, which spares a pass through the
+    encoder; counts start from the sizes that k-means found; the autoencoder is trained
+    from end to end, has a neighbour-contrastive term and 512-256 hidden units; a
+    centroid that loses all its rows moves to the row farthest from its own; the guard.
+    Nearest to the paper is ``DCNClusterer(autoencoder=AutoencoderTransformer(
+    neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000)), guard=False)`` with the
+    weight given above.
+
+    References
+    ----------
+    .. [1] B. Yang, X. Fu, N. D. Sidiropoulos, M. Hong, "Towards K-means-friendly
+       Spaces: Simultaneous Deep Learning and Clustering", ICML 2017, arXiv:1610.04794.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.cluster import DCNClusterer
+    >>> from skdeep.representation import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=50)
+    >>> dcn = DCNClusterer(3, autoencoder=autoencoder, random_state=0).fit(X)
+    >>> dcn.inverse_transform(dcn.cluster_centers_).shape
+    (3, 4)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseDeepClusterer._parameter_constraints,
+        **DEEP_STAGE_CONSTRAINTS,
+        "clustering_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        autoencoder=None,
+        alpha=1.0,
+        clustering_weight=0.01,
+        n_init=20,
+        max_iter="auto",
+        tol=1e-3,
+        n_iter_no_change=1,
+        update_interval=1,
+        guard=True,
+        augment=None,
+        batch_size=256,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        device="auto",
+        precision="auto",
+        memory=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_clusters = n_clusters
+        self.autoencoder = autoencoder
+        self.alpha = alpha
+        self.clustering_weight = clustering_weight
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.update_interval = update_interval
+        self.guard = guard
+        self.augment = augment
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.device = device
+        self.precision = precision
+        self.memory = memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Pretrain, start by k-means, train networks and clusters in turn.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W). At least `n_clusters` rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : DCNClusterer
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the rows have fewer distinct values than there are clusters, or clusters
+            end without rows.
+        """
+        require_decoder(self)
+        image_shape = image_shape_of(X)
+        X = self._validated(X, reset=True, min_samples=self.n_clusters)
+        *start_seeds, shuffle_seed, noise_seed = self._seeds(5)
+        with FitTask(self, X, y, max_subtasks=3) as task:
+            # Phase 1: pretrain the autoencoder, and place the centroids by k-means.
+            begin = start(self, X, image_shape, task, start_seeds)
+            rows, autoencoder = begin.rows, begin.autoencoder
+            encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
+            reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
+            centroids, counts = begin.centroids, begin.sizes
+
+            view = augmentation(self.augment, begin, noise_seed)
+
+            # Phase 2: in turn assign, move the networks and move the centroids.
+            optimizer = Adam(
+                [encoder, decoder],
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                precision=self.precision,
+            )
+
+            def step(index: Tensor, _: Tensor) -> dict[str, Tensor]:
+                x = view(rows[index])
+                z, output = chained(x, encoder, decoder)
+                labels = squared_distances(z.detach(), centroids).argmin(1)
+                distance = kmeans_loss(z, centroids, labels)
+                reconstruction = reconstruction_loss(output, x)
+                loss = reconstruction + self.clustering_weight * distance
+                optimizer.step(loss)
+                moved = moved_centroids(centroids, counts, z.detach(), labels)
+                centroids.copy_(moved[0])
+                counts.copy_(moved[1])
+                return {
+                    "loss": loss,
+                    "reconstruction_loss": reconstruction,
+                    "clustering_loss": distance,
+                }
+
+            def refresh(z: Tensor) -> Tensor:
+                q, emptied = reseeded(z, centroids, self.alpha)
+                counts[emptied] = 1
+                return q
+
+            shuffle = Generator().manual_seed(shuffle_seed)
+            fitted = self_training(self, begin, step, refresh, optimizer, task, shuffle)
+            for name, value in fitted.items():
+                setattr(self, name, value)
+        return self
+
+    @available_if(decodes)
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Rows that the decoder makes of embeddings, in the units of the input.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Embeddings, for example `cluster_centers_`.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features), float32
+        """
+        check_is_fitted(self)
+        return self.autoencoder_.inverse_transform(X)
+
+    def _objective(self) -> Callable[[Tensor], Tensor]:
+        encoder, centroids = encoder_and_centroids(
+            self.autoencoder_, self.cluster_centers_
+        )
+        decoder = self.autoencoder_.decoder_
+        reconstruction_loss = RECONSTRUCTIONS[self.autoencoder_.loss].per_sample
+
+        def objective(x: Tensor) -> Tensor:
+            z = encoder(x)
+            distance = squared_distances(z, centroids).amin(1)
+            return (
+                reconstruction_loss(decoder(z), x) + self.clustering_weight * distance
+            )
+
+        return objective

@@ -1,0 +1,238 @@
+"""What SCAN trains, and the two phases of it: an encoder with a linear head."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import normalize
+
+from skdeep.base import network_copy
+from skdeep.cluster._base import BaseDeepClusterer
+from skdeep.cluster._steps import LabelWatch, Start, guarded
+from skdeep.nn import MLP, Network, chained, initialized
+from skdeep.objectives.distances import squared_distances
+from skdeep.representation._base import BaseRepresentation
+from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.training import (
+    Adam,
+    FitTask,
+    OneCycle,
+    Phase,
+    Rows,
+    epochs_for,
+    in_chunks,
+    n_batches,
+    train_epoch,
+)
+
+N_STEPS = 400
+"""Gradient steps that max_iter="auto" aims at."""
+
+N_SELF_LABEL_STEPS = 200
+"""Gradient steps that self_label_iter="auto" aims at."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """An encoder and a linear head on its codes."""
+
+    encoder: BaseRepresentation
+    head: Network
+
+    @property
+    def networks(self) -> list[Network]:
+        """All that training moves."""
+        return [self.encoder.encoder_, self.head]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Map scaled rows to logits of the clusters, ``(n, n_clusters)``."""
+        return chained(x, *self.networks)[-1]
+
+    def copied(self) -> "Model":
+        """Copy both, as they are now."""
+        encoder = copy.deepcopy(self.encoder)
+        return Model(encoder, network_copy(self.head).to(encoder._home()))
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """A model, and what it says of the training rows."""
+
+    model: Model
+    p: np.ndarray
+    Z: np.ndarray
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Cluster of each training row."""
+        return self.p.argmax(axis=1)
+
+    def attributes(self) -> dict[str, Any]:
+        """Name what a fitted clusterer needs in order to predict."""
+        members = np.eye(self.p.shape[1], dtype=self.p.dtype)[self.labels]
+        # A cluster that is no row's most probable one lies where it is probable most.
+        weights = np.where(members.any(axis=0), members, self.p)
+        return {
+            "encoder_": self.model.encoder,
+            "head_": self.model.head,
+            "cluster_centers_": (weights / weights.sum(axis=0)).T @ self.Z,
+            "cluster_frequencies_": self.p.sum(axis=0),
+        }
+
+
+def clustering_of(model: Model, rows: Rows) -> Clustering:
+    """Copy the state that training has reached."""
+    model = model.copied()
+    p = in_chunks(lambda x: model.logits(x).softmax(1), rows)
+    return Clustering(model, p, model.encoder._encode(rows))
+
+
+class DeepStage:
+    """The two phases that train a model, and the guard over both.
+
+    Parameters
+    ----------
+    clusterer : BaseDeepClusterer
+        Its parameters rule the loops.
+    begin : Start
+        Rows, and the graph of the guard.
+    model : Model
+        Trained in place.
+    task : FitTask
+    rng : Generator
+        Of the shuffles.
+    """
+
+    def __init__(
+        self,
+        clusterer: BaseDeepClusterer,
+        begin: Start,
+        model: Model,
+        task: FitTask,
+        rng: Generator,
+    ) -> None:
+        self.clusterer = clusterer
+        self.rows = begin.rows
+        self.neighbors = begin.neighbors
+        self.model = model
+        self.rng = rng
+        self.before = clustering_of(model, self.rows)
+        self.watch = LabelWatch(torch.from_numpy(self.before.labels), self.neighbors)
+        self.cluster, self.self_label = (
+            task.phase(name, self.n_epochs(given, n_steps), self.now)
+            for name, given, n_steps in (
+                ("cluster", clusterer.max_iter, N_STEPS),
+                ("self-label", clusterer.self_label_iter, N_SELF_LABEL_STEPS),
+            )
+        )
+
+    def n_epochs(self, given: int | str, n_steps: int) -> int:
+        """Epochs that a parameter asks for; "auto": as many as make these steps."""
+        if given == "auto":
+            return epochs_for(n_steps, len(self.rows), self.clusterer.batch_size)
+        return int(given)
+
+    def optimizer(self, learning_rate: float) -> tuple[Adam, OneCycle]:
+        """Adam on the model as it is now, and the course of its steps in `cluster`."""
+        clusterer = self.clusterer
+        adam = Adam(
+            self.model.networks,
+            learning_rate=learning_rate,
+            weight_decay=clusterer.weight_decay,
+            precision=clusterer.precision,
+        )
+        n_steps = n_batches(len(self.rows), clusterer.batch_size)
+        return adam, OneCycle(adam, learning_rate, self.cluster.max_iter * n_steps)
+
+    def run(
+        self,
+        phase: Phase,
+        step: Callable[[Tensor, Tensor], dict[str, Tensor]],
+        optimizer: Adam,
+    ) -> None:
+        """Run the epochs of a phase; `step` gets rows and their last probabilities."""
+        rows = self.rows
+
+        def probabilities() -> Tensor:
+            p = in_chunks(lambda x: self.model.logits(x).softmax(1), rows)
+            return torch.from_numpy(p).to(rows.device)
+
+        p = probabilities()
+        for _ in phase:
+
+            def step_from(index: Tensor, p: Tensor = p) -> dict[str, Tensor]:
+                return step(index, p[index])
+
+            with optimizer.training():
+                losses = train_epoch(
+                    step_from,
+                    len(rows),
+                    batch_size=self.clusterer.batch_size,
+                    rng=self.rng,
+                    device=rows.device,
+                )
+            p = probabilities()
+            phase.record({**losses, **self.watch.look(p.argmax(1).cpu())})
+        phase.check_weights(optimizer.networks)
+
+    def now(self) -> dict[str, Any]:
+        """Attributes of a clusterer that predicts with the model as it is now."""
+        return {**clustering_of(self.model, self.rows).attributes(), **self.histories()}
+
+    def histories(self) -> dict[str, Any]:
+        """Return the records of the phases, by attribute."""
+        return {
+            "history_": self.cluster.history,
+            "self_label_history_": self.self_label.history,
+        }
+
+    def fitted(self) -> dict[str, Any]:
+        """Attributes of the fitted clusterer: of the model, or of what was before."""
+        after = clustering_of(self.model, self.rows)
+        return {
+            **guarded(self.clusterer, self.before, after, self.neighbors),
+            "n_iter_": self.cluster.n_iter,
+            **self.histories(),
+        }
+
+
+def code_neighbors(Z: Tensor, n_neighbors: int, seed: int) -> Tensor:
+    """Row numbers of the nearest codes of each by their angles, ``(n, n_neighbors)``.
+
+    Fewer columns for fewer rows; a row that is alone has itself.
+    """
+    codes = normalize(Z, dim=1).cpu().numpy()
+    zeros, ones = np.zeros(Z.shape[1]), np.ones(Z.shape[1])
+    rows = Rows(codes, zeros, ones, Z.device)
+    neighbors = torch.from_numpy(nearest_neighbors(rows, n_neighbors, seed))
+    if neighbors.shape[1] == 0:
+        neighbors = torch.arange(len(Z)).unsqueeze(1)
+    return neighbors.to(Z.device)
+
+
+@torch.no_grad()
+def kmeans_head(Z: Tensor, centroids: Tensor) -> Network:
+    r"""Linear head that says which centroid a code is nearest to, and how surely.
+
+    .. math:: p_{ij} \propto \exp \left( -\frac{\|z_i - \mu_j\|^2}{2 s^2} \right)
+              \propto \exp \left( \frac{(\mu_j - m)^\top z_i}{s^2}
+              - \frac{\|\mu_j\|^2}{2 s^2} \right),
+              \qquad s^2 = \frac1n \sum_i \min_j \|z_i - \mu_j\|^2
+
+    The mean m of the centroids changes no probability and keeps the weights small.
+    """
+    n_clusters, n_components = centroids.shape
+    spread = squared_distances(Z, centroids).amin(1).mean()
+    spread = torch.where(spread > 0, spread, 1.0)
+    center = centroids.mean(0)
+    offset = centroids - center
+    head = initialized(MLP, Generator(), sizes=[n_components, n_clusters])
+    weight, bias = head.to(Z.device).parameters()
+    weight.copy_(offset / spread)
+    # |mu|^2 less |m|^2, without the difference of two large numbers.
+    bias.copy_(-(offset * (offset + 2 * center)).sum(1) / (2 * spread))
+    return head
