@@ -463,7 +463,6 @@ def grid(low, high, n=4001):
             15,
         ),
     ],
-    ids=str,
 )
 def test_density_integrates_to_one(steps, low, high):
     sampler = KernelDensity(bandwidth=0.1)
