@@ -66,7 +66,6 @@ def ours(X: np.ndarray, precision: str, n_epochs: int) -> VAESampler:
         early_stopping=False,
         max_iter=n_epochs,
         batch_size=BATCH_SIZE,
-        learning_rate=1e-3,
         precision=precision,
         random_state=0,
     ).fit(X)
@@ -202,10 +201,10 @@ def quality_lines(X: np.ndarray, test: np.ndarray, quick: bool) -> Iterator[str]
 
 
 def binarised(pixels: np.ndarray) -> np.ndarray:
-    """Zeros and ones, drawn with the grey values as probabilities."""
+    """Black and white pixels, drawn with the grey values as probabilities."""
     rng = np.random.default_rng(0)
     draws = rng.random(pixels.shape, dtype=np.float32)
-    return (draws < pixels.astype(np.float32) / 255).astype(np.uint8)
+    return np.where(255 * draws < pixels, 255, 0).astype(np.uint8)
 
 
 def nll_lines(folders: list[Path], quick: bool) -> Iterator[str]:

@@ -160,6 +160,7 @@ class Fitting:
         betas: tuple[float, float] = BETAS,
         max_gradient_norm: float | None = None,
         fused_layers: bool = True,
+        precision: str | None = None,
     ) -> tuple[Adam, OneCycle]:
         """Adam as the parameters say, and the course of its step size."""
         estimator = self.estimator
@@ -169,7 +170,7 @@ class Fitting:
             tensors,
             learning_rate=learning_rate,
             weight_decay=estimator.weight_decay,
-            precision=estimator.precision,
+            precision=precision or estimator.precision,
             betas=betas,
             max_gradient_norm=max_gradient_norm,
             fused_layers=fused_layers,

@@ -183,13 +183,18 @@ class SCANClusterer(BaseDeepClusterer):
 
     Notes
     -----
-    MEASURED
+    Accuracy of k-means on the pretrained codes and of both phases after it, means of
+    three seeds: 0.82 and 0.89 on digits as images, 0.946 and 0.951 on wine, 0.60 and
+    0.61 on segment. The gain is one of images, and differs between seeds (0.84 to 0.93
+    on digits); on tables k-means on the same codes is as good, and on segment a cluster
+    may lose its rows. Self-labelling by itself changed little on any of them.
 
     Deviations from the paper: the head starts from k-means instead of the best of ten
-    random ones, which on digits is worth QUALITY; the labels and the sure rows of
-    self-labelling are those of all unchanged rows once an epoch; the weight of the
-    entropy, the threshold and the step sizes, as said above; Adam anneals; the guard.
-    `score` takes each row for its own neighbour and :math:`\bar p` from training.
+    random ones (on digits 0.90 against 0.84 from one random head, after 200 steps); the
+    labels and the sure rows of self-labelling are those of all unchanged rows once an
+    epoch; the weight of the entropy, the threshold and the step sizes, as said above;
+    Adam anneals while neighbours learn to agree; the guard. `score` takes each row for
+    its own neighbour, and :math:`\bar p` from training.
 
     References
     ----------

@@ -87,10 +87,11 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Whether the density depends on the class of a row: `fit` then needs y, and
         `sample` takes it.
 
-    noise : float, default=0.0
+    noise : float, default=0.5
         Normal noise that is added to the rows of a step, in deviations of the starting
-        Gaussian; it fades to nothing while training goes on. Of use for columns of few
-        values, on which a density grows without end.
+        Gaussian; it fades to nothing while training goes on. It keeps flows of small
+        tables from learning their rows by heart: the weights that are best on rows held
+        out are those of the noise that the table needs.
 
     max_iter : int or "auto", default="auto"
         Epochs. ``"auto"``: as many as make 2000 gradient steps, between 2 and 200.
@@ -119,8 +120,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Torch device. ``"auto"``: the GPU if there is one.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Number type of the matrix products in training: see
-        :class:`skdeep.representation.AutoencoderTransformer`.
+        Without effect so far: flows are trained in float32.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, permutations, shuffles and held-out rows.
@@ -220,7 +220,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         image_shape=None,
         scale="auto",
         conditional=False,
-        noise=0.0,
+        noise=0.5,
         max_iter="auto",
         batch_size=512,
         learning_rate=1e-3,
@@ -404,8 +404,9 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         # Build the flow, which starts as the Gaussian of the rows.
         flow = self._gaussian_flow(fitting, columns, constants, context)
         gaussian: Any = network_copy(flow)
+        # Determinants and sums over bins need the digits of float32.
         optimizer, schedule = fitting.optimizer(
-            [flow], max_gradient_norm=MAX_GRADIENT_NORM
+            [flow], max_gradient_norm=MAX_GRADIENT_NORM, precision="float32"
         )
 
         def log_density(network: Any, index: Tensor, scatter: float = 0.0) -> Tensor:

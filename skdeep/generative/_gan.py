@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting
-from skdeep.generative._base import BaseSampler
+from skdeep.generative._base import BaseSampler, RowMap
 from skdeep.generative._coverage import Coverage, warn_of_collapse
 from skdeep.nn import MLP, ImageDiscriminator, ImageGenerator, Network, initialized
 from skdeep.nn.generator import n_halvings
@@ -35,28 +35,28 @@ LOSSES = {
     "wasserstein": (wasserstein_critic_loss, wasserstein_generator_loss),
     "wasserstein_gp": (wasserstein_critic_loss, wasserstein_generator_loss),
 }
-"""Losses of discriminator and generator."""
+"""Losses of the discriminator and of the generator."""
 
-N_STEPS = 4000
+N_STEPS, N_IMAGE_STEPS = 3000, 1500
 """Gradient steps of the generator that max_iter="auto" aims at."""
 
-MOST_EPOCHS = 5000
+MOST_EPOCHS = 2000
 """Epochs that it never exceeds: a table of some hundred rows needs its steps too."""
 
-R1_WEIGHT = 0.1
-"""Weight of the penalty on the slope at real rows, per column."""
-
-LIPSCHITZ_WEIGHT = 10.0
-"""Weight of WGAN-GP's penalty, the paper's."""
-
-CHANNELS = (32, 64, 128, 256)
-"""Of as many layers as the images can be halved."""
-
-BETAS = (0.5, 0.99)
+BETAS = (0.5, 0.999)
 """Decay of Adam's running means: the adversary moves, and old gradients mislead."""
 
-Penalty = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor | float]
-"""Of a discriminator, real and fake rows."""
+R1_WEIGHT, R1_IMAGE_WEIGHT = 0.5, 1.0
+"""Weight of the penalty at real rows: for each column of a table, and for an image."""
+
+LIPSCHITZ_WEIGHT = 10.0
+"""Weight of the penalty of WGAN-GP, the paper's."""
+
+CHANNELS = (32, 64, 128, 256)
+"""Of as many layers as the sides of an image can be halved, but of two at least."""
+
+Penalty = Callable[[RowMap, Tensor, Tensor], Tensor | float]
+"""Of a map of rows to scores, of real rows and of generated ones."""
 
 
 class GANSampler(BaseSampler):
@@ -86,8 +86,9 @@ class GANSampler(BaseSampler):
     hidden_layer_sizes : "auto" or tuple of int, default="auto"
         Widths of the discriminator's hidden layers, and of the generator's. For images,
         the channels of the discriminator's convolutions, each of which halves the
-        sides; the generator mirrors them. ``"auto"`` is (128, 128) for tables and the
-        first of (32, 64, 128, 256) for images.
+        sides as long as they are 7 or longer; the generator mirrors them. ``"auto"`` is
+        (128, 128) for tables and, for images, the first of (32, 64, 128, 256), two or
+        as many as can halve.
 
     image_shape : (int, int, int) or None, default=None
         Channels, height and width. With it, rows are read as images and the networks
@@ -108,7 +109,7 @@ class GANSampler(BaseSampler):
 
     n_discriminator_steps : int or "auto", default="auto"
         Steps of the discriminator for each one of the generator. ``"auto"`` is 5 for
-        the Wasserstein losses and 1 for the others.
+        the Wasserstein losses; for the others, 2 on tables and 1 on images.
 
     discriminator_learning_rate : float or None, default=None
         Step size of the discriminator's Adam; None takes `learning_rate`.
@@ -117,15 +118,16 @@ class GANSampler(BaseSampler):
         Largest weight of the critic, with ``loss="wasserstein"``.
 
     gradient_penalty : float or "auto", default="auto"
-        Weight of the penalty on the discriminator's slope: twice of which is
-        :math:`\gamma`, or WGAN-GP's :math:`\lambda`. ``"auto"`` is 0.1 a column, and 10
-        for WGAN-GP. Larger ones are calmer and blur more.
+        Weight of the penalty on the discriminator's slope: :math:`\gamma`, or
+        :math:`\lambda` of WGAN-GP. ``"auto"`` is 0.5 a column of tables, 1 for images
+        and 10 for WGAN-GP. Larger ones are calmer and blur more.
 
     conditional : bool, default=False
         Whether rows depend on their class: `fit` then needs y, and `sample` takes it.
 
     max_iter : int or "auto", default="auto"
-        Epochs. ``"auto"``: as many as make 4000 steps of the generator, at most 5000.
+        Epochs. ``"auto"``: as many as make 3000 steps of the generator, of images 1500,
+        between 2 and 2000.
 
     batch_size : int, default=128
         Rows of a gradient step.
@@ -327,10 +329,11 @@ class GANSampler(BaseSampler):
     ) -> None:
         """Train on checked X as a phase of `task`."""
         wasserstein = self.loss.startswith("wasserstein")
+        is_image = image_shape is not None or self.image_shape is not None
         n_ahead = self.n_discriminator_steps
         if n_ahead == "auto":
-            n_ahead = 5 if wasserstein else 1
-        n_steps = N_STEPS * n_ahead
+            n_ahead = 5 if wasserstein else 1 if is_image else 2
+        n_steps = (N_IMAGE_STEPS if is_image else N_STEPS) * n_ahead
         fitting = Fitting(
             self, X, image_shape, self._seeds(3), n_steps, most_epochs=MOST_EPOCHS
         )
@@ -359,7 +362,11 @@ class GANSampler(BaseSampler):
 
         def step(index: Tensor) -> dict[str, Tensor]:
             nonlocal n_done, loss
-            x, fake = rows[index], generate(index)
+            n_done += 1
+            is_turn = n_done % n_ahead == 0
+            x = rows[index]
+            with torch.set_grad_enabled(is_turn):
+                fake = generate(index)
             given = None if context is None else context[index]
 
             # The discriminator learns to tell both apart, from rows it does not move.
@@ -377,9 +384,8 @@ class GANSampler(BaseSampler):
                 adversary.set_weights(clipped)
 
             # Every so many steps, the generator learns to pass its rows off as real.
-            n_done += 1
             schedule.advance()
-            if n_done % n_ahead == 0:
+            if is_turn:
                 with adversary.frozen():
                     loss = passed_off(score(fake))
                 optimizer.step(loss)
@@ -451,7 +457,7 @@ class GANSampler(BaseSampler):
                 MLP, rng, sizes=[n_features + n_classes, *sizes, 1]
             )
         else:
-            channels = checked_sizes(self, CHANNELS[: max(1, n_halvings(shape))])
+            channels = checked_sizes(self, CHANNELS[: max(2, n_halvings(shape))])
             low = (columns.minimum - fitting.offset) / fitting.scale
             high = (columns.maximum - fitting.offset) / fitting.scale
             generator = initialized(
@@ -484,7 +490,8 @@ class GANSampler(BaseSampler):
                 weight * gradient_penalty(score, x, fake, noise)
             )
         if weight == "auto":
-            weight = R1_WEIGHT * fitting.n_features
+            is_table = fitting.image_shape is None
+            weight = R1_WEIGHT * fitting.n_features if is_table else R1_IMAGE_WEIGHT
         if weight == 0:
             return no_penalty
         return lambda score, x, _: weight * r1_penalty(score, x)

@@ -170,16 +170,16 @@ def test_length_of_the_noise_moves_the_bound_but_little():
 @every_schedule
 @pytest.mark.parametrize("way", ["ddim", "ddpm", "ode"])
 def test_samples_have_the_moments_of_a_gaussian(schedule, way):
-    diffusion, noise = gaussian_diffusion(schedule), normal(20_000, 3)
-    times = times_of(1000, 100)
+    diffusion, noise = gaussian_diffusion(schedule, 200), normal(10_000, 3)
+    times = times_of(200, 100)
     if way == "ddim":
         x = implicit_path(diffusion, noise, times)
     elif way == "ddpm":
-        x = ancestral_path(diffusion, noise, range(1001), Generator().manual_seed(1))
+        x = ancestral_path(diffusion, noise, range(201), Generator().manual_seed(1))
     else:
         x = flow_path(diffusion, noise, times[::-1])
-    torch.testing.assert_close(x.mean(0), MEAN, atol=0.03, rtol=0)
-    torch.testing.assert_close(torch.cov(x.T), COVARIANCE, atol=0.04, rtol=0)
+    torch.testing.assert_close(x.mean(0), MEAN, atol=0.05, rtol=0)
+    torch.testing.assert_close(torch.cov(x.T), COVARIANCE, atol=0.05, rtol=0)
 
 
 def test_flow_leads_to_noise_and_back():
@@ -226,7 +226,9 @@ def moons(n, seed):
 @pytest.fixture(scope="module")
 def fitted():
     X = moons(2000, 0)
-    sampler = DiffusionSampler((64, 64), max_iter=60, batch_size=128, random_state=0)
+    sampler = DiffusionSampler(
+        (64, 64, 64), max_iter=60, batch_size=64, learning_rate=5e-3, random_state=0
+    )
     return sampler.fit(X)
 
 
@@ -297,7 +299,7 @@ def test_rows_between_the_moons_are_unlikely(fitted):
     for method in ("ode", "elbo"):
         low, high = (fitted.score_samples(X, method=method) for X in (between, on))
         assert low.max() < high.min()
-        assert low.mean() + 2 < high.mean()
+        assert low.mean() + 1 < high.mean()
 
 
 def test_codes_are_standard_normal_and_lead_back(fitted):
@@ -436,7 +438,7 @@ def conditional():
     y = rng.choice(3, 1500, p=[0.5, 0.3, 0.2])
     X = CENTERS[y] + rng.randn(1500, 2)
     sampler = DiffusionSampler(
-        (32, 32), conditional=True, max_iter=80, batch_size=128, random_state=0
+        (32, 32), conditional=True, max_iter=60, learning_rate=5e-3, random_state=0
     )
     return sampler.fit(X, NAMES[y])
 
@@ -522,12 +524,12 @@ def test_brightness_of_images_is_learned():
     sampler = DiffusionSampler(
         (8, 8),
         image_shape=(1, 4, 4),
-        max_iter=40,
+        max_iter=30,
         batch_size=100,
         learning_rate=5e-3,
         random_state=0,
     ).fit(X)
-    S = sampler.sample(300, random_state=0)
+    S = sampler.sample(200, random_state=0)
     assert S.std(axis=1).mean() < 0.1
     assert S.mean(axis=1).std() == pytest.approx(X.mean(axis=1).std(), abs=0.08)
 

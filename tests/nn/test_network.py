@@ -12,8 +12,13 @@ from skdeep.nn import (
     ConvDecoder,
     ConvEncoder,
     DotCritic,
+    Flow,
+    ImageDiscriminator,
     ImageEncoder,
+    ImageGenerator,
+    MLPDenoiser,
     Network,
+    UNetDenoiser,
     initialized,
 )
 
@@ -49,7 +54,9 @@ def rows(n_inputs, n=16):
 
 def test_every_network_is_registered_by_its_name():
     critics = {ConcatenateCritic, DotCritic}  # of two inputs: see their own tests
-    assert {kind for kind, *_ in KINDS} | critics == set(NETWORKS.values())
+    samplers = {Flow, ImageDiscriminator, ImageGenerator, MLPDenoiser, UNetDenoiser}
+    kinds = {kind for kind, *_ in KINDS}
+    assert kinds | critics | samplers == set(NETWORKS.values())
     for name, network in NETWORKS.items():
         assert name == network.__name__
         assert issubclass(network, Network)
