@@ -26,7 +26,7 @@ def new_denoiser(estimator: Any, fitting: Fitting, n_classes: int) -> Network:
             MLPDenoiser,
             fitting.weight_rng,
             n_features=fitting.n_features,
-            hidden_layer_sizes=checked_sizes(estimator, (128, 128, 128)),
+            hidden_layer_sizes=widths(estimator, (128, 128, 128)),
             n_classes=n_classes,
         )
     else:
@@ -34,10 +34,21 @@ def new_denoiser(estimator: Any, fitting: Fitting, n_classes: int) -> Network:
             UNetDenoiser,
             fitting.weight_rng,
             image_shape=fitting.image_shape,
-            channels=checked_sizes(estimator, (32, 64)),
+            channels=widths(estimator, (32, 64)),
             n_classes=n_classes,
         )
     return denoiser.to(fitting.rows.device)
+
+
+def widths(estimator: Any, default: tuple[int, ...]) -> list[int]:
+    """Widths of the network, of which there has to be one."""
+    sizes = checked_sizes(estimator, default)
+    if not sizes:
+        raise ValueError(
+            f"The 'hidden_layer_sizes' parameter of {type(estimator).__name__} must "
+            "hold one integer at least. Got () instead."
+        )
+    return sizes
 
 
 class Denoising:

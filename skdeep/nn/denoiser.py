@@ -95,24 +95,27 @@ class Moment(nn.Module):
 class DenseBlock(nn.Module):
     r"""Two dense layers beside the identity; the time enters between them.
 
-    .. math:: h + W_2 \, \mathrm{SiLU}(W_1 h + b_1 + m) + b_2
+    .. math:: h + W_2 \, \mathrm{SiLU}(W_1 h + m)
+
+    Biases would add nothing: those of the first layer are in m.
     """
 
     def __init__(self, width: int, n_units: int) -> None:
         super().__init__()
-        self.first = nn.Linear(width, n_units)
-        self.second = nn.Linear(n_units, width)
+        self.first = nn.Linear(width, n_units, bias=False)
+        self.second = nn.Linear(n_units, width, bias=False)
 
     def forward(self, h: Tensor, moment: Tensor) -> Tensor:
         """Map ``(n, width)`` and ``(n, n_units)`` to ``(n, width)``."""
-        return h + self.second(F.silu(self.first(h) + moment))
+        g = F.silu(torch.addmm(moment, h, self.first.weight.t()))
+        return torch.addmm(h, g, self.second.weight.t())
 
 
 class MLPDenoiser(Network):
     r"""Residual dense blocks that know the time and, if there are any, the class.
 
     .. math:: h_0 = W_0 x_t + b_0, \qquad
-              h_l = h_{l-1} + W_l' \, \mathrm{SiLU}(W_l h_{l-1} + b_l + M_l m) + b_l',
+              h_l = h_{l-1} + V_l \, \mathrm{SiLU}(W_l h_{l-1} + M_l m + b_l),
               \qquad \text{output} = W \, \mathrm{SiLU}(h_L) + b
 
     with m a map of sines and cosines of the time, and of the class. The output starts
@@ -140,7 +143,7 @@ class MLPDenoiser(Network):
         self.sizes = list(hidden_layer_sizes)
         self.moment = Moment(N_TIME_UNITS, n_classes)
         # Of all blocks at once: one product instead of many small ones.
-        self.moments = nn.Linear(N_TIME_UNITS, sum(self.sizes), bias=False)
+        self.moments = nn.Linear(N_TIME_UNITS, sum(self.sizes))
         self.first = nn.Linear(n_features, width)
         self.blocks = nn.ModuleList([DenseBlock(width, size) for size in self.sizes])
         self.last = ZeroLinear(width, n_features)
