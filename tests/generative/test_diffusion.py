@@ -227,7 +227,7 @@ def moons(n, seed):
 def fitted():
     X = moons(2000, 0)
     sampler = DiffusionSampler(
-        (64, 64, 64), max_iter=60, batch_size=64, learning_rate=5e-3, random_state=0
+        (64, 64, 64), max_iter=120, batch_size=64, learning_rate=5e-3, random_state=0
     )
     return sampler.fit(X)
 
@@ -365,7 +365,9 @@ WIDE = EXACT_FEATURES + 2
 @pytest.fixture(scope="module")
 def wide():
     X = normal(100, WIDE).numpy()
-    return DiffusionSampler((16,), max_iter=5, n_steps=10, random_state=0).fit(X)
+    return DiffusionSampler(
+        (16,), max_iter=60, early_stopping=False, n_steps=10, random_state=0
+    ).fit(X)
 
 
 @pytest.mark.parametrize("method", ["ode", "elbo"])
