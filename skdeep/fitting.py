@@ -35,21 +35,17 @@ CHUNK_ROWS = 4096
 class Validation:
     """Rows held out of a training, whose loss says when to stop and what to keep.
 
-    The weights before the first step count too.
+    The weights before the first step count too. The training stops after
+    `n_iter_no_change` epochs without a new best.
 
     Parameters
     ----------
     fitting : Fitting
         Whose rows are parted at random.
-    fraction : float
-        Share of the rows held out; at least one row is, and one is not. A single row
-        is both.
     optimizer : Adam
         Whose best weights are kept.
     loss : callable
         Mean loss of rows of given numbers, ``(n,)``.
-    patience : int or None
-        Epochs without a new best after which the training stops; None: never.
     averaged : AveragedWeights or None
         Whose weights are judged and kept, instead of the last ones.
     """
@@ -57,20 +53,18 @@ class Validation:
     def __init__(
         self,
         fitting: "Fitting",
-        fraction: float,
         optimizer: Adam,
         loss: Callable[[Tensor], Tensor],
-        patience: int | None,
         averaged: AveragedWeights | None = None,
     ) -> None:
         n_rows, device = len(fitting.rows), fitting.rows.device
         order = torch.randperm(n_rows, generator=fitting.shuffle).to(device)
-        n_held_out = min(max(1, round(fraction * n_rows)), n_rows - 1)
-        self.held_out, self.training = order[:n_held_out], order[n_held_out:]
+        self.training = order[n_rows - fitting.n_training :]
+        self.held_out = order[: n_rows - fitting.n_training]
         if n_rows == 1:
             self.held_out = self.training
         self.loss = loss
-        self.patience = patience
+        self.patience = int(fitting.estimator.n_iter_no_change)
         self.averaged = averaged
         self.best = BestWeights(optimizer)
         self.best.offer(self.mean_loss())
@@ -91,7 +85,7 @@ class Validation:
         with self.averaged.applied() if self.averaged else nullcontext():
             loss = self.mean_loss()
             self.best.offer(loss)
-        if self.patience is not None and self.best.n_since >= self.patience:
+        if self.best.n_since >= self.patience:
             phase.stop()
         return {"validation_loss": loss}
 
@@ -119,6 +113,9 @@ class Fitting:
         Whether the rows are to lie in [0, 1].
     most_epochs : int
         Epochs that ``max_iter="auto"`` never exceeds.
+    holds_out : bool
+        Whether a `Validation` holds rows out: `validation_fraction` of them, but at
+        least one, and not all. A single row is both.
     """
 
     def __init__(
@@ -130,6 +127,7 @@ class Fitting:
         n_steps: int,
         unit: bool = False,
         most_epochs: int = 200,
+        holds_out: bool = False,
     ) -> None:
         device = estimator._device()
         self.estimator = estimator
@@ -145,10 +143,14 @@ class Fitting:
         self.weight_rng = Generator().manual_seed(weight_seed)
         self.shuffle = Generator().manual_seed(shuffle_seed)
         self.noise = Generator(device).manual_seed(noise_seed)
+        self.n_training = n_rows = len(self.rows)
+        if holds_out:
+            n_held_out = max(1, round(estimator.validation_fraction * n_rows))
+            self.n_training = max(1, n_rows - n_held_out)
         self.max_iter = estimator.max_iter
         if self.max_iter == "auto":
             self.max_iter = epochs_for(
-                n_steps, len(self.rows), estimator.batch_size, most_epochs
+                n_steps, self.n_training, estimator.batch_size, most_epochs
             )
 
     def optimizer(
@@ -175,7 +177,7 @@ class Fitting:
             max_gradient_norm=max_gradient_norm,
             fused_layers=fused_layers,
         )
-        n_steps = self.max_iter * n_batches(len(self.rows), estimator.batch_size)
+        n_steps = self.max_iter * n_batches(self.n_training, estimator.batch_size)
         return optimizer, OneCycle(optimizer, learning_rate, n_steps)
 
     def train(

@@ -414,7 +414,13 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         """Train on checked X as a phase of `task`."""
         classes, context = self._fitted_classes(X, y)
         fitting = Fitting(
-            self, X, image_shape, self._seeds(3), N_STEPS, most_epochs=MOST_EPOCHS
+            self,
+            X,
+            image_shape,
+            self._seeds(3),
+            N_STEPS,
+            most_epochs=MOST_EPOCHS,
+            holds_out=self.early_stopping,
         )
         rows, noise = fitting.rows, fitting.noise
 
@@ -441,10 +447,8 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         if self.early_stopping:
             validation = Validation(
                 fitting,
-                self.validation_fraction,
                 optimizer,
                 denoising.fixed_loss(given, noise.initial_seed()),
-                self.n_iter_no_change,
                 averaged,
             )
         kept = {

@@ -394,7 +394,14 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
     ) -> None:
         """Train on checked X as the only phase of `task`."""
         classes, context = self._fitted_classes(X, y)
-        fitting = Fitting(self, X, image_shape, self._seeds(3), N_STEPS)
+        fitting = Fitting(
+            self,
+            X,
+            image_shape,
+            self._seeds(3),
+            N_STEPS,
+            holds_out=self.early_stopping,
+        )
         rows, noise = fitting.rows, fitting.noise
         constants = scaled_constants(X, fitting)
         if not np.isnan(constants).any():  # one column has to be left
@@ -427,10 +434,8 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         if self.early_stopping:
             validation = Validation(
                 fitting,
-                self.validation_fraction,
                 optimizer,
                 lambda index: -log_density(flow, index).mean(),
-                int(self.n_iter_no_change),
             )
         kept = {"flow_": flow, "constants_": constants, **classes}
         fitting.train(task, "train", step, [optimizer], kept, validation)

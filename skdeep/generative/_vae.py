@@ -31,6 +31,7 @@ from skdeep.generative._vae_training import (
     are_binary,
     keep_constants,
     means_over,
+    new_likelihood,
     new_networks,
     validation_loss,
     warn_of_collapse,
@@ -519,12 +520,20 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         """Train on checked X as a phase of `task`."""
         classes, context = self._fitted_classes(X, y)
         unit = self.likelihood == "bernoulli"
-        fitting = Fitting(self, X, image_shape, self._seeds(3), N_STEPS, unit=unit)
+        fitting = Fitting(
+            self,
+            X,
+            image_shape,
+            self._seeds(3),
+            N_STEPS,
+            unit=unit,
+            holds_out=self.early_stopping,
+        )
         rows, noise = fitting.rows, fitting.noise
 
         # Build the model and its optimiser.
         constants = scaled_constants(X, fitting)
-        likelihood = self._new_likelihood(np.isnan(constants), fitting)
+        likelihood = new_likelihood(self, np.isnan(constants), fitting)
         encoder, decoder = new_networks(
             self, fitting, 0 if context is None else context.shape[1], likelihood
         )
@@ -551,10 +560,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         if self.early_stopping:
             validation = Validation(
                 fitting,
-                self.validation_fraction,
                 optimizer,
                 validation_loss(self, model, given, fitting),
-                self.n_iter_no_change,
             )
         noise_variance, draws_noise = None, fitting.image_shape is None
         if isinstance(likelihood, Gaussian):
@@ -586,18 +593,3 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         has_begun = schedule.step_number >= EARLIEST and np.isnan(constants).any()
         if has_begun and self.kl_.max() < COLLAPSED:
             warn_of_collapse(type(self).__name__)
-
-    def _new_likelihood(self, varies: np.ndarray, fitting: Fitting) -> Likelihood:
-        if self.likelihood == "bernoulli":
-            return Bernoulli()
-        if self.binarize:
-            raise ValueError(
-                f"{type(self).__name__} draws binary rows for the Bernoulli likelihood "
-                "alone: binarize=True needs likelihood='bernoulli'."
-            )
-        given = 1.0 if isinstance(self.variance, str) else float(self.variance)
-        variance = torch.from_numpy(np.float32(given * varies)).to(fitting.rows.device)
-        pooled = fitting.image_shape is not None
-        if self.variance == "learned":
-            return RowGaussian(variance, pooled)
-        return SharedGaussian(variance, pooled, learned=self.variance == "shared")

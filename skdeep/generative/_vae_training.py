@@ -11,7 +11,12 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Generator, Tensor, nn
 
 from skdeep.fitting import Fitting
-from skdeep.generative._vae_likelihood import Likelihood
+from skdeep.generative._vae_likelihood import (
+    Bernoulli,
+    Likelihood,
+    RowGaussian,
+    SharedGaussian,
+)
 from skdeep.generative._vae_model import VariationalModel
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 from skdeep.parameters import checked_sizes
@@ -31,6 +36,23 @@ CHUNK_ROWS = 4096
 
 RowsOf = Callable[[Tensor, Generator], tuple[Tensor, Tensor | None]]
 """Rows of given numbers, drawn from them if need be, and their contexts."""
+
+
+def new_likelihood(estimator: Any, varies: np.ndarray, fitting: Fitting) -> Likelihood:
+    """Build the likelihood, of a density in the columns that vary."""
+    if estimator.likelihood == "bernoulli":
+        return Bernoulli()
+    if estimator.binarize:
+        raise ValueError(
+            f"{type(estimator).__name__} draws binary rows for the Bernoulli "
+            "likelihood alone: binarize=True needs likelihood='bernoulli'."
+        )
+    given = 1.0 if isinstance(estimator.variance, str) else float(estimator.variance)
+    variance = torch.from_numpy(np.float32(given * varies)).to(fitting.rows.device)
+    pooled = fitting.image_shape is not None
+    if estimator.variance == "learned":
+        return RowGaussian(variance, pooled)
+    return SharedGaussian(variance, pooled, learned=estimator.variance == "shared")
 
 
 def new_networks(

@@ -143,8 +143,8 @@ def test_conditional_samples_are_of_their_class(make):
 @pytest.mark.slow
 def test_noise_of_each_column_is_found():
     rng = np.random.RandomState(0)
-    u, noise = rng.randn(600, 1), np.array([0.5, 1.0, 1.0, 3.0])
-    X = u @ [[1, 1, 3, 3]] + noise * rng.randn(600, 4)
+    u, noise = rng.randn(2000, 1), np.array([0.5, 1.0, 1.0, 3.0])
+    X = u @ [[1, 1, 3, 3]] + noise * rng.randn(2000, 4)
     for variance in ("shared", "learned"):
         model = trained(n_components=1, variance=variance, max_iter=60).fit(X)
         found = np.sqrt(model.noise_variance_) * model.scale_
