@@ -7,6 +7,7 @@ from skdeep.cluster import (
     DECClusterer,
     IDECClusterer,
     SCANClusterer,
+    VaDEClusterer,
 )
 from skdeep.compose import SamplerPipeline, make_sampler_pipeline
 from skdeep.generative import (
@@ -43,6 +44,7 @@ __all__ = [
     "SamplerPipeline",
     "SimCLRTransformer",
     "VAESampler",
+    "VaDEClusterer",
     "__version__",
     "attribute_direction",
     "interpolate",

@@ -10,6 +10,7 @@ from skdeep.cluster import (
     DECClusterer,
     IDECClusterer,
     SCANClusterer,
+    VaDEClusterer,
 )
 from skdeep.compose import make_sampler_pipeline
 from skdeep.generative import (
@@ -37,6 +38,7 @@ CLUSTERERS = [
     IDECClusterer(4, autoencoder=SMALL, max_iter=3),
     DCNClusterer(4, autoencoder=SMALL, max_iter=3),
     SCANClusterer(4, encoder=SMALL, max_iter=3, self_label_iter=2, batch_size=32),
+    VaDEClusterer(4, autoencoder=SMALL, max_iter=3),
 ]
 
 TRANSFORMERS = [

@@ -5,6 +5,7 @@ from skdeep.cluster._dcn import DCNClusterer
 from skdeep.cluster._dec import DECClusterer
 from skdeep.cluster._idec import IDECClusterer
 from skdeep.cluster._scan import SCANClusterer
+from skdeep.cluster._vade import VaDEClusterer
 
 __all__ = [
     "AEKMeans",
@@ -12,4 +13,5 @@ __all__ = [
     "DECClusterer",
     "IDECClusterer",
     "SCANClusterer",
+    "VaDEClusterer",
 ]

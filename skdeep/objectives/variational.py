@@ -277,6 +277,29 @@ def gaussian_loss_of_squares(squares: Tensor, log_var: Tensor) -> Tensor:
     return (terms.sum() + squares.numel() * LOG_TAU) / 2
 
 
+def gaussian_loss_of_best_variance(squares: Tensor, n_features: int) -> Tensor:
+    r"""Minus the mean log-likelihood of rows, under the variance that makes it largest.
+
+    With one variance for all entries that is their mean squared residual S, which need
+    then not be learned (O. Rybkin, K. Daniilidis, S. Levine, ICML 2021,
+    arXiv:2006.13202):
+
+    .. math:: \frac D2 \left( \log S + 1 + \log 2 \pi \right)
+
+    Parameters
+    ----------
+    squares : Tensor of shape ()
+        S, above 0.
+    n_features : int
+        D.
+
+    Returns
+    -------
+    Tensor of shape ()
+    """
+    return n_features / 2 * (squares.log() + 1 + LOG_TAU)
+
+
 # bounds
 
 

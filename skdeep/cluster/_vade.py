@@ -1,0 +1,429 @@
+"""Variational deep embedding (VaDE)."""
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn import config_context
+from sklearn.mixture import GaussianMixture
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor
+
+from skdeep._compat import HasMethods, Interval, StrOptions, fit_context, one_thread
+from skdeep.base import image_shape_of
+from skdeep.cluster._base import BaseDeepClusterer, require_decoder
+from skdeep.cluster._steps import Start, augmentation, guarded, start
+from skdeep.cluster._vade_model import VaDEModel, clustering_of
+from skdeep.nn.augmentation import MarginalCorruption
+from skdeep.nn.posterior import with_variances
+from skdeep.training import (
+    Adam,
+    FitTask,
+    OneCycle,
+    epochs_for,
+    in_chunks,
+    n_batches,
+    train,
+)
+
+N_STEPS = 2000
+"""Gradient steps that max_iter="auto" aims at."""
+
+START_VARIANCE = 0.1
+"""Of a code, as a share of the mean variance inside of a cluster."""
+
+CHUNK_ROWS = 4096
+"""Rows that are drawn at once."""
+
+
+class VaDEClusterer(BaseDeepClusterer):
+    r"""Variational deep embedding: a Gaussian mixture that a network turns into rows.
+
+    A row is made by drawing a cluster c, a code z of its Gaussian and, by the decoder,
+    a row x of the code. The encoder tells which codes may have made a row,
+    :math:`q(z \mid x) = N(\tilde\mu, \tilde\sigma^2)`, and all are trained towards the
+    evidence lower bound, in nats:
+
+    .. math::
+
+        \log p(x) \ge \mathbb E_{q(z \mid x)} [\log p(x \mid z)]
+        - KL \big( q(z, c \mid x) \,\|\, p(z, c) \big), \qquad
+        p(z, c) = \pi_c N(z; \mu_c, \sigma_c^2), \qquad
+        q(c \mid x) = p(c \mid z)
+
+    An autoencoder is pretrained, and a Gaussian mixture fitted to its codes, to start
+    from.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters.
+
+    autoencoder : estimator or None, default=None
+        The autoencoder to pretrain: it is cloned, not changed. None means
+        ``AutoencoderTransformer()``. A fitted one inside
+        :class:`sklearn.frozen.FrozenEstimator` is copied and not pretrained. What it
+        leaves open of `random_state`, `device` and `precision` it takes from here. Its
+        `loss` tells the likelihood: Gaussian, with one variance for all columns, of
+        ``"squared_error"``, and Bernoulli of ``"binary_cross_entropy"``.
+
+    n_init : int, default=20
+        k-means starts on the pretrained embedding; the mixture starts from the best.
+
+    max_iter : int or "auto", default="auto"
+        Epochs of the deep stage. ``"auto"``: as many as make 2000 gradient steps,
+        between 2 and 200.
+
+    guard : bool, default=True
+        Return the state before the deep stage if the labels after it cut the
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
+        False always returns the state after it.
+
+    augment : callable, MarginalCorruption or None, default=None
+        Changes each batch of scaled rows (or images) of the deep stage before a step,
+        which rebuilds the changed rows. A callable takes a tensor and a
+        `torch.Generator`: see :mod:`skdeep.nn.augmentation`. The autoencoder has such a
+        parameter of its own.
+
+    batch_size : int, default=256
+        Rows of a gradient step.
+
+    learning_rate : float, default=1e-3
+        Largest step size of Adam; it warms up over a tenth of the steps and then
+        anneals to zero.
+
+    weight_decay : float, default=0.0
+        Decoupled decay of the weights per unit of step size.
+
+    device : str, default="auto"
+        Torch device. ``"auto"``: the GPU if there is one.
+
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Number type of the matrix products in training: see
+        :class:`skdeep.representation.AutoencoderTransformer`.
+
+    memory : str, object with the joblib.Memory interface or None, default=None
+        Where pretrained autoencoders are kept: candidates of a search that share the
+        autoencoder, the rows and the seed pretrain once. Needs an integer
+        `random_state`.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of pretraining, k-means, shuffles and codes.
+
+    verbose : int, default=0
+        1 writes one line a phase.
+
+    Attributes
+    ----------
+    encoder_ : torch.nn.Module
+        Maps scaled rows to means and log-variances of their codes, side by side.
+
+    autoencoder_ : AutoencoderTransformer
+        Its encoder gives the means of the codes; its decoder is that of the model.
+        `autoencoder_.history_` is that of the pretraining.
+
+    cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
+        Means of the mixture, in the embedding.
+
+    covariances_ : ndarray of shape (n_clusters, n_components), float32
+        Variances of its components.
+
+    weights_ : ndarray of shape (n_clusters,), float32
+        Their weights, which sum to one.
+
+    noise_variance_ : float or None
+        Variance of the Gaussian likelihood, in scaled units. None if it is Bernoulli.
+
+    labels_ : ndarray of shape (n_samples,), int64
+        Cluster of each training row, equal to `predict` on them.
+
+    initial_labels_ : ndarray of shape (n_samples,), int64
+        Clusters before the deep stage: those of the mixture that was fitted to the
+        pretrained embedding.
+
+    deep_stage_kept_ : bool
+        False if the guard returned the state before the deep stage.
+
+    initial_modularity_ : float
+        Modularity of `initial_labels_` on the nearest-neighbour graph of the input. NaN
+        without the guard.
+
+    n_iter_ : int
+        Epochs of the deep stage.
+
+    history_ : dict of str to list of float
+        One value an epoch of the deep stage: minus the bound (``"loss"``) and its terms
+        (``"reconstruction_loss"``, ``"kl"``), in nats a row of scaled columns.
+
+    n_features_in_ : int
+        Number of features seen in `fit`.
+
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if X had string names.
+
+    See Also
+    --------
+    IDECClusterer : No densities and no samples, and faster.
+    skdeep.generative.VAESampler : One Gaussian as the prior, and tighter bounds.
+    sklearn.mixture.GaussianMixture : On the input itself.
+
+    Notes
+    -----
+    Deviations from the paper: the autoencoder is trained from end to end, has a
+    neighbour-contrastive term and 512-256 hidden units; the variance of a Gaussian
+    likelihood is that of the residuals of each batch, which is the best there is;
+    `predict_proba` takes the responsibilities at the mean of the code; the guard.
+    Nearest to the paper is ``VaDEClusterer(autoencoder=AutoencoderTransformer(
+    neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000),
+    loss="binary_cross_entropy"), guard=False)``.
+
+    References
+    ----------
+    .. [1] Z. Jiang, Y. Zheng, H. Tan, B. Tang, H. Zhou, "Variational Deep Embedding: An
+       Unsupervised and Generative Approach to Clustering", IJCAI 2017,
+       arXiv:1611.05148.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.cluster import VaDEClusterer
+    >>> from skdeep.representation import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=50)
+    >>> vade = VaDEClusterer(3, autoencoder=autoencoder, max_iter=20, random_state=0)
+    >>> vade.fit(X).sample(5, random_state=0).shape
+    (5, 4)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseDeepClusterer._parameter_constraints,
+        "autoencoder": [HasMethods(["fit", "transform"]), None],
+        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "guard": ["boolean"],
+        "augment": [callable, MarginalCorruption, None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        autoencoder=None,
+        n_init=20,
+        max_iter="auto",
+        guard=True,
+        augment=None,
+        batch_size=256,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        device="auto",
+        precision="auto",
+        memory=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_clusters = n_clusters
+        self.autoencoder = autoencoder
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.guard = guard
+        self.augment = augment
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.device = device
+        self.precision = precision
+        self.memory = memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Pretrain, start by a Gaussian mixture, train the whole model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W). At least `n_clusters` rows.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : VaDEClusterer
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the rows have fewer distinct values than there are clusters, or clusters
+            end without rows.
+        """
+        require_decoder(self)
+        image_shape = image_shape_of(X)
+        X = self._validated(X, reset=True, min_samples=self.n_clusters)
+        *start_seeds, shuffle_seed, noise_seed, view_seed = self._seeds(6)
+        with FitTask(self, X, y, max_subtasks=3) as task:
+            # Phase 1: pretrain the autoencoder, and fit the mixture to its codes.
+            begin = start(self, X, image_shape, task, start_seeds)
+            rows, decoder = begin.rows, begin.autoencoder.decoder_
+            model = self._started_model(begin)
+            before = clustering_of(model, begin)
+
+            # Phase 2: raise the bound of the whole model.
+            max_iter = self.max_iter
+            if max_iter == "auto":
+                max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
+            optimizer = Adam(
+                [model.encoder, decoder],
+                model.mixture,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                precision=self.precision,
+            )
+            n_steps = max_iter * n_batches(len(rows), self.batch_size)
+            schedule = OneCycle(optimizer, self.learning_rate, n_steps)
+            view = augmentation(self.augment, begin, view_seed)
+            noise = Generator(rows.device).manual_seed(noise_seed)
+
+            def step(index: Tensor) -> dict[str, Tensor]:
+                reconstruction, kl = model.loss_terms(view(rows[index]), noise)
+                loss = reconstruction + kl
+                schedule.advance()
+                optimizer.step(loss)
+                return {"loss": loss, "reconstruction_loss": reconstruction, "kl": kl}
+
+            def snapshot() -> dict[str, Any]:
+                found = clustering_of(model, begin).attributes()
+                return {**found, "history_": phase.history}
+
+            phase = task.phase("cluster", max_iter, snapshot)
+            shuffle = Generator().manual_seed(shuffle_seed)
+            with optimizer.training():
+                train(
+                    step,
+                    len(rows),
+                    phase,
+                    batch_size=self.batch_size,
+                    rng=shuffle,
+                    device=rows.device,
+                )
+            phase.check_weights(optimizer.networks)
+            after = clustering_of(model, begin)
+            fitted = guarded(self, before, after, begin.neighbors)
+            for name, value in fitted.items():
+                setattr(self, name, value)
+            self.n_iter_, self.history_ = phase.n_iter, phase.history
+        return self
+
+    def _started_model(self, begin: Start) -> VaDEModel:
+        """Build the model, whose mixture is fitted to the pretrained codes."""
+        codes = begin.autoencoder._encode(begin.rows)
+        floor = 1e-3 * float(codes.var(0).mean()) + 1e-12
+        centers = begin.centroids.cpu().numpy()
+        mixture = GaussianMixture(
+            len(centers),
+            covariance_type="diag",
+            means_init=centers,
+            reg_covar=floor,
+            random_state=0,
+        )
+        with one_thread(), config_context(array_api_dispatch=False):
+            mixture.fit(codes.astype(np.float64))
+        spread = START_VARIANCE * float(mixture.weights_ @ mixture.covariances_.mean(1))
+        encoder = with_variances(begin.autoencoder.encoder_, math.log(spread))
+        return VaDEModel.started(begin, encoder, mixture)
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """Rows that the decoder makes of codes, in the units of the input.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, for example `cluster_centers_`.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features), float32
+        """
+        check_is_fitted(self)
+        return self.autoencoder_.inverse_transform(X)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Evidence lower bound of the log-likelihood of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        bound : ndarray of shape (n_samples,), float32
+            In nats, in the units of the input: the scaling counts. Of the Bernoulli
+            likelihood, the expectation over binary rows with such means.
+        """
+        rows = self._rows(X)
+        return -in_chunks(self._objective(), rows)
+
+    def sample(self, n_samples: int = 1, *, random_state: Any = None) -> np.ndarray:
+        """Draw rows from the model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows.
+        random_state : int, RandomState instance or None, default=None
+            An int gives the same rows at each call.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float32
+            Rows in the units of the input; images are flattened. Of images, and of the
+            Bernoulli likelihood, they are means, without the noise of the likelihood.
+        """
+        check_is_fitted(self)
+        n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
+        drawn = check_random_state(random_state)
+        weights = self.weights_.astype(np.float64)
+        clusters = drawn.choice(len(weights), n_samples, p=weights / weights.sum())
+        model, autoencoder = self._model(), self.autoencoder_
+        device = autoencoder._home()
+        rng = Generator(device).manual_seed(int(drawn.randint(2**31 - 1)))
+        noisy = autoencoder.image_shape_ is None
+        X = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
+        for first in range(0, n_samples, CHUNK_ROWS):
+            part = slice(first, first + CHUNK_ROWS)
+            with torch.inference_mode():
+                chosen = torch.from_numpy(clusters[part]).to(device)
+                X[part] = model.drawn(chosen, rng, noisy).cpu().numpy()
+        X *= autoencoder.scale_.astype(np.float32)
+        X += autoencoder.offset_.astype(np.float32)
+        return X
+
+    def _model(self) -> VaDEModel:
+        """Return what was fitted, on the device."""
+        device = self._home()
+        values = np.log(self.weights_), self.cluster_centers_, np.log(self.covariances_)
+        mixture = [torch.tensor(value, device=device) for value in values]
+        decoder = self.autoencoder_.decoder_.to(device)
+        return VaDEModel(self.encoder_, decoder, mixture, self.noise_variance_)
+
+    def _assignment(self) -> Callable[[Tensor], Tensor]:
+        return self._model().responsibilities
+
+    def _objective(self) -> Callable[[Tensor], Tensor]:
+        model = self._model()
+        log_scale = 0.0
+        if self.noise_variance_ is not None:
+            log_scale = float(np.log(self.autoencoder_.scale_).sum())
+        return lambda x: log_scale - model.elbo(x)

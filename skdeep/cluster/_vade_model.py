@@ -1,0 +1,190 @@
+"""The generative model of VaDE: its bound, its clusters and its rows."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.mixture import GaussianMixture
+from torch import Generator, Tensor
+
+from skdeep.base import network_copy
+from skdeep.cluster._steps import Start
+from skdeep.nn import Network
+from skdeep.nn.posterior import means_alone
+from skdeep.objectives.mixture import kl_to_mixture, log_responsibilities
+from skdeep.objectives.reconstruction import squared_error, squared_error_per_sample
+from skdeep.objectives.variational import (
+    bernoulli_log_likelihood,
+    bernoulli_loss,
+    code_distribution,
+    gaussian_log_likelihood,
+    gaussian_loss_of_best_variance,
+    reparametrised,
+)
+from skdeep.training import in_chunks
+
+N_CODES = 8
+"""Codes by which the bound of a row is estimated."""
+
+SMALLEST_VARIANCE = 1e-8
+"""Of the Gaussian likelihood, in scaled units."""
+
+
+class VaDEModel:
+    """Networks and mixture, on one device.
+
+    Parameters
+    ----------
+    encoder : Network
+        Maps rows ``(n, n_features)`` to means and log-variances ``(n, 2 d)``.
+    decoder : Network
+        Maps codes ``(n, d)`` to means, or logits, of rows.
+    mixture : list of Tensor
+        Logarithms of the weights, up to a common constant, of shape (n_clusters,), and
+        means and log-variances of shape (n_clusters, d).
+    noise_variance : float or None
+        Of the Gaussian likelihood; None means the Bernoulli one.
+    """
+
+    def __init__(
+        self,
+        encoder: Network,
+        decoder: Network,
+        mixture: list[Tensor],
+        noise_variance: float | None,
+    ) -> None:
+        self.encoder = encoder
+        self.decoder = decoder
+        self.mixture = mixture
+        self.noise_variance = noise_variance
+
+    @classmethod
+    def started(
+        cls, begin: Start, encoder: Network, mixture: GaussianMixture
+    ) -> "VaDEModel":
+        """Build the model that training moves, from a mixture of pretrained codes."""
+        values = np.log(mixture.weights_), mixture.means_, np.log(mixture.covariances_)
+        moved = [
+            torch.tensor(value, dtype=torch.float32, device=begin.rows.device)
+            for value in values
+        ]
+        binary = begin.autoencoder.loss == "binary_cross_entropy"
+        decoder = begin.autoencoder.decoder_
+        model = cls(encoder, decoder, moved, None if binary else 1.0)
+        for value in model.mixture:
+            value.requires_grad_()
+        return model
+
+    def prior(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-weights that sum to one, means and log-variances of the mixture."""
+        log_weights, means, log_vars = self.mixture
+        return log_weights.log_softmax(0), means, log_vars
+
+    def loss_terms(self, x: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
+        """Minus the mean log-likelihood of rows, and the mean divergence of codes."""
+        mean, log_var = code_distribution(self.encoder(x))
+        noise = torch.randn(mean.shape, generator=rng, device=mean.device)
+        z = reparametrised(mean, log_var, noise)
+        log_gamma = log_responsibilities(z, *self.prior())
+        kl = kl_to_mixture(mean, log_var, log_gamma, *self.prior()).mean()
+        output = self.decoder(z)
+        if self.noise_variance is None:
+            return bernoulli_loss(x, output), kl
+        squares = squared_error(output, x).clamp_min(SMALLEST_VARIANCE)
+        return gaussian_loss_of_best_variance(squares, x.shape[1]), kl
+
+    def elbo(self, x: Tensor) -> Tensor:
+        """Evidence lower bound of each row, ``(n,)``, by the same noise for all."""
+        mean, log_var = code_distribution(self.encoder(x))
+        bounds = []
+        for noise in fixed_noise(N_CODES, mean):
+            z = reparametrised(mean, log_var, noise)
+            log_gamma = log_responsibilities(z, *self.prior())
+            kl = kl_to_mixture(mean, log_var, log_gamma, *self.prior())
+            bounds.append(self.log_likelihood(x, self.decoder(z)) - kl)
+        return torch.stack(bounds).mean(0)
+
+    def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
+        """Log-likelihood of each row, given what the decoder says."""
+        if self.noise_variance is None:
+            return bernoulli_log_likelihood(x, output)
+        return gaussian_log_likelihood(
+            x, output, x.new_tensor(self.noise_variance).log()
+        )
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """Probability of each cluster for each row, at the mean of its code."""
+        mean, _ = code_distribution(self.encoder(x))
+        return log_responsibilities(mean, *self.prior()).exp()
+
+    def drawn(self, clusters: Tensor, rng: Generator, noisy: bool) -> Tensor:
+        """Draw a scaled row of each cluster of a list."""
+        _, means, log_vars = self.mixture
+        noise = torch.randn(
+            (len(clusters), means.shape[1]), generator=rng, device=means.device
+        )
+        z = reparametrised(means[clusters], log_vars[clusters], noise)
+        output = self.decoder(z)
+        if self.noise_variance is None:
+            return output.sigmoid()
+        if noisy:
+            noise = torch.randn(output.shape, generator=rng, device=output.device)
+            output = output + self.noise_variance**0.5 * noise
+        return output
+
+
+def fixed_noise(n_codes: int, mean: Tensor) -> Tensor:
+    """Noise of the codes of all rows, ``(n_codes, 1, d)``: of a fixed seed.
+
+    No row has its own, so that its score depends on no other.
+    """
+    rng = Generator().manual_seed(0)
+    half = torch.randn(((n_codes + 1) // 2, 1, mean.shape[1]), generator=rng)
+    return torch.cat([half, -half])[:n_codes].to(mean.device)
+
+
+@dataclass(frozen=True)
+class MixtureClustering:
+    """A state that training has reached, and the clusters of the rows in it."""
+
+    labels: np.ndarray
+    state: dict[str, Any]
+
+    def attributes(self) -> dict[str, Any]:
+        """Name what a fitted clusterer needs in order to predict."""
+        return self.state
+
+
+@torch.no_grad()
+def clustering_of(model: VaDEModel, begin: Start) -> MixtureClustering:
+    """Copy the state that training has reached."""
+    encoder = network_copy(model.encoder)
+    autoencoder = copy.deepcopy(begin.autoencoder)
+    autoencoder.encoder_ = means_alone(encoder)
+    log_weights, means, log_vars = model.prior()
+    q = in_chunks(model.responsibilities, begin.rows)
+    state = {
+        "encoder_": encoder,
+        "autoencoder_": autoencoder,
+        "cluster_centers_": means.cpu().numpy().copy(),
+        "covariances_": log_vars.exp().cpu().numpy(),
+        "weights_": log_weights.exp().cpu().numpy(),
+        "noise_variance_": residual_variance(model, begin),
+    }
+    return MixtureClustering(q.argmax(axis=1), state)
+
+
+def residual_variance(model: VaDEModel, begin: Start) -> float | None:
+    """Variance under which the rows are most likely; None of a Bernoulli likelihood."""
+    if model.noise_variance is None:
+        return None
+
+    def squares(x: Tensor) -> Tensor:
+        mean, log_var = code_distribution(model.encoder(x))
+        codes = [reparametrised(mean, log_var, n) for n in fixed_noise(N_CODES, mean)]
+        found = [squared_error_per_sample(model.decoder(z), x) for z in codes]
+        return torch.stack(found).mean(0)
+
+    return max(float(in_chunks(squares, begin.rows).mean()), SMALLEST_VARIANCE)
