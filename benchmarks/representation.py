@@ -69,10 +69,10 @@ METHODS = {
     "neighbour autoencoder": AutoencoderTransformer(),
     "VIME": AutoencoderTransformer(corruption=0.3, mask_weight=0.5, neighbor_weight=0),
     "Deep InfoMax": DeepInfoMaxTransformer(),
-    "Deep InfoMax, views": DeepInfoMaxTransformer(local="views"),
+    "Deep InfoMax, columns": DeepInfoMaxTransformer(local="columns"),
     "SimCLR": SimCLRTransformer(),
 }
-TABLES_ONLY = {"VIME", "Deep InfoMax, views"}
+TABLES_ONLY = {"VIME", "Deep InfoMax, columns"}
 
 
 def methods_for(name: str) -> dict[str, object]:

@@ -28,6 +28,9 @@ N_STEPS = 2000
 MAX_GRADIENT_NORM = 5.0
 """Length to which longer gradients are shortened: rows far out make long ones."""
 
+MOST_NOISE, NOISY_ROWS = 0.5, 500
+"""What noise="auto" adds to the rows of tables of so many at most."""
+
 COOLING = 3
 """Power of the share of steps that are left by which added noise fades."""
 
@@ -87,11 +90,12 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Whether the density depends on the class of a row: `fit` then needs y, and
         `sample` takes it.
 
-    noise : float, default=0.5
+    noise : float or "auto", default="auto"
         Normal noise that is added to the rows of a step, in deviations of the starting
         Gaussian; it fades to nothing while training goes on. It keeps flows of small
         tables from learning their rows by heart: the weights that are best on rows held
-        out are those of the noise that the table needs.
+        out are those of the noise that the table needs. ``"auto"`` is 0.5 for up to 500
+        rows, and 250 / n for n rows beyond.
 
     max_iter : int or "auto", default="auto"
         Epochs. ``"auto"``: as many as make 2000 gradient steps, between 2 and 200.
@@ -99,7 +103,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
     batch_size : int, default=512
         Rows of a gradient step.
 
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=3e-3
         Largest step size of Adam; it warms up over a tenth of the steps and then
         anneals to zero.
 
@@ -206,7 +210,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         "n_couplings": [Interval(Integral, 1, None, closed="left")],
         "n_bins": [Interval(Integral, 2, None, closed="left")],
         "image_shape": [tuple, list, None],
-        "noise": [Interval(Real, 0, None, closed="left")],
+        "noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     }
 
     def __init__(
@@ -220,10 +224,10 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         image_shape=None,
         scale="auto",
         conditional=False,
-        noise=0.5,
+        noise="auto",
         max_iter="auto",
         batch_size=512,
-        learning_rate=1e-3,
+        learning_rate=3e-3,
         weight_decay=0.0,
         early_stopping=True,
         validation_fraction=0.1,
@@ -416,6 +420,10 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
             [flow], max_gradient_norm=MAX_GRADIENT_NORM, precision="float32"
         )
 
+        most_noise = self.noise
+        if most_noise == "auto":
+            most_noise = MOST_NOISE * min(1.0, NOISY_ROWS / fitting.n_training)
+
         def log_density(network: Any, index: Tensor, scatter: float = 0.0) -> Tensor:
             x = rows[index][:, columns]
             if scatter:
@@ -425,7 +433,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
         def step(index: Tensor) -> dict[str, Tensor]:
             left = 1 - schedule.step_number / schedule.n_steps
-            loss = -log_density(flow, index, self.noise * left**COOLING).mean()
+            loss = -log_density(flow, index, most_noise * left**COOLING).mean()
             schedule.advance()
             optimizer.step(loss)
             return {"loss": loss}

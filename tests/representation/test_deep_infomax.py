@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skdeep import fitting
+from skdeep.nn import MLP
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.representation import DeepInfoMaxTransformer
 from skdeep.representation import _deep_infomax as module
@@ -146,13 +147,10 @@ def test_default_views_are_those_documented():
     X, _ = images(60)
     assert_equal_codes(small(X).fit(X), small(X, augment=ImageAugmentation()).fit(X), X)
     T, _ = table(60)
-    corruption = MarginalCorruption(0.3)
-    assert_equal_codes(small().fit(T), small(augment=corruption).fit(T), T)
-    assert_equal_codes(small().fit(T), small(augment="occlude").fit(T), T)
-    wide = MarginalCorruption(module.VIEW_RATE)
-    assert_equal_codes(
-        small(local="views").fit(T), small(local="views", augment=wide).fit(T), T
-    )
+    for local, rate in (("views", module.VIEW_RATE), ("columns", 0.3)):
+        model = small(local=local).fit(T)
+        for augment in (MarginalCorruption(rate), "occlude"):
+            assert_equal_codes(model, small(local=local, augment=augment).fit(T), T)
 
 
 def assert_equal_codes(a, b, X):
@@ -276,8 +274,10 @@ def test_hidden_layer_is_the_wider_one_before_the_code(make):
     code = model.set_params(layer="code").transform(X)
     assert code.shape == (50, 8)
     assert len(model.get_feature_names_out()) == 8
+    encoder = model.encoder_
+    last = encoder.layers[-1] if isinstance(encoder, MLP) else encoder.code
     with torch.no_grad():
-        read = model.encoder_.code(torch.from_numpy(H)).numpy()
+        read = last(torch.from_numpy(H)).numpy()
     np.testing.assert_allclose(read, code, rtol=1e-4, atol=1e-5)
 
 
