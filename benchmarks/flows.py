@@ -8,7 +8,8 @@
 
 `small`: default fits on scikit-learn's tables, 70 % of the rows for training, beside
 one Gaussian of a full covariance. `moons` and `protein`: default fits beside a mixture
-of 50 Gaussians. Mean log-likelihood of the rows held out, in nats.
+of 50 Gaussians, and the peers' spline couplings in as many steps. `patches`: a default
+fit on BSDS300, beside one Gaussian. Mean log-likelihood of the rows held out, in nats.
 
 Peers that are not installed are left out.
 """
@@ -34,7 +35,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Generator, Tensor, nn
 
 from benchmarks.report import header, publish
-from benchmarks.timing import alternated, spread, torch_threads
+from benchmarks.timing import alternated, seconds, spread, torch_threads
 from skdeep.generative import FlowSampler
 from skdeep.nn import Flow, initialized
 from skdeep.training import Adam
@@ -62,18 +63,41 @@ N_COUPLINGS, N_HIDDEN, N_BINS = 6, 64, 8
 Act = Callable[[], object]
 
 
-def peer_step(model: nn.Module, log_density: Callable[[Tensor], Tensor]) -> Act:
+def peer_step(
+    model: nn.Module, log_density: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], None]:
     """Return the step that a user of torch would write."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    x = torch.randn(BATCH_SIZE, N_COLUMNS)
 
-    def step() -> None:
+    def step(x: Tensor) -> None:
         optimizer.zero_grad()
         (-log_density(x).mean()).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
 
     return step
+
+
+def peer_fit(
+    peer: tuple[nn.Module, Callable[[Tensor], Tensor], Callable[[int], Tensor]],
+    train: np.ndarray,
+    test: np.ndarray,
+    quick: bool,
+) -> tuple[float, float]:
+    """Seconds of 2000 steps on standardised rows, and nats of the rows held out."""
+    model, log_density, _ = peer
+    offset, scale = train.mean(0), train.std(0)
+    X, X_test = (torch.from_numpy((rows - offset) / scale) for rows in (train, test))
+    step = peer_step(model, log_density)
+
+    def fit() -> None:
+        for _ in range(20 if quick else 2000):
+            step(X[torch.randint(len(X), (BATCH_SIZE,))])
+
+    took = seconds(fit)
+    with torch.no_grad():
+        found = torch.cat([log_density(part) for part in X_test.split(N_SCORED)])
+    return took, float(found.mean() - np.log(scale).sum())
 
 
 def ours() -> dict[str, Act]:
@@ -102,15 +126,15 @@ def ours() -> dict[str, Act]:
     }
 
 
-def with_nflows() -> dict[str, Act]:
-    """Step, score and draw by nflows."""
+def nflows_splines(n_columns: int) -> tuple[nn.Module, Any, Any]:
+    """Model of nflows, its log-density and its draws."""
 
     def network(n_inputs: int, n_outputs: int) -> nn.Module:
         return ResidualNet(n_inputs, n_outputs, N_HIDDEN, num_blocks=1)
 
     couplings = [
         transforms.PiecewiseRationalQuadraticCouplingTransform(
-            torch.arange(N_COLUMNS) % 2 == i % 2,
+            torch.arange(n_columns) % 2 == i % 2,
             network,
             num_bins=N_BINS,
             tails="linear",
@@ -118,28 +142,37 @@ def with_nflows() -> dict[str, Act]:
         )
         for i in range(N_COUPLINGS)
     ]
-    base = distributions.StandardNormal([N_COLUMNS])
+    base = distributions.StandardNormal([n_columns])
     flow = flows.Flow(transforms.CompositeTransform(couplings), base)
-    return {
-        "step": peer_step(flow, flow.log_prob),
-        "score": lambda: flow.log_prob(torch.randn(N_SCORED, N_COLUMNS)),
-        "draw": lambda: flow.sample(N_SCORED),
-    }
+    return flow, flow.log_prob, flow.sample
 
 
-def with_zuko() -> dict[str, Act]:
-    """Step, score and draw by zuko."""
+def zuko_splines(n_columns: int) -> tuple[nn.Module, Any, Any]:
+    """Model of zuko, its log-density and its draws."""
     flow = zuko.flows.NSF(
-        N_COLUMNS,
+        n_columns,
         transforms=N_COUPLINGS,
         hidden_features=(N_HIDDEN, N_HIDDEN),
         bins=N_BINS,
         passes=2,
     )
+    return flow, lambda x: flow().log_prob(x), lambda n: flow().sample((n,))
+
+
+PEERS: dict[str, Callable[[int], tuple[nn.Module, Any, Any]]] = {
+    **({"nflows": nflows_splines} if NFLOWS else {}),
+    **({"zuko": zuko_splines} if ZUKO else {}),
+}
+
+
+def of_peer(peer: Callable[[int], tuple[nn.Module, Any, Any]]) -> dict[str, Act]:
+    """Step, score and draw by a peer."""
+    model, log_density, draw = peer(N_COLUMNS)
+    step, x = peer_step(model, log_density), torch.randn(BATCH_SIZE, N_COLUMNS)
     return {
-        "step": peer_step(flow, lambda x: flow().log_prob(x)),
-        "score": lambda: flow().log_prob(torch.randn(N_SCORED, N_COLUMNS)),
-        "draw": lambda: flow().sample((N_SCORED,)),
+        "step": lambda: step(x),
+        "score": lambda: log_density(torch.randn(N_SCORED, N_COLUMNS)),
+        "draw": lambda: draw(N_SCORED),
     }
 
 
@@ -155,11 +188,8 @@ def rate(act: Act, n_calls: int, trains: bool) -> float:
 
 def speed_lines(_: list[Path], quick: bool) -> Iterator[str]:
     """Rates of all contestants, and their ratios to skdeep's."""
-    contestants = {"skdeep": ours()}
-    if NFLOWS:
-        contestants["nflows"] = with_nflows()
-    if ZUKO:
-        contestants["zuko"] = with_zuko()
+    peers = {name: of_peer(peer) for name, peer in PEERS.items()}
+    contestants = {"skdeep": ours(), **peers}
     repetitions, n_calls = (2, 3) if quick else (7, 10)
     for name, n_rows in {"step": 1, "score": N_SCORED, "draw": N_SCORED}.items():
         acts = {peer: acts[name] for peer, acts in contestants.items()}
@@ -228,6 +258,27 @@ def protein(folders: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     return split(X[np.sort(chosen)], 20_000, 0)
 
 
+def patches_lines(folders: list[Path], quick: bool) -> Iterator[str]:
+    """Log-likelihoods of patches of photographs, beside one Gaussian's."""
+    (path,) = [p for f in folders if (p := f / "bsds300_patches.npz").exists()][:1]
+    data, rng = np.load(path), np.random.default_rng(0)
+
+    def prepared(pixels: np.ndarray) -> np.ndarray:  # as Papamakarios et al. (2017)
+        pixels = pixels[: 2000 if quick else None]
+        X = (pixels + rng.random(pixels.shape)) / 256
+        return (X - X.mean(1, keepdims=True))[:, :-1].astype(np.float32)
+
+    train, test = prepared(data["train"]), prepared(data["test"])
+    yield f"BSDS300 patches {train.shape}: nats of the patches held out, seconds"
+    models: dict[str, Any] = {
+        "Gaussian": GaussianMixture(1),
+        "skdeep spline": FlowSampler(max_iter=1 if quick else "auto", random_state=0),
+    }
+    for name, model in models.items():
+        took = seconds(model.fit, train)
+        yield f"  {name:20s}{model.score(test):9.2f}{took:9.1f}"
+
+
 def large_lines(
     read: Callable[[list[Path]], tuple[np.ndarray, np.ndarray]],
 ) -> Callable[[list[Path], bool], Iterator[str]]:
@@ -247,10 +298,11 @@ def large_lines(
             },
         }
         for name, model in models.items():
-            started = time.perf_counter()
-            model.fit(train)
-            seconds = time.perf_counter() - started
-            yield f"  {name:20s}{model.score(test):9.3f}{seconds:9.1f}"
+            took = seconds(model.fit, train)
+            yield f"  {name:20s}{model.score(test):9.3f}{took:9.1f}"
+        for name, peer in PEERS.items():
+            took, nats = peer_fit(peer(train.shape[1]), train, test, quick)
+            yield f"  {name:20s}{nats:9.3f}{took:9.1f}"
 
     return lines
 
@@ -260,6 +312,7 @@ CASES: dict[str, Callable[[list[Path], bool], Iterator[str]]] = {
     "small": small_lines,
     "moons": large_lines(moons),
     "protein": large_lines(protein),
+    "patches": patches_lines,
 }
 
 
