@@ -152,9 +152,10 @@ def fitted_unit_scaling(
         common = _where_varying(high - low, high - low)
         return np.full(n_features, low), np.full(n_features, common)
     raise ValueError(
-        f"loss='binary_cross_entropy' needs values in [0, 1], and scale={scale!r} does "
-        f"not bring X there, whose values run from {low:.4g} to {high:.4g}. Use "
-        "scale='auto' or 'minmax', or loss='squared_error'."
+        f"The cross-entropy needs values in [0, 1], and scale={scale!r} does not bring "
+        f"X there, whose values run from {low:.4g} to {high:.4g}. Use scale='auto' or "
+        "'minmax', or squared errors instead of it (loss='squared_error' of an "
+        "autoencoder, likelihood='gaussian' of a sampler)."
     )
 
 
