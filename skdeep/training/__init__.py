@@ -11,7 +11,7 @@ from skdeep.training.epochs import (
 from skdeep.training.inference import in_chunks
 from skdeep.training.optimizer import BETAS, Adam
 from skdeep.training.rows import Rows
-from skdeep.training.tasks import FitTask, Phase
+from skdeep.training.tasks import FitTask, Phase, fit_task_of
 from skdeep.training.weights import AveragedWeights, BestWeights
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Rows",
     "Step",
     "epochs_for",
+    "fit_task_of",
     "in_chunks",
     "n_batches",
     "train",

@@ -1,5 +1,6 @@
 """The tasks of a fit, as scikit-learn's callbacks see them: fit -> phase -> epoch."""
 
+import copy
 import math
 import sys
 import time
@@ -33,12 +34,14 @@ class FitTask:
         self.data = {"estimator": estimator, "X": X, "y": y}
         self.max_subtasks = max_subtasks
         self.begun: set[str] = set()
+        self.running: Phase | None = None
 
     def __enter__(self) -> "FitTask":
         with self._forgetting():
             self.context = self.estimator._init_callback_context(
                 max_subtasks=self.max_subtasks
             )
+            self.context.skdeep_task = self
             self.context.call_on_fit_task_begin(**self.data)
         return self
 
@@ -108,6 +111,7 @@ class Phase:
     def __iter__(self) -> Iterator[int]:
         data = self.task.data
         self.task.begun.add(self.name)
+        self.task.running = self
         started = time.perf_counter()
         context = self.task.context.subcontext(
             task_name=self.name, max_subtasks=self.max_iter
@@ -123,6 +127,7 @@ class Phase:
             ):
                 self._stopped = True
         context.call_on_fit_task_end(**data)
+        self.task.running = None
         self._report(time.perf_counter() - started)
 
     def stop(self) -> None:
@@ -140,6 +145,35 @@ class Phase:
         for name, value in losses.items():
             self._require_finite(name, value)
             self.history.setdefault(name, []).append(value)
+
+    def note(self, scores: dict[str, float]) -> None:
+        """Append what a callback found to `history`, finite or not.
+
+        Raises
+        ------
+        ValueError
+            If the epoch has another number of that name.
+        """
+        for name, value in scores.items():
+            values = self.history.setdefault(name, [])
+            if len(values) >= self.n_iter:
+                raise ValueError(
+                    f"The score {name!r} has the name of a number that phase "
+                    f"{self.name!r} records: give it another, {{'name': scorer}}."
+                )
+            values.append(value)
+
+    def fitted_estimator(self) -> Any:
+        """Copy of the estimator that predicts as if the fit ended here.
+
+        None in a phase before which there is nothing to predict by.
+        """
+        if self.snapshot is None:
+            return None
+        estimator = copy.copy(self.task.estimator)
+        for name, value in self.snapshot().items():
+            setattr(estimator, name, value)
+        return estimator
 
     def check_weights(self, networks: list[Network]) -> None:
         """Raise as `record` does if the last step made a weight infinite or NaN."""
@@ -164,3 +198,26 @@ class Phase:
                 f"{type(estimator).__name__} {self.name}: {self.n_iter} epochs, "
                 f"{seconds:.1f} s, {losses}\n"
             )
+
+
+def fit_task_of(context: Any) -> FitTask:
+    """Find the fit that a callback's context belongs to.
+
+    Through it callbacks reach the running phase, of which scikit-learn's protocol
+    tells the name alone: its record, its optimisers and a model that predicts.
+
+    Raises
+    ------
+    TypeError
+        If no estimator of skdeep is being fitted.
+    """
+    owner = context
+    while owner is not None:
+        task = getattr(owner, "skdeep_task", None)
+        if task is not None:
+            return task
+        owner = owner.parent
+    raise TypeError(
+        "The callbacks of skdeep.callbacks work in the fits of skdeep's estimators. "
+        f"Got a fit of {context.estimator_name}."
+    )

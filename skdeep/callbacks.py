@@ -1,0 +1,379 @@
+"""Callbacks of scikit-learn's protocol that watch, stop and keep the fits of skdeep.
+
+Each works on every estimator: ``estimator.set_callbacks(EarlyStopping(), ...)``.
+"""
+
+import math
+import numbers
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from types import FrameType
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
+
+from skdeep.training import FitTask, Phase, fit_task_of
+
+__all__ = ["EarlyStopping", "MetricMonitor", "StopOnInterrupt"]
+
+EPOCH = "epoch"
+"""Name of the finest tasks of a fit."""
+
+
+class BaseCallback:
+    """scikit-learn's hooks, as the few moments that a callback of ours looks at."""
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Prepare for a fit.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            The one that is fitted.
+        context : CallbackContext
+            Of the whole fit.
+        """
+        self._prepare()
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Tidy up after a fit, whether it came to its end or not.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            The one that was fitted.
+        context : CallbackContext
+            Of the whole fit.
+        """
+        self._tidy_up()
+
+    def on_fit_task_begin(
+        self, estimator: Any, context: Any, *, X: Any = None, y: Any = None
+    ) -> None:
+        """Hear that a fit, a phase or an epoch begins.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            The one that is fitted.
+        context : CallbackContext
+            Of the task.
+        X, y : array-like or None, default=None
+            What it is fitted to.
+        """
+        task = fit_task_of(context)
+        if context is task.context:
+            self._before_fit(task, X, y)
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, X: Any = None, y: Any = None
+    ) -> bool:
+        """Hear that a fit, a phase or an epoch ends.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            The one that is fitted.
+        context : CallbackContext
+            Of the task.
+        X, y : array-like or None, default=None
+            What it is fitted to.
+
+        Returns
+        -------
+        stop : bool
+            Whether the epoch that ends is to be the last of its phase.
+        """
+        if context.task_name != EPOCH:
+            return False
+        phase = fit_task_of(context).running
+        assert phase is not None, "Epochs are those of a phase."
+        return self._after_epoch(phase, X, y)
+
+    def _prepare(self) -> None:
+        """Check the parameters."""
+
+    def _tidy_up(self) -> None:
+        """Undo what `_prepare` did."""
+
+    def _before_fit(self, task: FitTask, X: Any, y: Any) -> None:
+        """Look at a fit that begins."""
+
+    def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
+        """Look at an epoch of `phase`, and say whether it is to be the last one."""
+        return False
+
+
+class EarlyStopping(BaseCallback):
+    """Stop a phase of a fit when a number of its record has not improved for long.
+
+    It reads what `history_` will show, and stops phases one by one: that of
+    pretraining does not end that of clustering. The weights stay those of the last
+    epoch.
+
+    Parameters
+    ----------
+    monitor : str, default="auto"
+        Name in the record. ``"auto"``: ``"validation_loss"`` if the phase has one,
+        else ``"loss"``.
+
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which the phase ends.
+
+    tol : float, default=1e-4
+        A value counts as an improvement if it is better than the best by more than
+        this.
+
+    mode : {"min", "max"}, default="min"
+        Whether smaller or larger values are better.
+
+    phase : str or None, default=None
+        The only phase to stop, for example ``"pretrain"`` or ``"cluster"``; None: each
+        of them.
+
+    See Also
+    --------
+    MetricMonitor : Puts further numbers on record.
+
+    Notes
+    -----
+    Whether to stop is told by the record alone: a fit that is resumed from a
+    :class:`Checkpoint` stops where it would have stopped.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep import AutoencoderTransformer
+    >>> from skdeep.callbacks import EarlyStopping
+    >>> X = load_iris().data
+    >>> model = AutoencoderTransformer(2, max_iter=200, random_state=0)
+    >>> model = model.set_callbacks(EarlyStopping(n_iter_no_change=3, tol=1e-2)).fit(X)
+    >>> model.n_iter_ < 200
+    True
+    """
+
+    def __init__(
+        self,
+        monitor: str = "auto",
+        *,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        mode: str = "min",
+        phase: str | None = None,
+    ) -> None:
+        self.monitor = monitor
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.mode = mode
+        self.phase = phase
+
+    def _prepare(self) -> None:
+        require_positive_integer(self, "n_iter_no_change")
+        if self.mode not in ("min", "max"):
+            raise ValueError(
+                "The 'mode' parameter of EarlyStopping must be 'min' or 'max'. Got "
+                f"{self.mode!r} instead."
+            )
+        if not isinstance(self.tol, numbers.Real) or not self.tol >= 0:
+            raise ValueError(
+                "The 'tol' parameter of EarlyStopping must be a number of at least 0. "
+                f"Got {self.tol!r} instead."
+            )
+
+    def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
+        if self.phase not in (None, phase.name):
+            return False
+        values = phase.history[self._monitored(phase)]
+        sign = 1 if self.mode == "min" else -1
+        since = n_since_best((sign * value for value in values), self.tol)
+        return since >= self.n_iter_no_change
+
+    def _monitored(self, phase: Phase) -> str:
+        name = self.monitor
+        if name == "auto":
+            name = "validation_loss" if "validation_loss" in phase.history else "loss"
+        if name not in phase.history:
+            raise ValueError(
+                f"EarlyStopping monitors {name!r}, but the epochs of phase "
+                f"{phase.name!r} record {', '.join(map(repr, phase.history))}. Name "
+                "one of these as 'monitor', name the phase that has it as 'phase', or "
+                "set a MetricMonitor that records it before EarlyStopping."
+            )
+        return name
+
+
+class MetricMonitor(BaseCallback):
+    """Score the model of the moment after epochs, and put the scores on record.
+
+    The scores join the losses in `history_`, one value an epoch. Unlike
+    scikit-learn's `ScoringMonitor`, it scores fits without labels too.
+
+    Parameters
+    ----------
+    scoring : str, callable or mapping
+        A scorer ``scorer(estimator, X, y)``, the name of one of scikit-learn's, or a
+        mapping of names to such. A scorer by itself is recorded by its name.
+
+    X : array-like or None, default=None
+        Rows to score on, for example held-out ones; None: the training rows.
+
+    y : array-like or None, default=None
+        Labels of these rows. With ``X=None`` those given to `fit`, unless there are
+        some here: labels that a clusterer is not to see.
+
+    every : int, default=1
+        Epochs between scores; those in between have the last score on record. The
+        first epoch of a phase always has its own.
+
+    See Also
+    --------
+    EarlyStopping : Stops by what is recorded, if set after this callback.
+
+    Notes
+    -----
+    A score needs a copy of the model that predicts, and is given by some epochs only:
+    before a clusterer has clusters, while it pretrains, there is none.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep import AutoencoderTransformer, DECClusterer
+    >>> from skdeep.callbacks import MetricMonitor
+    >>> X, y = load_iris(return_X_y=True)
+    >>> monitor = MetricMonitor("adjusted_rand_score", y=y)
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=20)
+    >>> model = DECClusterer(3, autoencoder=autoencoder, random_state=0)
+    >>> history = model.set_callbacks(monitor).fit(X).history_
+    >>> len(history["adjusted_rand_score"]) == model.n_iter_
+    True
+    """
+
+    def __init__(
+        self,
+        scoring: str | Callable[..., float] | Mapping[str, Any],
+        X: Any = None,
+        y: Any = None,
+        *,
+        every: int = 1,
+    ) -> None:
+        self.scoring = scoring
+        self.X = X
+        self.y = y
+        self.every = every
+
+    def _prepare(self) -> None:
+        require_positive_integer(self, "every")
+        scorers_of(self.scoring)
+
+    def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
+        if phase.snapshot is None:
+            return False
+        scorers = scorers_of(self.scoring)
+        if phase.n_iter == 1 or phase.n_iter % self.every == 0:
+            model = phase.fitted_estimator()
+            if self.X is not None:
+                X = self.X
+            else:  # the rows as the fit sees them, which have lost their names
+                vars(model).pop("feature_names_in_", None)
+            if self.y is not None or self.X is not None:
+                y = self.y
+            scores = {name: float(f(model, X, y)) for name, f in scorers.items()}
+        else:
+            scores = {name: phase.history[name][-1] for name in scorers}
+        phase.note(scores)
+        return False
+
+
+class StopOnInterrupt(BaseCallback):
+    """Let Ctrl-C end a fit after the running epoch, with the model so far.
+
+    Without it Ctrl-C raises `KeyboardInterrupt`, and the estimator is left unfitted.
+    With it the running epoch is completed, phases that follow run for one epoch each,
+    and `fit` returns: the model predicts. A second Ctrl-C raises at once.
+
+    Fits in other threads than the main one, which alone hears Ctrl-C, go on as if it
+    were not there.
+
+    See Also
+    --------
+    Checkpoint : Keeps the state of a fit on disk, and resumes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdeep import AutoencoderTransformer
+    >>> from skdeep.callbacks import StopOnInterrupt
+    >>> X = np.random.RandomState(0).rand(50, 4)
+    >>> model = AutoencoderTransformer(2, max_iter=5)
+    >>> model.set_callbacks(StopOnInterrupt()).fit(X).n_iter_  # nobody interrupted
+    5
+    """
+
+    def __init__(self) -> None:
+        self._interrupted = self._said = False
+        self._previous: Any = None
+
+    def _prepare(self) -> None:
+        self._interrupted = self._said = False
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def _tidy_up(self) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
+        if self._interrupted and not self._said and phase.n_iter < phase.max_iter:
+            self._said = True
+            warnings.warn(
+                f"{type(phase.task.estimator).__name__} was interrupted: phase "
+                f"{phase.name!r} ended after {phase.n_iter} of {phase.max_iter} "
+                "epochs.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self._interrupted
+
+
+def n_since_best(values: Iterable[float], tol: float) -> int:
+    """Count values since one was smaller than all before by more than `tol`."""
+    best, since = math.inf, 0
+    for value in values:
+        since += 1
+        if value < best - tol:
+            best, since = value, 0
+    return since
+
+
+def scorers_of(scoring: Any) -> dict[str, Callable[..., float]]:
+    """Name -> scorer, of what `MetricMonitor` was given."""
+    if not isinstance(scoring, Mapping):
+        name = scoring if isinstance(scoring, str) else ""
+        scoring = {name or getattr(scoring, "__name__", "score"): scoring}
+    for scorer in scoring.values():
+        if not isinstance(scorer, str) and not callable(scorer):
+            raise ValueError(
+                "The 'scoring' parameter of MetricMonitor must be the name of a "
+                "scorer, a callable scorer(estimator, X, y) or a mapping of names to "
+                f"such. Got {scorer!r} instead."
+            )
+    return {name: get_scorer(scorer) for name, scorer in scoring.items()}
+
+
+def require_positive_integer(callback: BaseCallback, name: str) -> None:
+    """Raise if a parameter of a callback is not a whole number above zero."""
+    value = getattr(callback, name)
+    if not isinstance(value, numbers.Integral) or int(value) < 1:
+        raise ValueError(
+            f"The {name!r} parameter of {type(callback).__name__} must be a whole "
+            f"number of at least 1. Got {value!r} instead."
+        )
