@@ -5,22 +5,34 @@ Each works on every estimator: ``estimator.set_callbacks(EarlyStopping(), ...)``
 
 import math
 import numbers
+import os
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import joblib
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer
 
-from skdeep.training import FitTask, Phase, fit_task_of
+from skdeep._version import __version__
+from skdeep.training import FitTask, Phase, Store, fit_task_of
 
-__all__ = ["EarlyStopping", "MetricMonitor", "StopOnInterrupt"]
+__all__ = ["Checkpoint", "EarlyStopping", "MetricMonitor", "StopOnInterrupt"]
 
 EPOCH = "epoch"
 """Name of the finest tasks of a fit."""
+
+WITHOUT_EFFECT = {"memory", "verbose"}
+"""Parameters that a fit may be resumed without."""
 
 
 class BaseCallback:
@@ -313,11 +325,11 @@ class StopOnInterrupt(BaseCallback):
     """
 
     def __init__(self) -> None:
-        self._interrupted = self._said = False
+        self._interrupted = False
         self._previous: Any = None
 
     def _prepare(self) -> None:
-        self._interrupted = self._said = False
+        self._interrupted = False
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
 
@@ -332,8 +344,9 @@ class StopOnInterrupt(BaseCallback):
         self._interrupted = True
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
-        if self._interrupted and not self._said and phase.n_iter < phase.max_iter:
-            self._said = True
+        if not self._interrupted or phase.ended:
+            return False
+        if phase.task.interrupted_phase is None:
             warnings.warn(
                 f"{type(phase.task.estimator).__name__} was interrupted: phase "
                 f"{phase.name!r} ended after {phase.n_iter} of {phase.max_iter} "
@@ -341,7 +354,83 @@ class StopOnInterrupt(BaseCallback):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return self._interrupted
+        phase.interrupt()
+        return False
+
+
+class Checkpoint(BaseCallback):
+    """Keep the state of a fit on disk, so that it survives being killed.
+
+    ``fit`` called again, in another process too, with the same parameters and data and
+    a `Checkpoint` of the same directory, goes on where the last file was written. It
+    ends with the very bits of a fit that was never stopped: weights, random draws, the
+    order of the rows and the record are what they would have been.
+
+    Parameters
+    ----------
+    directory : str or path
+        Where the files are: one directory a fit. It is made if it is not there.
+
+    every : int, default=10
+        Epochs between files. The last epoch of a phase has one besides.
+
+    keep : int, default=2
+        Files of each phase that are kept: the last ones.
+
+    See Also
+    --------
+    StopOnInterrupt : Lets Ctrl-C end a fit with the model so far.
+    skdeep.io.save : Keeps a fitted model.
+
+    Notes
+    -----
+    A file is written beside its place, flushed to the disk and then renamed: a fit
+    that is killed as it writes leaves the files before it whole. If the disk is full, a
+    warning says so, and the fit goes on. Files hold numbers as safetensors and JSON,
+    and a digest of them: to read one runs no code, and a damaged one is passed over for
+    the one before it. They take three times the room of the weights.
+
+    What a fit computes before and between its phases (scaling, neighbours, k-means) is
+    computed again. A fit that has ended is resumed too, and ends at once: give another
+    directory, or delete the files, for a new one. A fit of other parameters or data, or
+    by another version of skdeep or torch, is refused. With ``random_state=None`` the
+    seeds that were drawn are kept.
+
+    In a search each candidate would need a directory of its own: set `Checkpoint` on
+    the estimator that you fit at last.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep import AutoencoderTransformer
+    >>> from skdeep.callbacks import Checkpoint
+    >>> X = load_iris().data
+    >>> model = AutoencoderTransformer(2, max_iter=20, random_state=0)
+    >>> model = model.set_callbacks(Checkpoint(mkdtemp())).fit(X)  # killed? Fit again.
+    >>> model.n_iter_
+    20
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], *, every: int = 10, keep: int = 2
+    ) -> None:
+        self.directory = directory
+        self.every = every
+        self.keep = keep
+
+    def _prepare(self) -> None:
+        require_positive_integer(self, "every")
+        require_positive_integer(self, "keep")
+        if not isinstance(self.directory, str | os.PathLike):
+            raise ValueError(
+                "The 'directory' parameter of Checkpoint must be a path. Got "
+                f"{self.directory!r} instead."
+            )
+
+    def _before_fit(self, task: FitTask, X: Any, y: Any) -> None:
+        fit = description_of(task.estimator, X, y)
+        task.store = Store(Path(self.directory), self.every, self.keep, fit)
 
 
 def n_since_best(values: Iterable[float], tol: float) -> int:
@@ -377,3 +466,55 @@ def require_positive_integer(callback: BaseCallback, name: str) -> None:
             f"The {name!r} parameter of {type(callback).__name__} must be a whole "
             f"number of at least 1. Got {value!r} instead."
         )
+
+
+def description_of(estimator: Any, X: Any, y: Any) -> dict[str, dict[str, Any]]:
+    """Describe in plain values what a fit is of: by it a checkpoint knows its fit."""
+    parameters = {
+        name: described(value)
+        for name, value in estimator.get_params().items()
+        if name.rpartition("__")[2] not in WITHOUT_EFFECT
+    }
+    return {
+        "estimator": {"class": type(estimator).__name__},
+        "parameters": parameters,
+        "data": {
+            **{f"{part} of X": value for part, value in described_data(X).items()},
+            **{f"{part} of y": value for part, value in described_data(y).items()},
+        },
+        "surroundings": {
+            "skdeep": __version__,
+            "torch": torch.__version__,
+            "device": str(estimator._device()),
+        },
+    }
+
+
+def described(value: Any) -> Any:
+    """Plain value that stands for a parameter, the same in each process."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [described(part) for part in value]
+    if isinstance(value, np.random.RandomState):
+        return "RandomState"  # the seeds drawn of it are kept
+    if isinstance(value, BaseEstimator) and not isinstance(value, FrozenEstimator):
+        return type(value).__name__  # its parameters are listed by themselves
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return f"{type(value).__name__} {joblib.hash(value)}"
+
+
+def described_data(X: Any) -> dict[str, Any]:
+    """Shape, type and digest of the values of an array or matrix."""
+    if X is None:
+        return {"shape": None}
+    if sparse.issparse(X):
+        parts = X.data, X.indices, X.indptr
+        values = joblib.hash([np.asarray(part) for part in parts])
+    else:
+        X = np.asarray(X)
+        values = joblib.hash(X)
+    return {"shape": list(X.shape), "type": str(X.dtype), "values": values}

@@ -23,6 +23,7 @@ from skdeep.training import (
     Phase,
     Rows,
     Step,
+    Thing,
     epochs_for,
     n_batches,
     train,
@@ -73,6 +74,7 @@ class Validation:
         self.patience = patience
         self.averaged = averaged
         self.best = BestWeights(optimizer)
+        fitting.moves(self.best)
         self.best.offer(self.mean_loss())
 
     def on_training_rows(self, step: Step) -> Step:
@@ -145,11 +147,16 @@ class Fitting:
         self.weight_rng = Generator().manual_seed(weight_seed)
         self.shuffle = Generator().manual_seed(shuffle_seed)
         self.noise = Generator(device).manual_seed(noise_seed)
+        self._moving: list[Thing] = [self.shuffle, self.noise]
         self.max_iter = estimator.max_iter
         if self.max_iter == "auto":
             self.max_iter = epochs_for(
                 n_steps, len(self.rows), estimator.batch_size, most_epochs
             )
+
+    def moves(self, *things: Thing) -> None:
+        """Name what `train` moves, beside the generators and optimisers made here."""
+        self._moving.extend(things)
 
     def optimizer(
         self,
@@ -176,7 +183,9 @@ class Fitting:
             fused_layers=fused_layers,
         )
         n_steps = self.max_iter * n_batches(len(self.rows), estimator.batch_size)
-        return optimizer, OneCycle(optimizer, learning_rate, n_steps)
+        schedule = OneCycle(optimizer, learning_rate, n_steps)
+        self.moves(optimizer, schedule)
+        return optimizer, schedule
 
     def train(
         self,
@@ -226,6 +235,7 @@ class Fitting:
         # clusterer that pretrains may not, since there are no clusters yet.
         own = task.estimator is estimator
         phase = task.phase(phase_name, self.max_iter, fitted if own else None)
+        phase.moves(*self._moving)
         with ExitStack() as stack:
             for optimizer in optimizers:
                 stack.enter_context(optimizer.training())

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "_version": set(),
     "base": {"_compat", "_version", "nn", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
-    "callbacks": {"sklearn", "training"},
+    "callbacks": {"_version", "training"}
+    | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
     | {"representation", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
@@ -45,7 +46,8 @@ MAY_IMPORT = {
     | {"representation", "scaling", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "scaling": {"numpy", "scipy", "sklearn"},
-    "training": {"nn", "training", "numpy", "scipy", "torch"},
+    "storage": {"numpy"},
+    "training": {"nn", "storage", "training", "numpy", "scipy", "torch"},
 }
 
 FAMILIES = {"cluster", "compose", "generative", "metrics", "representation"}

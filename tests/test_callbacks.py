@@ -19,7 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 import skdeep.callbacks
-from skdeep.callbacks import EarlyStopping, MetricMonitor, StopOnInterrupt
+from skdeep.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    MetricMonitor,
+    StopOnInterrupt,
+)
 from skdeep.cluster import DECClusterer
 from skdeep.metrics import embedding_silhouette_scorer
 from tests.estimators import ESTIMATORS, SMALL, name_of
@@ -331,7 +336,9 @@ def test_fits_in_other_threads_do_not_touch_the_handler():
 # all of them
 
 
-CALLBACKS = [EarlyStopping(), MetricMonitor({"e": epoch_number}), StopOnInterrupt()]
+# A checkpoint is of one fit, not of a search.
+OF_SEARCHES = [EarlyStopping(), MetricMonitor({"e": epoch_number}), StopOnInterrupt()]
+CALLBACKS = [*OF_SEARCHES, Checkpoint("runs")]
 
 
 def test_every_public_callback_is_in_the_list():
@@ -351,14 +358,18 @@ def test_docstring_of_a_callback_is_complete(callback):
 
 
 @pytest.mark.parametrize("callback", CALLBACKS, ids=name_of)
-def test_callbacks_survive_pickle_and_clone_of_a_fitted_estimator(callback):
+def test_callbacks_survive_pickle_and_clone_of_a_fitted_estimator(
+    callback, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     model = fitted_with(SMALL, callback)
     copied = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(copied.transform(X), model.transform(X))
-    clone(copied).fit(X)
+    again = clone(copied).fit(X)
+    assert [name_of(c) for c in again._skl_callbacks] == [name_of(callback)]
 
 
-@pytest.mark.parametrize("callback", CALLBACKS, ids=name_of)
+@pytest.mark.parametrize("callback", OF_SEARCHES, ids=name_of)
 def test_callbacks_work_inside_searches_and_pipelines(callback):
     model = clone(SMALL).set_params(max_iter=2).set_callbacks(callback)
     pipeline = make_pipeline(StandardScaler(), model)

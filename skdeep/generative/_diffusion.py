@@ -414,7 +414,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         """Train on checked X as a phase of `task`."""
         classes, context = self._fitted_classes(X, y)
         fitting = Fitting(
-            self, X, image_shape, self._seeds(3), N_STEPS, most_epochs=MOST_EPOCHS
+            self, X, image_shape, task.seeds(self, 3), N_STEPS, most_epochs=MOST_EPOCHS
         )
         rows, noise = fitting.rows, fitting.noise
 
@@ -426,6 +426,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         denoising = Denoising(denoiser, varies, betas, self.prediction)
         optimizer, schedule = fitting.optimizer([denoiser])
         averaged = AveragedWeights(optimizer, AVERAGE_DECAY)
+        fitting.moves(averaged)
 
         def given(index: Tensor) -> tuple[Tensor, Tensor | None]:
             return rows[index], None if context is None else context[index]

@@ -394,7 +394,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
     ) -> None:
         """Train on checked X as the only phase of `task`."""
         classes, context = self._fitted_classes(X, y)
-        fitting = Fitting(self, X, image_shape, self._seeds(3), N_STEPS)
+        fitting = Fitting(self, X, image_shape, task.seeds(self, 3), N_STEPS)
         rows, noise = fitting.rows, fitting.noise
         constants = scaled_constants(X, fitting)
         if not np.isnan(constants).any():  # one column has to be left

@@ -519,7 +519,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         """Train on checked X as a phase of `task`."""
         classes, context = self._fitted_classes(X, y)
         unit = self.likelihood == "bernoulli"
-        fitting = Fitting(self, X, image_shape, self._seeds(3), N_STEPS, unit=unit)
+        fitting = Fitting(self, X, image_shape, task.seeds(self, 3), N_STEPS, unit=unit)
         rows, noise = fitting.rows, fitting.noise
 
         # Build the model and its optimiser.
@@ -570,7 +570,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         }
         fitting.train(task, "train", step, [optimizer], kept, validation)
 
-        # Look at what codes leave of rows, and tell of rows.
+        # Look at what codes leave of rows.
         held_out = torch.arange(len(rows), device=rows.device)
         if validation is not None:
             held_out = validation.held_out
@@ -600,4 +600,6 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         pooled = fitting.image_shape is not None
         if self.variance == "learned":
             return RowGaussian(variance, pooled)
-        return SharedGaussian(variance, pooled, learned=self.variance == "shared")
+        noise = SharedGaussian(variance, pooled, learned=self.variance == "shared")
+        fitting.moves(noise)
+        return noise

@@ -1,5 +1,6 @@
 """The pass over the data: rows, batches, epochs, precision and the tasks of a fit."""
 
+from skdeep.training.checkpoints import Store
 from skdeep.training.epochs import (
     OneCycle,
     Step,
@@ -9,6 +10,7 @@ from skdeep.training.epochs import (
     train_epoch,
 )
 from skdeep.training.inference import in_chunks
+from skdeep.training.moving import Thing
 from skdeep.training.optimizer import BETAS, Adam
 from skdeep.training.rows import Rows
 from skdeep.training.tasks import FitTask, Phase, fit_task_of
@@ -24,6 +26,8 @@ __all__ = [
     "Phase",
     "Rows",
     "Step",
+    "Store",
+    "Thing",
     "epochs_for",
     "fit_task_of",
     "in_chunks",
