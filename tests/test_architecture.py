@@ -38,6 +38,8 @@ MAY_IMPORT = {
     "generative": {"_compat", "base", "fitting", "generative", "nn", "objectives"}
     | {"parameters", "scaling", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
+    "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
+    | {"storage", "numpy", "sklearn", "torch"},
     "metrics": {"metrics", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
