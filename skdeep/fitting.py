@@ -23,6 +23,7 @@ from skdeep.training import (
     Phase,
     Rows,
     Step,
+    Thing,
     epochs_for,
     n_batches,
     train,
@@ -67,6 +68,7 @@ class Validation:
         self.patience = int(fitting.estimator.n_iter_no_change)
         self.averaged = averaged
         self.best = BestWeights(optimizer)
+        fitting.moves(self.best)
         self.best.offer(self.mean_loss())
 
     def on_training_rows(self, step: Step) -> Step:
@@ -147,11 +149,16 @@ class Fitting:
         if holds_out:
             n_held_out = max(1, round(estimator.validation_fraction * n_rows))
             self.n_training = max(1, n_rows - n_held_out)
+        self._moving: list[Thing] = [self.shuffle, self.noise]
         self.max_iter = estimator.max_iter
         if self.max_iter == "auto":
             self.max_iter = epochs_for(
                 n_steps, self.n_training, estimator.batch_size, most_epochs
             )
+
+    def moves(self, *things: Thing) -> None:
+        """Name what `train` moves, beside the generators and optimisers made here."""
+        self._moving.extend(things)
 
     def optimizer(
         self,
@@ -178,7 +185,9 @@ class Fitting:
             fused_layers=fused_layers,
         )
         n_steps = self.max_iter * n_batches(self.n_training, estimator.batch_size)
-        return optimizer, OneCycle(optimizer, learning_rate, n_steps)
+        schedule = OneCycle(optimizer, learning_rate, n_steps)
+        self.moves(optimizer, schedule)
+        return optimizer, schedule
 
     def train(
         self,
@@ -228,6 +237,7 @@ class Fitting:
         # clusterer that pretrains may not, since there are no clusters yet.
         own = task.estimator is estimator
         phase = task.phase(phase_name, self.max_iter, fitted if own else None)
+        phase.moves(*self._moving)
         with ExitStack() as stack:
             for optimizer in optimizers:
                 stack.enter_context(optimizer.training())

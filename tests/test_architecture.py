@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "_version": set(),
     "base": {"_compat", "_version", "nn", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
+    "callbacks": {"_version", "training"}
+    | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
     | {"representation", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
@@ -36,6 +38,8 @@ MAY_IMPORT = {
     "generative": {"_compat", "base", "fitting", "generative", "nn", "objectives"}
     | {"parameters", "scaling", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
+    "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
+    | {"storage", "numpy", "sklearn", "torch"},
     "metrics": {"metrics", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
@@ -44,7 +48,8 @@ MAY_IMPORT = {
     | {"representation", "scaling", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "scaling": {"numpy", "scipy", "sklearn"},
-    "training": {"nn", "training", "numpy", "scipy", "torch"},
+    "storage": {"numpy"},
+    "training": {"nn", "storage", "training", "numpy", "scipy", "torch"},
 }
 
 FAMILIES = {"cluster", "compose", "generative", "metrics", "representation"}

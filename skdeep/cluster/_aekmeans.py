@@ -169,8 +169,8 @@ class AEKMeans(BaseDeepClusterer):
         """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
-        pretrain_seed, kmeans_seed = self._seeds(2)
         with FitTask(self, X, y, max_subtasks=2) as task:
+            pretrain_seed, kmeans_seed = task.seeds(self, 2)
             autoencoder, _ = fitted_encoder(
                 self, "autoencoder", X, image_shape, pretrain_seed, task
             )

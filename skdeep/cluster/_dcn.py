@@ -282,8 +282,8 @@ class DCNClusterer(BaseDeepClusterer):
         require_decoder(self)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
-        *start_seeds, shuffle_seed, noise_seed = self._seeds(5)
         with FitTask(self, X, y, max_subtasks=3) as task:
+            *start_seeds, shuffle_seed, noise_seed = task.seeds(self, 5)
             # Phase 1: pretrain the autoencoder, and place the centroids by k-means.
             begin = start(self, X, image_shape, task, start_seeds)
             rows, autoencoder = begin.rows, begin.autoencoder

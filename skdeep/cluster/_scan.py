@@ -306,8 +306,8 @@ class SCANClusterer(BaseDeepClusterer):
         """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
-        *start_seeds, partner_seed, view_seed, shuffle_seed = self._seeds(6)
         with FitTask(self, X, y, max_subtasks=4) as task:
+            *start_seeds, partner_seed, view_seed, shuffle_seed = task.seeds(self, 6)
             # Phase 1: pretrain the encoder; k-means on its codes makes the head.
             begin = start(
                 self, X, image_shape, task, start_seeds, "encoder", SimCLRTransformer
@@ -339,10 +339,10 @@ class SCANClusterer(BaseDeepClusterer):
                     "entropy": entropy,
                 }
 
-            stage.run(stage.cluster, agree, adam)
+            stage.run(stage.cluster, agree, adam, schedule)
 
             # Phase 3: rows that are sure are the labels of views of themselves.
-            self_adam, _ = stage.optimizer(self.self_label_learning_rate)
+            self_adam, constant = stage.optimizer(self.self_label_learning_rate)
 
             def follow(index: Tensor, p: Tensor) -> dict[str, Tensor]:
                 logits = model.logits(strong_view(rows[index]))
@@ -351,7 +351,7 @@ class SCANClusterer(BaseDeepClusterer):
                 sure = (p.amax(1) > self.threshold).float().mean()
                 return {"loss": loss, "sure_fraction": sure}
 
-            stage.run(stage.self_label, follow, self_adam)
+            stage.run(stage.self_label, follow, self_adam, constant)
             for name, value in stage.fitted().items():
                 setattr(self, name, value)
         return self

@@ -23,6 +23,7 @@ from skdeep.training import (
     OneCycle,
     Phase,
     Rows,
+    Thing,
     epochs_for,
     in_chunks,
     n_batches,
@@ -122,6 +123,7 @@ class DeepStage:
         self.rng = rng
         self.before = clustering_of(model, self.rows)
         self.watch = LabelWatch(torch.from_numpy(self.before.labels), self.neighbors)
+        self.moving: list[Thing] = [rng, self.watch, *begin.moving]
         self.cluster, self.self_label = (
             task.phase(name, self.n_epochs(given, n_steps), self.now)
             for name, given, n_steps in (
@@ -153,6 +155,7 @@ class DeepStage:
         phase: Phase,
         step: Callable[[Tensor, Tensor], dict[str, Tensor]],
         optimizer: Adam,
+        schedule: OneCycle,
     ) -> None:
         """Run the epochs of a phase; `step` gets rows and their last probabilities."""
         rows = self.rows
@@ -161,10 +164,11 @@ class DeepStage:
             p = in_chunks(lambda x: self.model.logits(x).softmax(1), rows)
             return torch.from_numpy(p).to(rows.device)
 
-        p = probabilities()
+        last = {"p": probabilities()}
+        phase.moves(optimizer, schedule, last, *self.moving)
         for _ in phase:
 
-            def step_from(index: Tensor, p: Tensor = p) -> dict[str, Tensor]:
+            def step_from(index: Tensor, p: Tensor = last["p"]) -> dict[str, Tensor]:
                 return step(index, p[index])
 
             with optimizer.training():
@@ -175,7 +179,7 @@ class DeepStage:
                     rng=self.rng,
                     device=rows.device,
                 )
-            p = probabilities()
+            p = last["p"] = probabilities()
             phase.record({**losses, **self.watch.look(p.argmax(1).cpu())})
         phase.check_weights(optimizer.networks)
 

@@ -33,6 +33,7 @@ from skdeep.training import (
     FitTask,
     Phase,
     Rows,
+    Thing,
     epochs_for,
     in_chunks,
     train_epoch,
@@ -76,13 +77,17 @@ def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
 
 @dataclass
 class Start:
-    """Where the deep stage starts from; it trains the first two in place."""
+    """Where the deep stage starts from; it trains the first two in place.
+
+    Generators of what surrounds its steps join `moving`, beside centroids and sizes.
+    """
 
     autoencoder: Any
     centroids: Tensor
     sizes: Tensor
     rows: Rows
     neighbors: np.ndarray | None
+    moving: list[Thing]
 
 
 def start(
@@ -113,7 +118,7 @@ def start(
     centroids = torch.tensor(found.cluster_centers_, device=rows.device)
     members = np.bincount(found.labels_, minlength=len(centroids))
     sizes = torch.from_numpy(members).to(centroids)
-    return Start(autoencoder, centroids, sizes, rows, neighbors)
+    return Start(autoencoder, centroids, sizes, rows, neighbors, [centroids, sizes])
 
 
 def augmentation(
@@ -121,6 +126,7 @@ def augmentation(
 ) -> Callable[[Tensor], Tensor]:
     """Change of the rows of a step that a parameter such as `augment` asks for."""
     rng = Generator(start.rows.device).manual_seed(seed)
+    start.moving.append(rng)
     order = Generator().manual_seed(seed)
     image_shape = start.autoencoder.image_shape_
     change = on_rows(augment, image_shape, start.rows, order)
@@ -251,6 +257,14 @@ class LabelWatch:
         self.labels = labels
         self.neighbors = neighbors
 
+    def state(self) -> dict[str, Any]:
+        """Return the labels of the last look."""
+        return {"labels": self.labels}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.labels = state["labels"].to(self.labels)
+
     def look(self, labels: Tensor) -> dict[str, float]:
         """Fraction of labels that changed, and modularity of the new ones."""
         change = float((labels != self.labels).float().mean())
@@ -278,10 +292,10 @@ def alternate(
 
     q = soft_assignment(embedding(), start.centroids.detach(), clusterer.alpha)
     watch = LabelWatch(q.argmax(1), start.neighbors)
-    seen: dict[str, float] = {}
-    calm = 0
+    last: dict[str, Any] = {"q": q, "seen": {}, "calm": 0}
+    phase.moves(optimizer, rng, watch, last, *start.moving)
     for epoch in phase:
-        p = target_distribution(q)
+        p = target_distribution(last["q"])
 
         def step_to_target(index: Tensor, p: Tensor = p) -> dict[str, Tensor]:
             return step(index, p[index])
@@ -295,12 +309,13 @@ def alternate(
                 device=rows.device,
             )
         if epoch % clusterer.update_interval == 0 or epoch in (1, phase.max_iter):
-            q = refresh(embedding())
-            seen = watch.look(q.argmax(1))
-            calm = calm + 1 if seen["label_change"] < clusterer.tol else 0
-            if calm >= clusterer.n_iter_no_change:
+            q = last["q"] = refresh(embedding())
+            seen = last["seen"] = watch.look(q.argmax(1))
+            is_calm = seen["label_change"] < clusterer.tol
+            last["calm"] = last["calm"] + 1 if is_calm else 0
+            if last["calm"] >= clusterer.n_iter_no_change:
                 phase.stop()
-        phase.record({**losses, **seen})
+        phase.record({**losses, **last["seen"]})
     phase.check_weights(optimizer.networks)
 
 

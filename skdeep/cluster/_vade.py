@@ -272,8 +272,8 @@ class VaDEClusterer(BaseDeepClusterer):
         require_decoder(self)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
-        *start_seeds, shuffle_seed, noise_seed, view_seed = self._seeds(6)
         with FitTask(self, X, y, max_subtasks=3) as task:
+            *start_seeds, shuffle_seed, noise_seed, view_seed = task.seeds(self, 6)
             # Phase 1: pretrain the autoencoder, and fit the mixture to its codes.
             begin = start(self, X, image_shape, task, start_seeds)
             rows, decoder = begin.rows, begin.autoencoder.decoder_
@@ -309,6 +309,7 @@ class VaDEClusterer(BaseDeepClusterer):
 
             phase = task.phase("cluster", max_iter, snapshot)
             shuffle = Generator().manual_seed(shuffle_seed)
+            phase.moves(optimizer, schedule, shuffle, noise, *begin.moving)
             with optimizer.training():
                 train(
                     step,

@@ -40,6 +40,8 @@ class TableFormat:
         X = np.asarray(X)
         if self.columns is None:
             return of_type(X, self.dtypes[0])
+        if self.container not in ("pandas", "polars"):  # a name read from a file
+            raise ValueError(f"Tables of {self.container!r} are unknown.")
         columns = [of_type(*pair) for pair in zip(X.T, self.dtypes, strict=True)]
         package = import_module(self.container)
         if self.container == "polars":

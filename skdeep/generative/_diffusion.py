@@ -417,7 +417,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
             self,
             X,
             image_shape,
-            self._seeds(3),
+            task.seeds(self, 3),
             N_STEPS,
             most_epochs=MOST_EPOCHS,
             holds_out=self.early_stopping,
@@ -432,6 +432,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         denoising = Denoising(denoiser, varies, betas, self.prediction)
         optimizer, schedule = fitting.optimizer([denoiser])
         averaged = AveragedWeights(optimizer, AVERAGE_DECAY)
+        fitting.moves(averaged)
 
         def given(index: Tensor) -> tuple[Tensor, Tensor | None]:
             return rows[index], None if context is None else context[index]

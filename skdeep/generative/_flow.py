@@ -402,7 +402,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
             self,
             X,
             image_shape,
-            self._seeds(3),
+            task.seeds(self, 3),
             N_STEPS,
             holds_out=self.early_stopping,
         )

@@ -335,7 +335,7 @@ class GANSampler(BaseSampler):
             n_ahead = 5 if wasserstein else 1 if is_image else 2
         n_steps = (N_IMAGE_STEPS if is_image else N_STEPS) * n_ahead
         fitting = Fitting(
-            self, X, image_shape, self._seeds(3), n_steps, most_epochs=MOST_EPOCHS
+            self, X, image_shape, task.seeds(self, 3), n_steps, most_epochs=MOST_EPOCHS
         )
         rows, noise = fitting.rows, fitting.noise
         told_apart, passed_off = LOSSES[self.loss]
@@ -357,13 +357,11 @@ class GANSampler(BaseSampler):
             given = None if context is None else context[index]
             return generator(beside(z, given))
 
-        n_done = 0
-        loss = torch.zeros((), device=rows.device)
+        loss = torch.zeros((), device=rows.device)  # of the generator's last step
+        fitting.moves(loss)
 
         def step(index: Tensor) -> dict[str, Tensor]:
-            nonlocal n_done, loss
-            n_done += 1
-            is_turn = n_done % n_ahead == 0
+            is_turn = (its_schedule.step_number + 1) % n_ahead == 0
             x = rows[index]
             with torch.set_grad_enabled(is_turn):
                 fake = generate(index)
@@ -387,8 +385,9 @@ class GANSampler(BaseSampler):
             schedule.advance()
             if is_turn:
                 with adversary.frozen():
-                    loss = passed_off(score(fake))
-                optimizer.step(loss)
+                    missed = passed_off(score(fake))
+                optimizer.step(missed)
+                loss.copy_(missed.detach())
             return {"loss": loss, "discriminator_loss": told}
 
         fitting.train(

@@ -524,7 +524,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             self,
             X,
             image_shape,
-            self._seeds(3),
+            task.seeds(self, 3),
             N_STEPS,
             unit=unit,
             holds_out=self.early_stopping,
@@ -577,7 +577,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         }
         fitting.train(task, "train", step, [optimizer], kept, validation)
 
-        # Look at what codes leave of rows, and tell of rows.
+        # Look at what codes leave of rows.
         held_out = torch.arange(len(rows), device=rows.device)
         if validation is not None:
             held_out = validation.held_out

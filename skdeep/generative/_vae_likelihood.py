@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -138,6 +139,15 @@ class SharedGaussian(Gaussian):
         super().__init__(variance, pooled)
         self.learned = learned
         self.n_steps = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return the variance, and the steps it was learned from."""
+        return {"variance": self.variance, "n_steps": self.n_steps}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.variance.copy_(state["variance"])
+        self.n_steps = state["n_steps"]
 
     def loss(self, x: Tensor, output: Tensor) -> Tensor:
         """Minus the log-density, averaged over the rows."""

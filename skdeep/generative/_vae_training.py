@@ -52,7 +52,9 @@ def new_likelihood(estimator: Any, varies: np.ndarray, fitting: Fitting) -> Like
     pooled = fitting.image_shape is not None
     if estimator.variance == "learned":
         return RowGaussian(variance, pooled)
-    return SharedGaussian(variance, pooled, learned=estimator.variance == "shared")
+    noise = SharedGaussian(variance, pooled, learned=estimator.variance == "shared")
+    fitting.moves(noise)
+    return noise
 
 
 def new_networks(

@@ -327,7 +327,7 @@ class AutoencoderTransformer(BaseRepresentation):
         phase_name: str,
     ) -> np.ndarray | None:
         """Train on checked X as a phase of `task`, and return the neighbours used."""
-        *seeds, neighbor_seed = self._seeds(4)
+        *seeds, neighbor_seed = task.seeds(self, 4)
         unit = self.loss == "binary_cross_entropy"
         fitting = Fitting(self, X, image_shape, seeds, N_STEPS, unit)
         rows, shuffle, noise = fitting.rows, fitting.shuffle, fitting.noise

@@ -359,7 +359,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         phase_name: str,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        fitting = Fitting(self, X, image_shape, self._seeds(3), N_STEPS)
+        fitting = Fitting(self, X, image_shape, task.seeds(self, 3), N_STEPS)
         rows, noise, device = fitting.rows, fitting.noise, fitting.rows.device
 
         # Build the encoder, its critics, and the adversary of its prior.

@@ -251,8 +251,8 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True)
-        pretrain_seed, head_seed, fine_tune_seed = self._seeds(3)
         with FitTask(self, X, y, max_subtasks=3) as task:
+            pretrain_seed, head_seed, fine_tune_seed = task.seeds(self, 3)
             classes, labelled, targets = classes_of(y, X, type(self).__name__)
             frozen_iter, max_iter = self._epochs(len(labelled))
 
@@ -370,6 +370,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             optimizer.step(loss)
             return {"loss": loss}
 
+        phase.moves(optimizer, schedule, rng)
         with optimizer.training():
             train(step, len(targets), phase, batch_size=self.batch_size, rng=rng)
         phase.check_weights(networks)

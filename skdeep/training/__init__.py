@@ -1,5 +1,6 @@
 """The pass over the data: rows, batches, epochs, precision and the tasks of a fit."""
 
+from skdeep.training.checkpoints import Store
 from skdeep.training.epochs import (
     OneCycle,
     Step,
@@ -9,9 +10,10 @@ from skdeep.training.epochs import (
     train_epoch,
 )
 from skdeep.training.inference import in_chunks
+from skdeep.training.moving import Thing
 from skdeep.training.optimizer import BETAS, Adam
 from skdeep.training.rows import Rows
-from skdeep.training.tasks import FitTask, Phase
+from skdeep.training.tasks import FitTask, Phase, fit_task_of
 from skdeep.training.weights import AveragedWeights, BestWeights
 
 __all__ = [
@@ -24,7 +26,10 @@ __all__ = [
     "Phase",
     "Rows",
     "Step",
+    "Store",
+    "Thing",
     "epochs_for",
+    "fit_task_of",
     "in_chunks",
     "n_batches",
     "train",

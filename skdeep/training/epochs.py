@@ -7,6 +7,7 @@ needs. What is here knows nothing of losses or networks.
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -121,6 +122,14 @@ class OneCycle:
         self.peak = peak
         self.n_steps = n_steps
         self.step_number = 0
+
+    def state(self) -> dict[str, Any]:
+        """How far the course is."""
+        return {"step_number": self.step_number}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.step_number = state["step_number"]
 
     def advance(self) -> None:
         """Set the learning rate of the next step."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -220,6 +221,21 @@ class Adam:
         """Copy a vector such as `weights` into the networks and tensors."""
         self._weights.copy_(weights)
         self._refresh_products()
+
+    def state(self) -> dict[str, Any]:
+        """All that a step moves, and statistics that the networks gather."""
+        return {"learning_rate": self.learning_rate, "tensors": self._moved()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.learning_rate = state["learning_rate"]
+        for tensor, value in zip(self._moved(), state["tensors"], strict=True):
+            tensor.copy_(value)
+        self._refresh_products()
+
+    def _moved(self) -> list[Tensor]:
+        buffers = [buffer for net in self.networks for buffer in net.buffers()]
+        return [self._weights, self._mean, self._square, self._count, *buffers]
 
     def _refresh_products(self) -> None:
         if self._lowered:

@@ -1,16 +1,31 @@
 """The tasks of a fit, as scikit-learn's callbacks see them: fit -> phase -> epoch."""
 
+import copy
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from skdeep.nn import Network
+from skdeep.training.moving import Thing, give_state, state_of
 
 Snapshot = Callable[[], dict[str, Any]]
+
+
+class PhaseStore(Protocol):
+    """Where the states of phases are kept, and found again by a later fit."""
+
+    seeds: dict[str, list[int]]
+    """Of the fit that is resumed, by the class of estimator; else empty."""
+
+    def save(self, phase: "Phase") -> None:
+        """Look at a phase after an epoch, and keep its state if it is time for it."""
+
+    def restore(self, phase: "Phase") -> None:
+        """Give a phase that begins the last state that was kept of it, if any was."""
 
 
 class FitTask:
@@ -33,12 +48,17 @@ class FitTask:
         self.data = {"estimator": estimator, "X": X, "y": y}
         self.max_subtasks = max_subtasks
         self.begun: set[str] = set()
+        self.running: Phase | None = None
+        self.interrupted_phase: Phase | None = None
+        self.store: PhaseStore | None = None
+        self.drawn_seeds: dict[str, list[int]] = {}
 
     def __enter__(self) -> "FitTask":
         with self._forgetting():
             self.context = self.estimator._init_callback_context(
                 max_subtasks=self.max_subtasks
             )
+            self.context.skdeep_task = self
             self.context.call_on_fit_task_begin(**self.data)
         return self
 
@@ -55,6 +75,18 @@ class FitTask:
             self.context.call_on_fit_task_end(
                 **self.data, reconstruction_attributes=dict
             )
+
+    def seeds(self, estimator: Any, n_seeds: int) -> list[int]:
+        """One seed a purpose: an estimator draws them before anything else.
+
+        Those of the fit that is resumed, if one is.
+        """
+        name = type(estimator).__name__
+        seeds = estimator._seeds(n_seeds)
+        if self.store is not None:
+            seeds = self.store.seeds.get(name, seeds)
+        self.drawn_seeds[name] = seeds
+        return seeds
 
     @contextmanager
     def _forgetting(self) -> Iterator[None]:
@@ -83,7 +115,9 @@ class Phase:
     """The epochs of one phase, and the record of their losses.
 
     Iterating runs the epochs: ``for epoch in phase``. The loop ends after `max_iter`
-    epochs, when a callback asks for it, or after the epoch that called `stop`.
+    epochs, when a callback asks for it, or after the epoch that called `stop`. Of a fit
+    that is resumed it runs those that are left, once all that its epochs move, named by
+    `moves` before, is what it was.
 
     Parameters
     ----------
@@ -104,16 +138,50 @@ class Phase:
         self.history: dict[str, list[float]] = {}
         self.n_iter = 0
         self._stopped = False
+        self._moving: list[Thing] = []
+
+    def moves(self, *things: Thing) -> None:
+        """Name what the epochs move: optimisers, generators, tensors, counters.
+
+        A name more does no harm; what is left out differs after a fit was resumed.
+        """
+        self._moving.extend(things)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no epoch follows."""
+        return self._stopped or self.n_iter >= self.max_iter
+
+    def state(self) -> dict[str, Any]:
+        """Return what the epochs so far have done, in plain values and arrays."""
+        return {
+            "n_iter": self.n_iter,
+            "stopped": self._stopped,
+            "history": self.history,
+            "moving": [state_of(thing) for thing in self._moving],
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.n_iter = state["n_iter"]
+        self._stopped = state["stopped"]
+        self.history.update(state["history"])
+        for thing, moved in zip(self._moving, state["moving"], strict=True):
+            give_state(thing, moved)
 
     def __iter__(self) -> Iterator[int]:
         data = self.task.data
         self.task.begun.add(self.name)
+        self.task.running = self
         started = time.perf_counter()
         context = self.task.context.subcontext(
             task_name=self.name, max_subtasks=self.max_iter
         )
         context.call_on_fit_task_begin(**data)
-        while self.n_iter < self.max_iter and not self._stopped:
+        store = self.task.store
+        if store is not None:
+            store.restore(self)
+        while not self.ended:
             epoch = context.subcontext(task_name="epoch")
             epoch.call_on_fit_task_begin(**data)
             self.n_iter += 1
@@ -122,12 +190,25 @@ class Phase:
                 **data, reconstruction_attributes=self.snapshot
             ):
                 self._stopped = True
+            if store is not None:
+                store.save(self)
+            if self.task.interrupted_phase is not None:
+                break
         context.call_on_fit_task_end(**data)
+        self.task.running = None
         self._report(time.perf_counter() - started)
 
     def stop(self) -> None:
         """Make the running epoch the last one."""
         self._stopped = True
+
+    def interrupt(self) -> None:
+        """End this phase after the running epoch, and those that follow after one.
+
+        A fit that is resumed goes on here as if it had not been interrupted.
+        """
+        if self.task.interrupted_phase is None:
+            self.task.interrupted_phase = self
 
     def record(self, losses: dict[str, float]) -> None:
         """Append the losses of an epoch to `history`.
@@ -140,6 +221,35 @@ class Phase:
         for name, value in losses.items():
             self._require_finite(name, value)
             self.history.setdefault(name, []).append(value)
+
+    def note(self, scores: dict[str, float]) -> None:
+        """Append what a callback found to `history`, finite or not.
+
+        Raises
+        ------
+        ValueError
+            If the epoch has another number of that name.
+        """
+        for name, value in scores.items():
+            values = self.history.setdefault(name, [])
+            if len(values) >= self.n_iter:
+                raise ValueError(
+                    f"The score {name!r} has the name of a number that phase "
+                    f"{self.name!r} records: give it another, {{'name': scorer}}."
+                )
+            values.append(value)
+
+    def fitted_estimator(self) -> Any:
+        """Copy of the estimator that predicts as if the fit ended here.
+
+        None in a phase before which there is nothing to predict by.
+        """
+        if self.snapshot is None:
+            return None
+        estimator = copy.copy(self.task.estimator)
+        for name, value in self.snapshot().items():
+            setattr(estimator, name, value)
+        return estimator
 
     def check_weights(self, networks: list[Network]) -> None:
         """Raise as `record` does if the last step made a weight infinite or NaN."""
@@ -164,3 +274,26 @@ class Phase:
                 f"{type(estimator).__name__} {self.name}: {self.n_iter} epochs, "
                 f"{seconds:.1f} s, {losses}\n"
             )
+
+
+def fit_task_of(context: Any) -> FitTask:
+    """Find the fit that a callback's context belongs to.
+
+    Through it callbacks reach the running phase, of which scikit-learn's protocol
+    tells the name alone: its record, its optimisers and a model that predicts.
+
+    Raises
+    ------
+    TypeError
+        If no estimator of skdeep is being fitted.
+    """
+    owner = context
+    while owner is not None:
+        task = getattr(owner, "skdeep_task", None)
+        if task is not None:
+            return task
+        owner = owner.parent
+    raise TypeError(
+        "The callbacks of skdeep.callbacks work in the fits of skdeep's estimators. "
+        f"Got a fit of {context.estimator_name}."
+    )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,17 @@ class BestWeights:
             self.n_since = 0
             self._weights = self.optimizer.weights.detach().clone()
 
+    def state(self) -> dict[str, Any]:
+        """Return the best weights, their loss, and how long ago they were."""
+        return {"loss": self.loss, "n_since": self.n_since, "weights": self._weights}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.loss = state["loss"]
+        self.n_since = state["n_since"]
+        if state["weights"] is not None:
+            self._weights = state["weights"].to(self.optimizer.weights)
+
     def restore(self) -> None:
         """Give the networks the best weights back, if any were offered."""
         if self._weights is not None:
@@ -60,6 +72,15 @@ class AveragedWeights:
         self.decay = decay
         self.n_steps = 0
         self._average = optimizer.weights.detach().clone()
+
+    def state(self) -> dict[str, Any]:
+        """Return the average, and the steps it was taken over."""
+        return {"n_steps": self.n_steps, "average": self._average}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.n_steps = state["n_steps"]
+        self._average.copy_(state["average"])
 
     def update(self) -> None:
         """Take the weights of now into the average."""

@@ -1,0 +1,520 @@
+"""Callbacks of scikit-learn's protocol that watch, stop and keep the fits of skdeep.
+
+Each works on every estimator: ``estimator.set_callbacks(EarlyStopping(), ...)``.
+"""
+
+import math
+import numbers
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics import get_scorer
+
+from skdeep._version import __version__
+from skdeep.training import FitTask, Phase, Store, fit_task_of
+
+__all__ = ["Checkpoint", "EarlyStopping", "MetricMonitor", "StopOnInterrupt"]
+
+EPOCH = "epoch"
+"""Name of the finest tasks of a fit."""
+
+WITHOUT_EFFECT = {"memory", "verbose"}
+"""Parameters that a fit may be resumed without."""
+
+
+class BaseCallback:
+    """scikit-learn's hooks, as the few moments that a callback of ours looks at."""
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Prepare for a fit.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            The one that is fitted.
+        context : CallbackContext
+            Of the whole fit.
+        """
+        self._prepare()
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Tidy up after a fit, whether it came to its end or not.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            The one that was fitted.
+        context : CallbackContext
+            Of the whole fit.
+        """
+        self._tidy_up()
+
+    def on_fit_task_begin(
+        self, estimator: Any, context: Any, *, X: Any = None, y: Any = None
+    ) -> None:
+        """Hear that a fit, a phase or an epoch begins.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            The one that is fitted.
+        context : CallbackContext
+            Of the task.
+        X, y : array-like or None, default=None
+            What it is fitted to.
+        """
+        task = fit_task_of(context)
+        if context is task.context:
+            self._before_fit(task, X, y)
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, X: Any = None, y: Any = None
+    ) -> bool:
+        """Hear that a fit, a phase or an epoch ends.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            The one that is fitted.
+        context : CallbackContext
+            Of the task.
+        X, y : array-like or None, default=None
+            What it is fitted to.
+
+        Returns
+        -------
+        stop : bool
+            Whether the epoch that ends is to be the last of its phase.
+        """
+        if context.task_name != EPOCH:
+            return False
+        phase = fit_task_of(context).running
+        assert phase is not None, "Epochs are those of a phase."
+        return self._after_epoch(phase, X, y)
+
+    def _prepare(self) -> None:
+        """Check the parameters."""
+
+    def _tidy_up(self) -> None:
+        """Undo what `_prepare` did."""
+
+    def _before_fit(self, task: FitTask, X: Any, y: Any) -> None:
+        """Look at a fit that begins."""
+
+    def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
+        """Look at an epoch of `phase`, and say whether it is to be the last one."""
+        return False
+
+
+class EarlyStopping(BaseCallback):
+    """Stop a phase of a fit when a number of its record has not improved for long.
+
+    It reads what `history_` will show, and stops phases one by one: that of
+    pretraining does not end that of clustering. The weights stay those of the last
+    epoch.
+
+    Parameters
+    ----------
+    monitor : str, default="auto"
+        Name in the record. ``"auto"``: ``"validation_loss"`` if the phase has one,
+        else ``"loss"``.
+
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which the phase ends.
+
+    tol : float, default=1e-4
+        A value counts as an improvement if it is better than the best by more than
+        this.
+
+    mode : {"min", "max"}, default="min"
+        Whether smaller or larger values are better.
+
+    phase : str or None, default=None
+        The only phase to stop, for example ``"pretrain"`` or ``"cluster"``; None: each
+        of them.
+
+    See Also
+    --------
+    MetricMonitor : Puts further numbers on record.
+
+    Notes
+    -----
+    Whether to stop is told by the record alone: a fit that is resumed from a
+    :class:`Checkpoint` stops where it would have stopped.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep import AutoencoderTransformer
+    >>> from skdeep.callbacks import EarlyStopping
+    >>> X = load_iris().data
+    >>> model = AutoencoderTransformer(2, max_iter=200, random_state=0)
+    >>> model = model.set_callbacks(EarlyStopping(n_iter_no_change=3, tol=1e-2)).fit(X)
+    >>> model.n_iter_ < 200
+    True
+    """
+
+    def __init__(
+        self,
+        monitor: str = "auto",
+        *,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        mode: str = "min",
+        phase: str | None = None,
+    ) -> None:
+        self.monitor = monitor
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.mode = mode
+        self.phase = phase
+
+    def _prepare(self) -> None:
+        require_positive_integer(self, "n_iter_no_change")
+        if self.mode not in ("min", "max"):
+            raise ValueError(
+                "The 'mode' parameter of EarlyStopping must be 'min' or 'max'. Got "
+                f"{self.mode!r} instead."
+            )
+        if not isinstance(self.tol, numbers.Real) or not self.tol >= 0:
+            raise ValueError(
+                "The 'tol' parameter of EarlyStopping must be a number of at least 0. "
+                f"Got {self.tol!r} instead."
+            )
+
+    def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
+        if self.phase not in (None, phase.name):
+            return False
+        values = phase.history[self._monitored(phase)]
+        sign = 1 if self.mode == "min" else -1
+        since = n_since_best((sign * value for value in values), self.tol)
+        return since >= self.n_iter_no_change
+
+    def _monitored(self, phase: Phase) -> str:
+        name = self.monitor
+        if name == "auto":
+            name = "validation_loss" if "validation_loss" in phase.history else "loss"
+        if name not in phase.history:
+            raise ValueError(
+                f"EarlyStopping monitors {name!r}, but the epochs of phase "
+                f"{phase.name!r} record {', '.join(map(repr, phase.history))}. Name "
+                "one of these as 'monitor', name the phase that has it as 'phase', or "
+                "set a MetricMonitor that records it before EarlyStopping."
+            )
+        return name
+
+
+class MetricMonitor(BaseCallback):
+    """Score the model of the moment after epochs, and put the scores on record.
+
+    The scores join the losses in `history_`, one value an epoch. Unlike
+    scikit-learn's `ScoringMonitor`, it scores fits without labels too.
+
+    Parameters
+    ----------
+    scoring : str, callable or mapping
+        A scorer ``scorer(estimator, X, y)``, the name of one of scikit-learn's, or a
+        mapping of names to such. A scorer by itself is recorded by its name.
+
+    X : array-like or None, default=None
+        Rows to score on, for example held-out ones; None: the training rows.
+
+    y : array-like or None, default=None
+        Labels of these rows. With ``X=None`` those given to `fit`, unless there are
+        some here: labels that a clusterer is not to see.
+
+    every : int, default=1
+        Epochs between scores; those in between have the last score on record. The
+        first epoch of a phase always has its own.
+
+    See Also
+    --------
+    EarlyStopping : Stops by what is recorded, if set after this callback.
+
+    Notes
+    -----
+    A score needs a copy of the model that predicts, and is given by some epochs only:
+    before a clusterer has clusters, while it pretrains, there is none.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep import AutoencoderTransformer, DECClusterer
+    >>> from skdeep.callbacks import MetricMonitor
+    >>> X, y = load_iris(return_X_y=True)
+    >>> monitor = MetricMonitor("adjusted_rand_score", y=y)
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=20)
+    >>> model = DECClusterer(3, autoencoder=autoencoder, random_state=0)
+    >>> history = model.set_callbacks(monitor).fit(X).history_
+    >>> len(history["adjusted_rand_score"]) == model.n_iter_
+    True
+    """
+
+    def __init__(
+        self,
+        scoring: str | Callable[..., float] | Mapping[str, Any],
+        X: Any = None,
+        y: Any = None,
+        *,
+        every: int = 1,
+    ) -> None:
+        self.scoring = scoring
+        self.X = X
+        self.y = y
+        self.every = every
+
+    def _prepare(self) -> None:
+        require_positive_integer(self, "every")
+        scorers_of(self.scoring)
+
+    def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
+        if phase.snapshot is None:
+            return False
+        scorers = scorers_of(self.scoring)
+        if phase.n_iter == 1 or phase.n_iter % self.every == 0:
+            model = phase.fitted_estimator()
+            if self.X is not None:
+                X = self.X
+            else:  # the rows as the fit sees them, which have lost their names
+                vars(model).pop("feature_names_in_", None)
+            if self.y is not None or self.X is not None:
+                y = self.y
+            scores = {name: float(f(model, X, y)) for name, f in scorers.items()}
+        else:
+            scores = {name: phase.history[name][-1] for name in scorers}
+        phase.note(scores)
+        return False
+
+
+class StopOnInterrupt(BaseCallback):
+    """Let Ctrl-C end a fit after the running epoch, with the model so far.
+
+    Without it Ctrl-C raises `KeyboardInterrupt`, and the estimator is left unfitted.
+    With it the running epoch is completed, phases that follow run for one epoch each,
+    and `fit` returns: the model predicts. A second Ctrl-C raises at once.
+
+    Fits in other threads than the main one, which alone hears Ctrl-C, go on as if it
+    were not there.
+
+    See Also
+    --------
+    Checkpoint : Keeps the state of a fit on disk, and resumes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdeep import AutoencoderTransformer
+    >>> from skdeep.callbacks import StopOnInterrupt
+    >>> X = np.random.RandomState(0).rand(50, 4)
+    >>> model = AutoencoderTransformer(2, max_iter=5)
+    >>> model.set_callbacks(StopOnInterrupt()).fit(X).n_iter_  # nobody interrupted
+    5
+    """
+
+    def __init__(self) -> None:
+        self._interrupted = False
+        self._previous: Any = None
+
+    def _prepare(self) -> None:
+        self._interrupted = False
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def _tidy_up(self) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
+        if not self._interrupted or phase.ended:
+            return False
+        if phase.task.interrupted_phase is None:
+            warnings.warn(
+                f"{type(phase.task.estimator).__name__} was interrupted: phase "
+                f"{phase.name!r} ended after {phase.n_iter} of {phase.max_iter} "
+                "epochs.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        phase.interrupt()
+        return False
+
+
+class Checkpoint(BaseCallback):
+    """Keep the state of a fit on disk, so that it survives being killed.
+
+    ``fit`` called again, in another process too, with the same parameters and data and
+    a `Checkpoint` of the same directory, goes on where the last file was written. It
+    ends with the very bits of a fit that was never stopped: weights, random draws, the
+    order of the rows and the record are what they would have been.
+
+    Parameters
+    ----------
+    directory : str or path
+        Where the files are: one directory a fit. It is made if it is not there.
+
+    every : int, default=10
+        Epochs between files. The last epoch of a phase has one besides.
+
+    keep : int, default=2
+        Files of each phase that are kept: the last ones.
+
+    See Also
+    --------
+    StopOnInterrupt : Lets Ctrl-C end a fit with the model so far.
+    skdeep.io.save : Keeps a fitted model.
+
+    Notes
+    -----
+    A file is written beside its place, flushed to the disk and then renamed: a fit
+    that is killed as it writes leaves the files before it whole. If the disk is full, a
+    warning says so, and the fit goes on. Files hold numbers as safetensors and JSON,
+    and a digest of them: to read one runs no code, and a damaged one is passed over for
+    the one before it. They take three times the room of the weights.
+
+    What a fit computes before and between its phases (scaling, neighbours, k-means) is
+    computed again. A fit that has ended is resumed too, and ends at once: give another
+    directory, or delete the files, for a new one. A fit of other parameters or data, or
+    by another version of skdeep or torch, is refused. With ``random_state=None`` the
+    seeds that were drawn are kept.
+
+    In a search each candidate would need a directory of its own: set `Checkpoint` on
+    the estimator that you fit at last.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep import AutoencoderTransformer
+    >>> from skdeep.callbacks import Checkpoint
+    >>> X = load_iris().data
+    >>> model = AutoencoderTransformer(2, max_iter=20, random_state=0)
+    >>> model = model.set_callbacks(Checkpoint(mkdtemp())).fit(X)  # killed? Fit again.
+    >>> model.n_iter_
+    20
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], *, every: int = 10, keep: int = 2
+    ) -> None:
+        self.directory = directory
+        self.every = every
+        self.keep = keep
+
+    def _prepare(self) -> None:
+        require_positive_integer(self, "every")
+        require_positive_integer(self, "keep")
+        if not isinstance(self.directory, str | os.PathLike):
+            raise ValueError(
+                "The 'directory' parameter of Checkpoint must be a path. Got "
+                f"{self.directory!r} instead."
+            )
+
+    def _before_fit(self, task: FitTask, X: Any, y: Any) -> None:
+        fit = description_of(task.estimator, X, y)
+        task.store = Store(Path(self.directory), self.every, self.keep, fit)
+
+
+def n_since_best(values: Iterable[float], tol: float) -> int:
+    """Count values since one was smaller than all before by more than `tol`."""
+    best, since = math.inf, 0
+    for value in values:
+        since += 1
+        if value < best - tol:
+            best, since = value, 0
+    return since
+
+
+def scorers_of(scoring: Any) -> dict[str, Callable[..., float]]:
+    """Name -> scorer, of what `MetricMonitor` was given."""
+    if not isinstance(scoring, Mapping):
+        name = scoring if isinstance(scoring, str) else ""
+        scoring = {name or getattr(scoring, "__name__", "score"): scoring}
+    for scorer in scoring.values():
+        if not isinstance(scorer, str) and not callable(scorer):
+            raise ValueError(
+                "The 'scoring' parameter of MetricMonitor must be the name of a "
+                "scorer, a callable scorer(estimator, X, y) or a mapping of names to "
+                f"such. Got {scorer!r} instead."
+            )
+    return {name: get_scorer(scorer) for name, scorer in scoring.items()}
+
+
+def require_positive_integer(callback: BaseCallback, name: str) -> None:
+    """Raise if a parameter of a callback is not a whole number above zero."""
+    value = getattr(callback, name)
+    if not isinstance(value, numbers.Integral) or int(value) < 1:
+        raise ValueError(
+            f"The {name!r} parameter of {type(callback).__name__} must be a whole "
+            f"number of at least 1. Got {value!r} instead."
+        )
+
+
+def description_of(estimator: Any, X: Any, y: Any) -> dict[str, dict[str, Any]]:
+    """Describe in plain values what a fit is of: by it a checkpoint knows its fit."""
+    parameters = {
+        name: described(value)
+        for name, value in estimator.get_params().items()
+        if name.rpartition("__")[2] not in WITHOUT_EFFECT
+    }
+    return {
+        "estimator": {"class": type(estimator).__name__},
+        "parameters": parameters,
+        "data": {
+            **{f"{part} of X": value for part, value in described_data(X).items()},
+            **{f"{part} of y": value for part, value in described_data(y).items()},
+        },
+        "surroundings": {
+            "skdeep": __version__,
+            "torch": torch.__version__,
+            "device": str(estimator._device()),
+        },
+    }
+
+
+def described(value: Any) -> Any:
+    """Plain value that stands for a parameter, the same in each process."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [described(part) for part in value]
+    if isinstance(value, np.random.RandomState):
+        return "RandomState"  # the seeds drawn of it are kept
+    if isinstance(value, BaseEstimator) and not isinstance(value, FrozenEstimator):
+        return type(value).__name__  # its parameters are listed by themselves
+    if hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return f"{type(value).__name__} {joblib.hash(value)}"
+
+
+def described_data(X: Any) -> dict[str, Any]:
+    """Shape, type and digest of the values of an array or matrix."""
+    if X is None:
+        return {"shape": None}
+    if sparse.issparse(X):
+        parts = X.data, X.indices, X.indptr
+        values = joblib.hash([np.asarray(part) for part in parts])
+    else:
+        X = np.asarray(X)
+        values = joblib.hash(X)
+    return {"shape": list(X.shape), "type": str(X.dtype), "values": values}
