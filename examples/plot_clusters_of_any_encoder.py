@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 
 from skdeep import AEKMeans, DECClusterer, SimCLRTransformer
 from skdeep.metrics import clustering_accuracy_score
@@ -21,9 +22,12 @@ digits = load_digits()
 images = digits.images[:, None]  # (n, channels, height, width)
 
 # %%
-# Three clusterings, the last two from the same contrastive encoder.
+# Three clusterings, the last two from the same contrastive encoder: frozen, it is not
+# trained once more for each, and DEC tunes a copy.
 
-encoder = SimCLRTransformer(16, max_iter=25)
+encoder = FrozenEstimator(
+    SimCLRTransformer(16, max_iter=25, random_state=0).fit(images)
+)
 aekmeans = AEKMeans(10, autoencoder=encoder, random_state=0).fit(images)
 dec = DECClusterer(10, autoencoder=encoder, random_state=0).fit(images)
 kmeans = KMeans(10, n_init=10, random_state=0).fit(digits.data)

@@ -19,6 +19,8 @@ from skdeep.generative import (
     interpolate,
     interpolated_codes,
 )
+from skdeep.inspection import *  # noqa: F403
+from skdeep.inspection import __all__ as _inspection
 from skdeep.metrics import *  # noqa: F403
 from skdeep.metrics import __all__ as _metrics
 from skdeep.representation import (
@@ -51,5 +53,6 @@ __all__ = [
     "interpolated_codes",
     "make_sampler_pipeline",
     "mutual_information",
+    *_inspection,
     *_metrics,
 ]

@@ -4,6 +4,7 @@ There is no fit here, no hook and no loss.
 """
 
 import warnings
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -32,6 +33,10 @@ NUMBERS = [
 """Types that are read as they are; all others become the first of them."""
 
 
+PAGES = Path(__file__).parents[1] / "docs" / "_build" / "html"
+"""Documentation that `make docs` built beside the package."""
+
+
 class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
     """What every skdeep estimator does at its borders.
 
@@ -40,6 +45,14 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
     copied. The contract of fitting (attributes, history, reproducibility) is held by
     the common tests, not by inheritance.
     """
+
+    # The HTML representation links to the pages that were built, if they were.
+    _doc_link_module = "skdeep"
+    _doc_link_template = (
+        f"{PAGES.as_uri()}/generated/{{estimator_module}}.{{estimator_name}}.html"
+        if PAGES.is_dir()
+        else ""
+    )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -170,7 +183,8 @@ TEXT_COLUMNS = (
     "            remainder=StandardScaler(),\n"
     "        ),\n"
     "        DECClusterer(),\n"
-    "    )"
+    "    )\n"
+    "The documentation has more in its recipes, under 'Mixed tables'."
 )
 
 

@@ -21,8 +21,8 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 # Topic -> what it may import: topics of skdeep, and packages beside the standard
 # library. A new topic needs a line.
 MAY_IMPORT = {
-    "__init__": {"_version", "cluster", "compose", "generative", "metrics"}
-    | {"representation"},
+    "__init__": {"_version", "cluster", "compose", "generative", "inspection"}
+    | {"metrics", "representation"},
     "_compat": {"sklearn"},
     "_version": set(),
     "base": {"_compat", "_version", "nn", "training"}
@@ -40,6 +40,8 @@ MAY_IMPORT = {
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "sklearn", "torch"},
+    "inspection": {"base", "inspection", "metrics"}
+    | {"matplotlib", "numpy", "scipy", "sklearn"},
     "metrics": {"metrics", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
@@ -52,7 +54,12 @@ MAY_IMPORT = {
     "training": {"nn", "storage", "training", "numpy", "scipy", "torch"},
 }
 
-FAMILIES = {"cluster", "compose", "generative", "metrics", "representation"}
+FAMILIES = {"cluster", "compose", "generative", "inspection", "metrics"} | {
+    "representation"
+}
+
+# Extras that part of skdeep imports, inside functions.
+OPTIONAL = {"matplotlib": "plot"}
 
 every_file = pytest.mark.parametrize(
     "path", FILES, ids=[str(path.relative_to(PACKAGE)) for path in FILES]
@@ -132,7 +139,15 @@ def test_every_package_that_is_imported_is_declared():
     declared = {name.replace("scikit-learn", "sklearn") for name in names}
     imported = {topic for tree in TREES.values() for topic in imported_topics(tree)}
     third_party = imported - sys.stdlib_module_names - set(MAY_IMPORT) - {"skdeep"}
-    assert third_party - declared == set()
+    assert third_party - declared == set(OPTIONAL)
+    for package, extra in OPTIONAL.items():
+        assert package in project["optional-dependencies"][extra][0]
+
+
+def test_optional_packages_are_imported_inside_functions():
+    for path in FILES:
+        top = ast.Module([n for n in TREES[path].body if "Import" in type(n).__name__])
+        assert set(imported_topics(top)) & set(OPTIONAL) == set()
 
 
 # style
@@ -231,7 +246,8 @@ every_estimator = pytest.mark.parametrize(
 
 def test_concrete_estimators_are_the_public_ones():
     public = [getattr(skdeep, name) for name in skdeep.__all__]
-    assert {c for c in public if inspect.isclass(c)} == set(CONCRETE)
+    classes = {c for c in public if inspect.isclass(c)}
+    assert {c for c in classes if not c.__name__.endswith("Display")} == set(CONCRETE)
     assert {c for c in CLASSES if hasattr(c, "fit")} == set(CONCRETE)
     assert len(CONCRETE) >= 4
 

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
 
 PUBLIC = {name: getattr(skdeep, name) for name in skdeep.__all__}
 CLASSES = {name: found for name, found in PUBLIC.items() if inspect.isclass(found)}
+DISPLAYS = {name: found for name, found in CLASSES.items() if name.endswith("Display")}
+MODELS = {name: found for name, found in CLASSES.items() if name not in DISPLAYS}
 FUNCTIONS = {name: f for name, f in PUBLIC.items() if inspect.isfunction(f)}
 
 
@@ -40,6 +42,7 @@ METHODS = [
 ]
 
 every_class = pytest.mark.parametrize("name", CLASSES)
+every_model = pytest.mark.parametrize("name", MODELS)
 every_top_level = pytest.mark.parametrize("name", [*CLASSES, *FUNCTIONS])
 
 # Codes of numpydoc.validate that everything public obeys: form (GL), summary (SS),
@@ -75,8 +78,10 @@ def test_all_that_is_public_is_looked_at():
     }
     for name in CLASSES:
         methods = {m.split(".")[1] for m in METHODS if m.startswith(f"{name}.")}
-        assert "fit" in methods
-        assert methods & {"transform", "predict", "sample"}
+        assert ("plot" if name in DISPLAYS else "fit") in methods
+        assert methods & {"transform", "predict", "sample", "from_estimator"} or (
+            name == "NClustersDisplay"
+        )
 
 
 @every_top_level
@@ -92,7 +97,7 @@ def test_docstring_of_a_method_is_complete(name):
 @every_class
 def test_class_has_references_and_an_example(name):
     sections = NumpyDocString(inspect.getdoc(CLASSES[name]))
-    assert sections["References"]
+    assert sections["References"] or name in DISPLAYS
     text = "\n".join(sections["Examples"])
     assert re.search(rf"^>>> from skdeep\.\w+ import .*\b{name}\b", text, re.MULTILINE)
     prompts = [line for line in text.splitlines() if line.startswith((">>>", "..."))]
@@ -146,7 +151,21 @@ def test_defaults_of_a_function_are_the_documented_ones(name):
     assert list(dict(documented_defaults(parameters))) == stated
 
 
-@every_class
+DISPLAY_METHODS = [name for name in METHODS if name.split(".")[0] in DISPLAYS]
+
+
+@pytest.mark.parametrize("name", DISPLAY_METHODS)
+def test_defaults_of_the_methods_of_displays_are_the_documented_ones(name):
+    display, method = name.split(".")
+    function = getattr(DISPLAYS[display], method)
+    parameters = FunctionDoc(function)["Parameters"]
+    assert_documented_defaults_are_real(parameters, function)
+    real = inspect.signature(function).parameters.values()
+    stated = [p.name for p in real if p.default is not p.empty]
+    assert list(dict(documented_defaults(parameters))) == stated
+
+
+@every_model
 def test_options_of_a_parameter_are_the_accepted_ones(name):
     found = CLASSES[name]
     for parameter in NumpyDocString(inspect.getdoc(found))["Parameters"]:
@@ -200,7 +219,7 @@ def documented_attributes(name):
     }
 
 
-@every_class
+@every_model
 def test_fitted_attributes_are_the_documented_ones(name, fitted):
     existing = {
         attribute
@@ -210,7 +229,7 @@ def test_fitted_attributes_are_the_documented_ones(name, fitted):
     assert set(documented_attributes(name)) == existing
 
 
-@every_class
+@every_model
 def test_fitted_attributes_have_the_documented_types(name, fitted):
     model = fitted[name]
     sizes = {

@@ -1,0 +1,202 @@
+"""Clusters held against classes."""
+
+from typing import Any, Self
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from skdeep.inspection._axes import axes_for, require
+from skdeep.metrics import clustering_accuracy_score
+from skdeep.metrics._contingency import class_cluster_counts
+
+MOST_VALUES = 20
+"""Classes and clusters up to which the counts are written."""
+
+
+class ClusterConfusionDisplay:
+    """Rows of each class in each cluster, after the best matching of the two.
+
+    Clusters have no names: each is put beside the class that it is matched with, so
+    that the diagonal holds the rows that :func:`~skdeep.metrics.
+    clustering_accuracy_score` counts as right. Classes and clusters without a partner
+    come last. Colours are shares of the class.
+
+    Parameters
+    ----------
+    counts : ndarray of int of shape (n_classes, n_clusters)
+        Rows of each class in each cluster, in the order in which they are drawn.
+    class_names : array-like of shape (n_classes,)
+        Names of the classes.
+    cluster_names : array-like of shape (n_clusters,)
+        Labels of the clusters.
+    accuracy : float or None, default=None
+        Clustering accuracy, written above the picture.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that hold the picture.
+
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    im_ : matplotlib AxesImage
+        Shares of the classes.
+
+    See Also
+    --------
+    EmbeddingDisplay : Where the clusters lie.
+    sklearn.metrics.ConfusionMatrixDisplay : For classes that need no matching.
+
+    Examples
+    --------
+    >>> from skdeep.inspection import ClusterConfusionDisplay
+    >>> classes, clusters = ["a", "a", "a", "b", "b"], [1, 1, 0, 0, 0]
+    >>> display = ClusterConfusionDisplay.from_predictions(classes, clusters)
+    >>> display.counts
+    array([[2, 1],
+           [0, 2]])
+    >>> display.cluster_names
+    array([1, 0])
+    """
+
+    def __init__(
+        self,
+        counts: np.ndarray,
+        class_names: Any,
+        cluster_names: Any,
+        *,
+        accuracy: float | None = None,
+    ) -> None:
+        self.counts = counts
+        self.class_names = class_names
+        self.cluster_names = cluster_names
+        self.accuracy = accuracy
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, ax: Any = None) -> Self:
+        """Draw the clusters that an estimator predicts against classes.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted estimator with `predict`.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,)
+            Class of each row.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : ClusterConfusionDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator does not predict.
+        """
+        require(
+            estimator,
+            "predict",
+            "ClusterConfusionDisplay.from_estimator",
+            "ClusterConfusionDisplay.from_predictions takes labels, such as labels_.",
+        )
+        return cls.from_predictions(y, estimator.predict(X), ax=ax)
+
+    @classmethod
+    def from_predictions(
+        cls, labels_true: Any, labels_pred: Any, *, ax: Any = None
+    ) -> Self:
+        """Draw clusters against classes.
+
+        Parameters
+        ----------
+        labels_true : array-like of shape (n_samples,)
+            Class of each row.
+        labels_pred : array-like of shape (n_samples,)
+            Cluster of each row.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : ClusterConfusionDisplay
+
+        Raises
+        ------
+        ValueError
+            If the labels are empty, not one-dimensional, or differ in length.
+        """
+        counts = class_cluster_counts(labels_true, labels_pred)
+        rows, columns = matched_order(counts)
+        display = cls(
+            counts[np.ix_(rows, columns)],
+            np.unique(labels_true)[rows],
+            np.unique(labels_pred)[columns],
+            accuracy=clustering_accuracy_score(labels_true, labels_pred),
+        )
+        return display.plot(ax)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        include_values: bool | None = None,
+        cmap: str = "Blues",
+    ) -> Self:
+        """Draw the counts.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+        include_values : bool or None, default=None
+            Whether the counts are written; None: if there are at most 20 classes and
+            clusters.
+        cmap : str, default="Blues"
+            Colour map of the shares.
+
+        Returns
+        -------
+        display : ClusterConfusionDisplay
+        """
+        counts = np.asarray(self.counts)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        side = np.clip(0.45 * max(counts.shape), 3.6, 10)
+        self.ax_ = axes_for(ax, self, (side + 1.2, side))
+        self.figure_ = self.ax_.figure
+        self.im_ = self.ax_.imshow(shares, cmap=cmap, vmin=0, vmax=1)
+        if include_values is None:
+            include_values = max(counts.shape) <= MOST_VALUES
+        if include_values:
+            for (row, column), count in np.ndenumerate(counts):
+                color = self.im_.cmap(0.0 if shares[row, column] > 0.5 else 1.0)
+                if count:
+                    self.ax_.text(
+                        column, row, str(count), ha="center", va="center", color=color
+                    )
+        self._name_axes()
+        return self
+
+    def _name_axes(self) -> None:
+        self.figure_.colorbar(self.im_, ax=self.ax_, label="share of the class")
+        n_rows, n_columns = self.im_.get_array().shape
+        self.ax_.set(xlabel="cluster", ylabel="class")
+        self.ax_.set_xticks(range(n_columns), [str(c) for c in self.cluster_names])
+        self.ax_.set_yticks(range(n_rows), [str(c) for c in self.class_names])
+        if max(len(str(c)) for c in self.cluster_names) > 3:
+            self.ax_.tick_params("x", rotation=90)
+        if self.accuracy is not None:
+            self.ax_.set_title(f"clustering accuracy {self.accuracy:.3f}")
+
+
+def matched_order(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Order of classes and clusters that brings the best matching to the diagonal."""
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    n_classes, n_clusters = counts.shape
+    return (
+        np.concatenate([rows, np.setdiff1d(np.arange(n_classes), rows)]),
+        np.concatenate([columns, np.setdiff1d(np.arange(n_clusters), columns)]),
+    )

@@ -1,0 +1,307 @@
+"""An embedding in the plane."""
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.utils import check_array, check_consistent_length
+
+from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
+
+MOST_NAMES = 20
+"""Labels up to which each has a line in the legend."""
+
+
+class EmbeddingDisplay:
+    """An embedding in the plane, coloured by cluster or by probability.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_samples, 2)
+        Places of the rows in the plane.
+    labels : array-like of shape (n_samples,) or None, default=None
+        Cluster or class of each row.
+    probability : array-like of shape (n_samples,) or None, default=None
+        How sure the cluster of each row is, between 0 and 1.
+    centers : ndarray of shape (n_clusters, 2) or None, default=None
+        Places of the cluster centers.
+    axis_names : tuple of str, default=("component 1", "component 2")
+        What the two directions are.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that hold the picture.
+
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    scatters_ : list of matplotlib PathCollection
+        Points: one collection for each label, or one in all.
+
+    See Also
+    --------
+    ClusterConfusionDisplay : Clusters held against classes.
+    DensityDisplay : Density of rows in the plane.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.cluster import AEKMeans
+    >>> from skdeep.inspection import EmbeddingDisplay
+    >>> from skdeep.representation import AutoencoderTransformer
+    >>> X = load_iris().data
+    >>> model = AEKMeans(3, autoencoder=AutoencoderTransformer(3, max_iter=5)).fit(X)
+    >>> display = EmbeddingDisplay.from_estimator(model, X)
+    >>> display.points.shape, display.centers.shape
+    ((150, 2), (3, 2))
+    """
+
+    def __init__(
+        self,
+        points: Any,
+        *,
+        labels: Any = None,
+        probability: Any = None,
+        centers: Any = None,
+        axis_names: tuple[str, str] = ("component 1", "component 2"),
+    ) -> None:
+        self.points = points
+        self.labels = labels
+        self.probability = probability
+        self.centers = centers
+        self.axis_names = axis_names
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        labels: Any = None,
+        color_by: str = "label",
+        transformer: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw the embedding that an estimator makes of rows.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted estimator with `transform`, or a pipeline that ends in one. Where
+            it predicts clusters, they colour the rows, and its centers are drawn.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        labels : array-like of shape (n_samples,) or None, default=None
+            Labels of the rows instead of the predicted ones, for example true classes.
+        color_by : {"label", "probability"}, default="label"
+            What colours the rows. The probability is the largest of `predict_proba`.
+        transformer : estimator or None, default=None
+            Brings the embedding to two columns: ``TSNE()`` for example. None takes the
+            principal components of an embedding of more than two columns.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator lacks a method that is called.
+        """
+        require(
+            estimator,
+            "transform",
+            "EmbeddingDisplay.from_estimator",
+            "EmbeddingDisplay.from_embedding draws any array.",
+        )
+        Z = np.asarray(estimator.transform(X))
+        if labels is None and hasattr(estimator, "predict"):
+            labels = estimator.predict(X)
+        probability = None
+        if color_by == "probability":
+            require(
+                estimator,
+                "predict_proba",
+                'EmbeddingDisplay.from_estimator with color_by="probability"',
+                'color_by="label" needs no probabilities.',
+            )
+            probability = estimator.predict_proba(X).max(axis=1)
+        centers = getattr(fitted_model(estimator), "cluster_centers_", None)
+        if centers is not None and centers.shape[1] != Z.shape[1]:
+            centers = None
+        return cls.from_embedding(
+            Z,
+            labels=labels,
+            probability=probability,
+            centers=centers,
+            color_by=color_by,
+            transformer=transformer,
+            ax=ax,
+        )
+
+    @classmethod
+    def from_embedding(
+        cls,
+        Z: Any,
+        *,
+        labels: Any = None,
+        probability: Any = None,
+        centers: Any = None,
+        color_by: str = "label",
+        transformer: Any = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw an embedding that is there already.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+            Embedding of the rows.
+        labels : array-like of shape (n_samples,) or None, default=None
+            Cluster or class of each row.
+        probability : array-like of shape (n_samples,) or None, default=None
+            How sure the cluster of each row is.
+        centers : array-like of shape (n_clusters, n_components) or None, default=None
+            Centers of the clusters.
+        color_by : {"label", "probability"}, default="label"
+            What colours the rows.
+        transformer : estimator or None, default=None
+            Brings the embedding to two columns; None takes the principal components of
+            an embedding of more than two columns.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+        """
+        Z = check_array(Z, dtype=np.float64)
+        check_consistent_length(Z, labels, probability)
+        if centers is not None:
+            centers = check_array(centers, dtype=np.float64)
+        points, places, axis_names = in_the_plane(Z, centers, transformer)
+        display = cls(
+            points,
+            labels=labels,
+            probability=probability,
+            centers=places,
+            axis_names=axis_names,
+        )
+        return display.plot(ax, color_by=color_by)
+
+    def plot(self, ax: Any = None, *, color_by: str = "label") -> Self:
+        """Draw the points.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+        color_by : {"label", "probability"}, default="label"
+            What colours the rows.
+
+        Returns
+        -------
+        display : EmbeddingDisplay
+
+        Raises
+        ------
+        ValueError
+            If `color_by` asks for what is not there.
+        """
+        require_option("color_by", color_by, ("label", "probability"))
+        if color_by == "probability" and self.probability is None:
+            raise ValueError(
+                "The 'color_by' parameter asks for probabilities, of which there are "
+                "none: pass probability=."
+            )
+        self.ax_ = axes_for(ax, self)
+        self.figure_ = self.ax_.figure
+        if color_by == "probability":
+            self.scatters_ = [self._scatter(slice(None), self.probability)]
+            self.scatters_[0].set_clim(0, 1)
+            self.figure_.colorbar(
+                self.scatters_[0], ax=self.ax_, label="probability of the cluster"
+            )
+        elif self.labels is None:
+            self.scatters_ = [self._scatter(slice(None), None)]
+        else:
+            self.scatters_ = self._scatter_labels()
+        self._draw_centers()
+        self.ax_.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1])
+        return self
+
+    def _scatter(
+        self, rows: Any, values: Any, color: Any = None, name: Any = None
+    ) -> Any:
+        size = float(np.clip(2e4 / len(self.points), 2, 25))
+        return self.ax_.scatter(
+            *self.points[rows].T,
+            s=size,
+            c=values,
+            color=color,
+            label=name,
+            linewidths=0,
+        )
+
+    def _scatter_labels(self) -> list[Any]:
+        labels = np.asarray(self.labels)
+        names = np.unique(labels)
+        scatters = [
+            self._scatter(labels == name, None, color, str(name))
+            for name, color in zip(names, colors_of(len(names)), strict=True)
+        ]
+        if len(names) <= MOST_NAMES:
+            self.ax_.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+        return scatters
+
+    def _draw_centers(self) -> None:
+        if self.centers is None:
+            return
+        self.ax_.scatter(*self.centers.T, c="black", marker="x", s=40)
+        for number, center in enumerate(self.centers):
+            self.ax_.annotate(
+                str(number), center, xytext=(4, 4), textcoords="offset points"
+            )
+
+
+def in_the_plane(
+    Z: np.ndarray, centers: np.ndarray | None, transformer: Any
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, str]]:
+    """Points of rows and centers, and what the two directions are."""
+    if transformer is None and Z.shape[1] <= 2:
+        missing = ((0, 0), (0, 2 - Z.shape[1]))
+        places = None if centers is None else np.pad(centers, missing)
+        return np.pad(Z, missing), places, ("component 1", "component 2")
+    reducer = PCA(2) if transformer is None else clone(transformer)
+    if hasattr(reducer, "transform"):
+        points = reducer.fit_transform(Z)
+        places = None if centers is None else reducer.transform(centers)
+    else:  # t-SNE and its kin place only what they are fitted on
+        whole = Z if centers is None else np.concatenate([Z, centers])
+        placed = reducer.fit_transform(whole)
+        points, places = placed[: len(Z)], None if centers is None else placed[len(Z) :]
+    name = type(reducer).__name__
+    if points.shape[1] != 2:
+        raise ValueError(
+            "The 'transformer' parameter must bring the embedding to two columns. Got "
+            f"{name}, which makes {points.shape[1]}."
+        )
+    names = (f"{name} 1", f"{name} 2")
+    if isinstance(reducer, PCA):
+        first, second = reducer.explained_variance_ratio_
+        names = (f"{names[0]} ({first:.0%} of variance)", f"{names[1]} ({second:.0%})")
+    return points, places, names
+
+
+def colors_of(n_colors: int) -> list[Any]:
+    """Colours that are easy to tell apart, as far as there are so many."""
+    from matplotlib import colormaps
+
+    if n_colors <= 20:
+        palette = colormaps["tab10" if n_colors <= 10 else "tab20"]
+        return [palette(i) for i in range(n_colors)]
+    return list(colormaps["turbo"](np.linspace(0, 1, n_colors)))

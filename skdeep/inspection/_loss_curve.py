@@ -1,0 +1,187 @@
+"""Losses over the epochs of a fit."""
+
+from typing import Any, Self
+
+from sklearn.utils.validation import check_is_fitted
+
+from skdeep.inspection._axes import axes_for, fitted_model, panels_in
+
+Histories = dict[str, dict[str, list[float]]]
+
+PHASES = {
+    "autoencoder_": "pretraining",
+    "encoder_": "pretraining",
+    "head_history_": "head",
+    "history_": "training",
+    "self_label_history_": "self-labelling",
+}
+"""Attributes that hold a history, or an estimator with one, in the order of a fit."""
+
+FEW = 30
+"""Epochs up to which each has a marker."""
+
+
+class LossCurveDisplay:
+    """Losses over the epochs of a fit, one panel a phase.
+
+    The phases have panels of their own since their objectives differ: a clusterer
+    pretrains an autoencoder and then trains its clusters.
+
+    Parameters
+    ----------
+    histories : dict of str to dict of str to list of float
+        Of each phase, in order, what was recorded: names and one value an epoch, as in
+        the attribute `history_`.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that were given or made, and parted into panels.
+
+    axes_ : ndarray of matplotlib Axes of shape (n_phases,)
+        Panels of the phases.
+
+    figure_ : matplotlib Figure
+        Figure that holds them.
+
+    See Also
+    --------
+    NClustersDisplay : A criterion over numbers of clusters.
+    sklearn.model_selection.LearningCurveDisplay : Scores over numbers of rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.cluster import DECClusterer
+    >>> from skdeep.inspection import LossCurveDisplay
+    >>> from skdeep.representation import AutoencoderTransformer
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=5)
+    >>> dec = DECClusterer(3, autoencoder=autoencoder, max_iter=5).fit(load_iris().data)
+    >>> display = LossCurveDisplay.from_estimator(dec)
+    >>> [ax.get_title() for ax in display.axes_]
+    ['pretraining', 'training']
+    """
+
+    def __init__(self, histories: Histories) -> None:
+        self.histories = histories
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, names: list[str] | None = None, ax: Any = None
+    ) -> Self:
+        """Draw the losses of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted estimator of skdeep, or a pipeline or search that ends in one.
+        names : list of str or None, default=None
+            What is drawn; None: all losses.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+        """
+        return cls.from_histories(histories_of(estimator), names=names, ax=ax)
+
+    @classmethod
+    def from_histories(
+        cls, histories: Histories, *, names: list[str] | None = None, ax: Any = None
+    ) -> Self:
+        """Draw losses that were recorded.
+
+        Parameters
+        ----------
+        histories : dict of str to dict of str to list of float
+            Of each phase, names and one value an epoch.
+        names : list of str or None, default=None
+            What is drawn; None: all losses.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+        """
+        return cls(histories).plot(ax, names=names)
+
+    def plot(self, ax: Any = None, *, names: list[str] | None = None) -> Self:
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+        names : list of str or None, default=None
+            What is drawn, ``["label_change", "modularity"]`` for example. None: all
+            losses.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If a name was recorded in no phase.
+        """
+        chosen = chosen_curves(self.histories, names)
+        n_phases = len(chosen)
+        self.ax_ = axes_for(ax, self, (3.4 + 2.6 * n_phases, 3.6))
+        self.figure_ = self.ax_.figure
+        self.axes_ = panels_in(self.ax_, 1, n_phases)[0]
+        for panel, (phase, curves) in zip(self.axes_, chosen.items(), strict=True):
+            for name, values in curves.items():
+                marker = "." if len(values) <= FEW else None
+                epochs = range(1, len(values) + 1)
+                panel.plot(epochs, values, marker=marker, label=name.replace("_", " "))
+            panel.set(title=phase, xlabel="epoch")
+            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.legend()
+        return self
+
+
+def histories_of(estimator: Any) -> Histories:
+    """Histories of the phases of a fit, in order.
+
+    Raises
+    ------
+    TypeError
+        If the estimator records none.
+    """
+    check_is_fitted(estimator)
+    model = fitted_model(estimator)
+    found: Histories = {}
+    for attribute, phase in PHASES.items():
+        value = getattr(model, attribute, None)
+        history = getattr(value, "history_", value)
+        if isinstance(history, dict) and history and history not in found.values():
+            found[phase] = history
+    if not found:
+        raise TypeError(
+            "LossCurveDisplay.from_estimator needs an estimator that was trained by "
+            f"epochs and has the attribute history_. Got {type(model).__name__}."
+        )
+    return found
+
+
+def chosen_curves(histories: Histories, names: list[str] | None) -> Histories:
+    """Part of the histories that has these names, or is a loss."""
+    recorded = {name for history in histories.values() for name in history}
+    unknown = set(names or []) - recorded
+    if unknown:
+        raise ValueError(
+            f"The 'names' parameter names what was not recorded: {sorted(unknown)}. "
+            f"There are {sorted(recorded)}."
+        )
+    curves = {
+        phase: {
+            name: values
+            for name, values in history.items()
+            if (name in names if names else name.endswith("loss"))
+        }
+        for phase, history in histories.items()
+    }
+    return {phase: found for phase, found in curves.items() if found}

@@ -1,0 +1,290 @@
+"""Rows drawn from a model, beside real ones."""
+
+from typing import Any, Self
+
+import numpy as np
+
+from skdeep.inspection._axes import (
+    axes_for,
+    fitted_model,
+    panels_in,
+    require,
+    require_option,
+)
+from skdeep.inspection._images import (
+    ImageShape,
+    draw_images,
+    images_of,
+    known_image_shape,
+    limits_of,
+)
+from skdeep.inspection._tables import (
+    Columns,
+    chosen_columns,
+    columns_of,
+    draw_marginal,
+    draw_pair,
+    is_number,
+)
+
+KINDS = ("auto", "images", "marginals", "pairs")
+MOST_MARGINALS, MOST_PAIRED = 12, 4
+"""Columns that are shown where none are named."""
+
+N_IMAGES = 25
+"""Images drawn and, beside them, real ones."""
+
+
+class SampleDisplay:
+    """Rows drawn from a model, beside real ones.
+
+    Images are laid out in a square. Of tables, either each column is shown
+    (marginals), numbers as histograms and categories as bars, or columns against each
+    other (pairs).
+
+    Parameters
+    ----------
+    samples : array-like of shape (n_samples, n_features)
+        Drawn rows.
+    X : array-like of shape (n_rows, n_features) or None, default=None
+        Real rows.
+    image_shape : (int, int, int) or None, default=None
+        Channels, height and width, if rows are images.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes that were given or made, and parted into panels.
+
+    axes_ : ndarray of matplotlib Axes
+        Panels: of shape (1, 2) for real and drawn images, (n_rows, n_columns) for
+        marginals, (n_features, n_features) for pairs.
+
+    figure_ : matplotlib Figure
+        Figure that holds them.
+
+    See Also
+    --------
+    DensityDisplay : The density of a model of two columns.
+    ReconstructionDisplay : Rows beside what a model rebuilds of them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep.generative import FlowSampler
+    >>> from skdeep.inspection import SampleDisplay
+    >>> X = load_iris(as_frame=True).data
+    >>> flow = FlowSampler(n_couplings=2, max_iter=2).fit(X)
+    >>> display = SampleDisplay.from_estimator(flow, X, kind="pairs")
+    >>> display.axes_.shape
+    (4, 4)
+    """
+
+    def __init__(
+        self, samples: Any, X: Any = None, *, image_shape: ImageShape | None = None
+    ) -> None:
+        self.samples = samples
+        self.X = X
+        self.image_shape = image_shape
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        *,
+        n_samples: int | None = None,
+        random_state: Any = None,
+        image_shape: ImageShape | None = None,
+        kind: str = "auto",
+        columns: list[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw rows from a sampler, and then their picture.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted sampler, or a :class:`~skdeep.compose.SamplerPipeline`.
+        X : array-like of shape (n_rows, n_features) or None, default=None
+            Real rows to compare with.
+        n_samples : int or None, default=None
+            Rows to draw. None: as many as X has, at most 2000; 25 images.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the drawn rows.
+        image_shape : (int, int, int) or None, default=None
+            Channels, height and width. None: that of X or of the estimator, if they
+            are of images.
+        kind : {"auto", "images", "marginals", "pairs"}, default="auto"
+            What is drawn: see `plot`.
+        columns : list of str or None, default=None
+            Names of the columns that are shown; those of an array are x0, x1, ...
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : SampleDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator draws no rows.
+        """
+        require(
+            estimator,
+            "sample",
+            "SampleDisplay.from_estimator",
+            "Samplers have it, and behind other steps a SamplerPipeline.",
+        )
+        image_shape = known_image_shape(image_shape, X, fitted_model(estimator))
+        if n_samples is None:
+            n_samples = 1000 if X is None else min(len(X), 2000)
+            if image_shape is not None and kind in ("auto", "images"):
+                n_samples = N_IMAGES
+        seed = {} if random_state is None else {"random_state": random_state}
+        samples = estimator.sample(n_samples, **seed)
+        samples = samples[0] if isinstance(samples, tuple) else samples
+        return cls.from_samples(
+            samples, X, image_shape=image_shape, kind=kind, columns=columns, ax=ax
+        )
+
+    @classmethod
+    def from_samples(
+        cls,
+        samples: Any,
+        X: Any = None,
+        *,
+        image_shape: ImageShape | None = None,
+        kind: str = "auto",
+        columns: list[str] | None = None,
+        ax: Any = None,
+    ) -> Self:
+        """Draw rows that are there already.
+
+        Parameters
+        ----------
+        samples : array-like of shape (n_samples, n_features)
+            Drawn rows, or images of shape (n_samples, C, H, W).
+        X : array-like of shape (n_rows, n_features) or None, default=None
+            Real rows to compare with.
+        image_shape : (int, int, int) or None, default=None
+            Channels, height and width, if rows are images.
+        kind : {"auto", "images", "marginals", "pairs"}, default="auto"
+            What is drawn: see `plot`.
+        columns : list of str or None, default=None
+            Names of the columns that are shown; those of an array are x0, x1, ...
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : SampleDisplay
+        """
+        image_shape = known_image_shape(image_shape, samples)
+        display = cls(samples, X, image_shape=image_shape)
+        return display.plot(ax, kind=kind, columns=columns)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        kind: str = "auto",
+        columns: list[str] | None = None,
+        cmap: str = "gray_r",
+    ) -> Self:
+        """Draw the rows.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+        kind : {"auto", "images", "marginals", "pairs"}, default="auto"
+            What is drawn. ``"auto"``: images where their shape is known, pairs of at
+            most four columns of numbers, and else marginals.
+        columns : list of str or None, default=None
+            Names of the columns that are shown. None: the first 12, or the first four
+            that hold numbers in pairs.
+        cmap : str, default="gray_r"
+            Colour map of images of one channel.
+
+        Returns
+        -------
+        display : SampleDisplay
+
+        Raises
+        ------
+        ValueError
+            If `kind` is none of these, or asks for images of unknown shape.
+        """
+        require_option("kind", kind, KINDS)
+        if self.image_shape is None and kind == "images":
+            raise ValueError(
+                'kind="images" needs the shape of an image: pass image_shape=(C, H, W).'
+            )
+        if self.image_shape is not None and kind in ("auto", "images"):
+            return self._plot_images(ax, cmap, self.image_shape)
+        real = None if self.X is None else columns_of(self.X)
+        drawn = columns_of(self.samples, names=real)
+        if kind == "auto":
+            few = len(columns or drawn) <= MOST_PAIRED
+            kind = (
+                "pairs" if few and all(map(is_number, drawn.values())) else "marginals"
+            )
+        if kind == "pairs":
+            numbers = {name: c for name, c in drawn.items() if is_number(c)}
+            return self._plot_pairs(
+                ax, chosen_columns(numbers, columns, MOST_PAIRED), real
+            )
+        return self._plot_marginals(
+            ax, chosen_columns(drawn, columns, MOST_MARGINALS), real
+        )
+
+    def _plot_images(self, ax: Any, cmap: str, image_shape: ImageShape) -> Self:
+        shown = {"drawn": images_of(self.samples, image_shape)[:N_IMAGES]}
+        if self.X is not None:
+            real = images_of(self.X, image_shape)[:N_IMAGES]
+            shown = {"real": real, **shown}
+        limits = limits_of(next(iter(shown.values())))
+        self.ax_ = axes_for(ax, self, (3.6 * len(shown), 3.8))
+        self.figure_ = self.ax_.figure
+        self.axes_ = panels_in(self.ax_, 1, len(shown))
+        for panel, (title, images) in zip(self.axes_[0], shown.items(), strict=True):
+            draw_images(panel, images, int(np.ceil(len(images) ** 0.5)), cmap, limits)
+            panel.set_title(title)
+        return self
+
+    def _plot_marginals(self, ax: Any, drawn: Columns, real: Columns | None) -> Self:
+        n_columns = min(len(drawn), 4)
+        n_rows = -(-len(drawn) // n_columns)
+        self.ax_ = axes_for(ax, self, (2.4 * n_columns + 0.6, 1.9 * n_rows + 0.6))
+        self.figure_ = self.ax_.figure
+        self.axes_ = panels_in(self.ax_, n_rows, n_columns)
+        for panel in self.axes_.flat[len(drawn) :]:
+            panel.set_axis_off()
+        for panel, (name, column) in zip(self.axes_.flat, drawn.items(), strict=False):
+            draw_marginal(panel, name, column, None if real is None else real[name])
+        if real is not None:
+            self.axes_[0, 0].legend(fontsize="small")
+        return self
+
+    def _plot_pairs(self, ax: Any, drawn: Columns, real: Columns | None) -> Self:
+        names = list(drawn)
+        side = 1.9 * len(names) + 0.6
+        self.ax_ = axes_for(ax, self, (side, side))
+        self.figure_ = self.ax_.figure
+        self.axes_ = panels_in(self.ax_, len(names), len(names))
+        for (i, j), panel in np.ndenumerate(self.axes_):
+            x, y = names[j], names[i]
+            if i == j:
+                draw_marginal(panel, x, drawn[x], None if real is None else real[x])
+            else:
+                beside = None if real is None else (real[x], real[y])
+                draw_pair(panel, (drawn[x], drawn[y]), beside)
+            panel.set(
+                xlabel=x if i == len(names) - 1 else "", ylabel=y if j == 0 else ""
+            )
+            panel.label_outer()
+        if real is not None:
+            self.axes_[0, 0].legend(fontsize="small")
+        return self

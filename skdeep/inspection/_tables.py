@@ -1,0 +1,99 @@
+"""Columns of tables, drawn alone and in pairs, real rows beside drawn ones."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from skdeep.base import flat_rows
+
+Columns = dict[str, np.ndarray]
+
+REAL, DRAWN = "0.45", "C1"
+"""Colours."""
+
+MOST_BINS = 40
+MOST_CATEGORIES = 12
+MOST_POINTS = 2000
+"""Rows of which a scatter plot shows a part."""
+
+
+def columns_of(X: Any, names: Iterable[str] | None = None) -> Columns:
+    """Columns of a frame or array by name; those of an array are x0, x1, ...
+
+    Names of its columns may be given instead.
+    """
+    if hasattr(X, "columns"):
+        return {str(name): np.asarray(X[name]) for name in X.columns}
+    rows = np.asarray(flat_rows(X))
+    if names is None:
+        names = [f"x{i}" for i in range(rows.shape[1])]
+    return dict(zip(names, rows.T, strict=True))
+
+
+def chosen_columns(columns: Columns, names: list[str] | None, most: int) -> Columns:
+    """Columns of these names, or the first ones.
+
+    Raises
+    ------
+    ValueError
+        If there is no column of a name.
+    """
+    if names is None:
+        names = list(columns)[:most]
+    unknown = [name for name in names if name not in columns]
+    if unknown:
+        raise ValueError(
+            f"The 'columns' parameter names columns that are not there: {unknown}. "
+            f"There are {list(columns)}."
+        )
+    return {name: columns[name] for name in names}
+
+
+def is_number(column: np.ndarray) -> bool:
+    """Whether a column holds numbers, of which it makes sense to tell bins."""
+    return column.dtype.kind in "fiu"
+
+
+def draw_marginal(
+    ax: Any, name: str, drawn: np.ndarray, real: np.ndarray | None
+) -> None:
+    """Draw how one column is distributed."""
+    if is_number(drawn):
+        both = drawn if real is None else np.concatenate([real, drawn])
+        n_bins = int(np.clip(len(both) ** 0.5, 8, MOST_BINS))
+        bins = np.histogram_bin_edges(both[np.isfinite(both)], n_bins)
+        if real is not None:
+            ax.hist(real, bins, density=True, color=REAL, alpha=0.5, label="real")
+        ax.hist(drawn, bins, density=True, histtype="step", color=DRAWN, label="drawn")
+    else:
+        draw_shares(ax, drawn.astype(str), None if real is None else real.astype(str))
+    ax.set(xlabel=name, yticks=[])
+
+
+def draw_shares(ax: Any, drawn: np.ndarray, real: np.ndarray | None) -> None:
+    """Draw the shares of the largest categories as bars."""
+    known = drawn if real is None else real
+    names, counts = np.unique(known, return_counts=True)
+    names = names[counts.argsort(kind="stable")[::-1][:MOST_CATEGORIES]]
+    places = np.arange(len(names))
+    if real is not None:
+        shares = [np.mean(real == name) for name in names]
+        ax.bar(places, shares, color=REAL, alpha=0.5, label="real")
+    shares = [np.mean(drawn == name) for name in names]
+    ax.bar(places, shares, fill=False, edgecolor=DRAWN, label="drawn")
+    ax.set_xticks(places, names, rotation=90 if max(map(len, names)) > 3 else 0)
+
+
+def draw_pair(
+    ax: Any,
+    drawn: tuple[np.ndarray, np.ndarray],
+    real: tuple[np.ndarray, np.ndarray] | None,
+) -> None:
+    """Draw two columns against each other."""
+    for pair, color in ((real, REAL), (drawn, DRAWN)):
+        if pair is not None:
+            step = -(-len(pair[0]) // MOST_POINTS)
+            x, y = (column[::step] for column in pair)
+            size = float(np.clip(2e3 / len(x), 2, 10))
+            ax.scatter(x, y, s=size, color=color, alpha=0.5, linewidths=0)

@@ -1,0 +1,450 @@
+"""What all displays owe, and what each of them shows."""
+
+import inspect
+import re
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from numpydoc.docscrape import NumpyDocString
+from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import skdeep
+from skdeep import inspection
+from skdeep.cluster import AEKMeans, DECClusterer, SCANClusterer
+from skdeep.generative import VAESampler
+from skdeep.inspection import (
+    ClusterConfusionDisplay,
+    DensityDisplay,
+    EmbeddingDisplay,
+    LossCurveDisplay,
+    NClustersDisplay,
+    ReconstructionDisplay,
+    SampleDisplay,
+)
+from skdeep.representation import AutoencoderTransformer, FineTunedClassifier
+
+IRIS = load_iris(as_frame=True)
+X, y = IRIS.data, IRIS.target
+IMAGES = np.random.RandomState(0).rand(30, 1, 4, 4)
+QUICK = AutoencoderTransformer(3, hidden_layer_sizes=(8,), max_iter=2, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def dec():
+    return DECClusterer(3, autoencoder=QUICK, max_iter=2, random_state=0).fit(X)
+
+
+@pytest.fixture(scope="module")
+def aekmeans():
+    return AEKMeans(3, autoencoder=QUICK, random_state=0).fit(X)
+
+
+@pytest.fixture(scope="module")
+def mixture():
+    return GaussianMixture(2, random_state=0).fit(X.iloc[:, :2])
+
+
+DISPLAYS = {
+    "ClusterConfusionDisplay": lambda: ClusterConfusionDisplay(
+        np.eye(2, dtype=int), ["a", "b"], [1, 0]
+    ),
+    "DensityDisplay": lambda: DensityDisplay(
+        np.arange(3.0), np.arange(2.0), np.zeros((2, 3))
+    ),
+    "EmbeddingDisplay": lambda: EmbeddingDisplay(np.eye(2), labels=[0, 1]),
+    "LossCurveDisplay": lambda: LossCurveDisplay({"training": {"loss": [2.0, 1.0]}}),
+    "NClustersDisplay": lambda: NClustersDisplay([2, 3], [0.1, 0.2]),
+    "ReconstructionDisplay": lambda: ReconstructionDisplay(X, X),
+    "SampleDisplay": lambda: SampleDisplay(X, X),
+}
+
+every_display = pytest.mark.parametrize("name", inspection.__all__)
+
+
+# what all displays owe
+
+
+def test_every_display_is_tested_and_exported():
+    assert set(DISPLAYS) == set(inspection.__all__)
+    assert set(inspection.__all__) <= set(skdeep.__all__)
+
+
+@every_display
+def test_constructor_only_stores_and_draws_nothing(name):
+    display = DISPLAYS[name]()
+    assert set(vars(display)) == set(inspect.signature(type(display)).parameters)
+    assert plt.get_fignums() == []
+
+
+@every_display
+def test_plot_returns_the_display_with_the_documented_attributes(name):
+    display = DISPLAYS[name]()
+    given = set(vars(display))
+    assert display.plot() is display
+    attributes = NumpyDocString(inspect.getdoc(type(display)))["Attributes"]
+    assert set(vars(display)) - given == {a.name for a in attributes}
+    assert display.ax_.figure is display.figure_
+    display.figure_.canvas.draw()
+
+
+@every_display
+def test_plot_draws_in_the_axes_that_are_given(name):
+    figure, axes = plt.subplots(1, 2)
+    display = DISPLAYS[name]().plot(axes[1])
+    assert display.ax_ is axes[1]
+    assert display.figure_ is figure
+    assert plt.get_fignums() == [figure.number]
+
+
+@every_display
+def test_classmethods_hand_the_axes_on(name):
+    found = getattr(inspection, name)
+    makers = [n for n in vars(found) if n.startswith("from_")]
+    assert makers
+    for maker in makers:
+        assert inspect.signature(getattr(found, maker)).parameters["ax"].default is None
+
+
+@every_display
+def test_error_without_matplotlib_says_what_to_install(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=re.escape('pip install "skdeep[plot]"')):
+        DISPLAYS[name]().plot()
+
+
+def test_axes_placed_by_hand_cannot_be_parted_into_panels():
+    ax = plt.figure().add_axes((0, 0, 1, 1))
+    with pytest.raises(ValueError, match="'ax' parameter must be axes of a grid"):
+        LossCurveDisplay.from_histories({"training": {"loss": [1.0]}}, ax=ax)
+
+
+# losses
+
+
+def curves(ax):
+    return {line.get_label(): list(line.get_ydata()) for line in ax.lines}
+
+
+def test_loss_curves_have_a_panel_for_each_phase(dec):
+    display = LossCurveDisplay.from_estimator(dec)
+    pretraining, training = display.axes_
+    assert pretraining.get_title() == "pretraining"
+    assert curves(pretraining)["loss"] == dec.autoencoder_.history_["loss"]
+    assert curves(training) == {"loss": dec.history_["loss"]}
+
+
+def test_loss_curves_of_one_phase_are_drawn_once(aekmeans):
+    assert len(LossCurveDisplay.from_estimator(aekmeans).axes_) == 1
+
+
+def test_loss_curves_know_the_phases_after_the_first_training():
+    scan = SCANClusterer(
+        2, encoder=QUICK, max_iter=2, self_label_iter=2, random_state=0
+    ).fit(X)
+    assert list(LossCurveDisplay.from_estimator(scan).histories) == [
+        "pretraining",
+        "training",
+        "self-labelling",
+    ]
+    tuned = FineTunedClassifier(QUICK, max_iter=2, frozen_iter=2).fit(X, y)
+    assert list(LossCurveDisplay.from_estimator(tuned).histories) == [
+        "pretraining",
+        "head",
+        "training",
+    ]
+
+
+def test_loss_curves_find_the_model_in_pipelines_and_searches():
+    pipeline = make_pipeline(StandardScaler(), QUICK)
+    search = GridSearchCV(pipeline, {"autoencodertransformer__max_iter": [2]}, cv=2)
+    display = LossCurveDisplay.from_estimator(search.fit(X))
+    assert len(curves(display.axes_[0])["loss"]) == 2
+
+
+def test_other_records_are_drawn_by_name(dec):
+    display = LossCurveDisplay.from_estimator(dec, names=["modularity"])
+    assert curves(display.axes_[0]) == {"modularity": dec.history_["modularity"]}
+    with pytest.raises(ValueError, match=r"not recorded: \['bias'\]. There are"):
+        LossCurveDisplay.from_estimator(dec, names=["bias"])
+
+
+def test_loss_curves_of_a_model_without_epochs_are_refused():
+    with pytest.raises(TypeError, match=r"history_\. Got PCA"):
+        LossCurveDisplay.from_estimator(PCA().fit(X))
+
+
+# embedding
+
+
+def test_embedding_is_drawn_on_principal_components_with_its_centers(dec):
+    display = EmbeddingDisplay.from_estimator(dec, X)
+    pca = PCA(2).fit(dec.transform(X).astype(float))
+    np.testing.assert_allclose(
+        display.points, pca.transform(dec.transform(X)), rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        display.centers, pca.transform(dec.cluster_centers_), rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_array_equal(display.labels, dec.labels_)
+    assert "of variance" in display.ax_.get_xlabel()
+    assert len(display.scatters_) == len(np.unique(dec.labels_))
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_narrow_embeddings_are_drawn_as_they_are(width):
+    Z = np.random.RandomState(0).rand(10, width)
+    display = EmbeddingDisplay.from_embedding(Z, centers=Z[:2])
+    np.testing.assert_array_equal(display.points[:, :width], Z)
+    np.testing.assert_array_equal(display.points[:, width:], 0)
+    np.testing.assert_array_equal(display.centers[:, :width], Z[:2])
+
+
+def test_embedding_is_coloured_by_probability(dec):
+    display = EmbeddingDisplay.from_estimator(dec, X, color_by="probability")
+    (scatter,) = display.scatters_
+    np.testing.assert_allclose(scatter.get_array(), dec.predict_proba(X).max(axis=1))
+
+
+def test_embedding_is_coloured_by_classes_of_any_type(dec):
+    names = IRIS.target_names[y]
+    display = EmbeddingDisplay.from_estimator(dec, X, labels=names)
+    shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert shown == sorted(IRIS.target_names)
+
+
+def test_many_labels_have_colours_and_no_legend():
+    Z = np.random.RandomState(0).rand(60, 2)
+    display = EmbeddingDisplay.from_embedding(Z, labels=np.arange(60) % 30)
+    colors = {tuple(s.get_facecolor()[0]) for s in display.scatters_}
+    assert len(colors) == 30
+    assert display.ax_.get_legend() is None
+
+
+def test_embedding_is_drawn_by_a_transformer_that_places_no_new_rows(dec):
+    tsne = TSNE(perplexity=5, max_iter=250, init="random", random_state=0)
+    display = EmbeddingDisplay.from_estimator(dec, X, transformer=tsne)
+    assert display.points.shape == (150, 2)
+    assert display.centers.shape == (3, 2)
+    assert not hasattr(tsne, "embedding_")  # it was cloned
+
+
+def test_transformer_must_make_two_columns(dec):
+    with pytest.raises(ValueError, match=r"two columns\. Got PCA, which makes 3"):
+        EmbeddingDisplay.from_estimator(dec, X, transformer=PCA(3))
+
+
+def test_embedding_asks_for_what_it_needs(aekmeans):
+    with pytest.raises(TypeError, match="method transform, and GaussianMixture has"):
+        EmbeddingDisplay.from_estimator(GaussianMixture().fit(X), X)
+    with pytest.raises(ValueError, match="must be one of 'label', 'probability'"):
+        EmbeddingDisplay.from_estimator(aekmeans, X, color_by="size")
+    with pytest.raises(ValueError, match="pass probability="):
+        EmbeddingDisplay.from_embedding(np.eye(3), color_by="probability")
+    with pytest.raises(TypeError, match="method predict_proba, and PCA has none"):
+        EmbeddingDisplay.from_estimator(PCA().fit(X), X, color_by="probability")
+
+
+def test_embedding_of_a_pipeline_has_centers():
+    pipeline = make_pipeline(StandardScaler(), AEKMeans(3, autoencoder=QUICK)).fit(X)
+    assert EmbeddingDisplay.from_estimator(pipeline, X).centers.shape == (3, 2)
+
+
+# clusters and classes
+
+
+def test_diagonal_holds_the_best_matching():
+    display = ClusterConfusionDisplay.from_predictions(
+        ["a", "b", "b", "c", "c", "c"], [2, 0, 0, 1, 1, 2]
+    )
+    np.testing.assert_array_equal(display.counts, [[1, 0, 0], [0, 2, 0], [1, 0, 2]])
+    assert list(display.cluster_names) == [2, 0, 1]
+    assert display.accuracy == 5 / 6
+
+
+def test_classes_and_clusters_without_a_partner_come_last():
+    display = ClusterConfusionDisplay.from_predictions([0, 0, 1, 1, 1], [3, 4, 5, 5, 5])
+    assert display.counts.shape == (2, 3)
+    assert display.counts.trace() == 4
+    display = ClusterConfusionDisplay.from_predictions([0, 1, 1, 2, 2], [7, 8, 8, 8, 8])
+    assert list(display.class_names)[:2] in ([0, 1], [0, 2])
+    assert display.counts.trace() == 3
+
+
+def test_counts_are_written_unless_there_are_many():
+    few = ClusterConfusionDisplay.from_predictions([0, 1], [0, 1])
+    assert [text.get_text() for text in few.ax_.texts] == ["1", "1"]
+    many = ClusterConfusionDisplay.from_predictions(range(30), range(30))
+    assert len(many.ax_.texts) == 0
+    assert len(many.plot(include_values=True).ax_.texts) == 30
+
+
+def test_confusion_of_an_estimator_is_that_of_its_predictions(dec):
+    display = ClusterConfusionDisplay.from_estimator(dec, X, y)
+    expected = ClusterConfusionDisplay.from_predictions(y, dec.labels_)
+    np.testing.assert_array_equal(display.counts, expected.counts)
+    with pytest.raises(TypeError, match="takes labels, such as labels_"):
+        ClusterConfusionDisplay.from_estimator(PCA().fit(X), X, y)
+
+
+# reconstructions
+
+
+def test_bars_show_the_share_of_the_variance_that_is_rebuilt():
+    rows = X.to_numpy()
+    rebuilt = rows.copy()
+    rebuilt[:, 1] = rows[:, 1].mean()
+    display = ReconstructionDisplay.from_reconstruction(X, rebuilt)
+    widths = {
+        label.get_text(): bar.get_width()
+        for label, bar in zip(
+            display.ax_.get_yticklabels(), display.ax_.patches, strict=True
+        )
+    }
+    assert widths["sepal width (cm)"] == pytest.approx(0, abs=1e-9)
+    assert widths["petal width (cm)"] == 1
+
+
+def test_constant_columns_and_bad_reconstructions_have_bars_too():
+    rows = np.column_stack([np.ones(10), np.arange(10.0)])
+    display = ReconstructionDisplay.from_reconstruction(rows, rows[:, ::-1])
+    assert sorted(bar.get_width() for bar in display.ax_.patches) == [-1, 1]
+
+
+def test_images_are_drawn_above_their_reconstructions():
+    autoencoder = AutoencoderTransformer(2, max_iter=1).fit(IMAGES)
+    display = ReconstructionDisplay.from_estimator(autoencoder, IMAGES, n_images=5)
+    (image,) = display.ax_.images
+    assert image.get_array().shape == (4 + 1 + 4, 5 * 5 - 1)
+    np.testing.assert_allclose(image.get_array()[:4, :4], IMAGES[0, 0])
+
+
+def test_colour_images_are_drawn_in_colour():
+    pictures = np.random.RandomState(0).rand(4, 3, 5, 5)
+    display = ReconstructionDisplay.from_reconstruction(pictures, pictures)
+    assert display.ax_.images[0].get_array().shape == (11, 23, 3)
+
+
+def test_reconstruction_needs_a_decoder_and_a_fitting_shape(dec):
+    with pytest.raises(TypeError, match="IDECClusterer"):
+        ReconstructionDisplay.from_estimator(dec, X)
+    with pytest.raises(ValueError, match=r"C \* H \* W = 4"):
+        ReconstructionDisplay.from_reconstruction(X, X, image_shape=(1, 3, 3))
+
+
+# samples
+
+
+def test_samples_of_a_table_are_drawn_in_pairs_beside_real_rows(mixture):
+    display = SampleDisplay.from_estimator(mixture, X.iloc[:, :2])
+    assert display.axes_.shape == (2, 2)
+    assert display.axes_[1, 0].get_xlabel() == "sepal length (cm)"
+    assert len(display.axes_[1, 0].collections) == 2
+    assert len(display.samples) == 150
+
+
+def test_columns_of_other_kinds_are_drawn_as_bars():
+    mixed = X.assign(species=IRIS.target_names[y])
+    display = SampleDisplay.from_samples(mixed.iloc[:100], mixed)
+    assert display.axes_.shape == (2, 4)
+    assert [t.get_text() for t in display.axes_[1, 0].get_xticklabels()] == [
+        "virginica",
+        "versicolor",
+        "setosa",
+    ]
+    heights = [bar.get_height() for bar in display.axes_[1, 0].patches]
+    np.testing.assert_allclose(heights, [1 / 3] * 3 + [0, 0.5, 0.5])
+
+
+def test_columns_are_chosen_by_name():
+    display = SampleDisplay.from_samples(X.to_numpy(), columns=["x1", "x3"])
+    assert display.axes_.shape == (2, 2)
+    marginals = SampleDisplay.from_samples(X, kind="marginals", columns=list(X)[:3])
+    assert marginals.axes_.shape == (1, 3)
+    with pytest.raises(ValueError, match=r"not there: \['x9'\]"):
+        SampleDisplay.from_samples(X.to_numpy(), columns=["x9"])
+
+
+def test_drawn_images_stand_beside_real_ones():
+    vae = VAESampler(2, max_iter=1, random_state=0).fit(IMAGES)
+    display = SampleDisplay.from_estimator(vae, IMAGES, random_state=0)
+    real, drawn = display.axes_[0]
+    assert (real.get_title(), drawn.get_title()) == ("real", "drawn")
+    assert drawn.images[0].get_array().shape == (24, 24)
+    again = SampleDisplay.from_estimator(vae, IMAGES, random_state=0)
+    np.testing.assert_array_equal(display.samples, again.samples)
+
+
+def test_sample_display_asks_for_what_it_needs():
+    with pytest.raises(TypeError, match="method sample, and PCA has none"):
+        SampleDisplay.from_estimator(PCA().fit(X))
+    with pytest.raises(ValueError, match="'auto', 'images', 'marginals', 'pairs'"):
+        SampleDisplay.from_samples(X, kind="violin")
+    with pytest.raises(ValueError, match="needs the shape of an image"):
+        SampleDisplay.from_samples(X, kind="images")
+
+
+def test_missing_values_and_booleans_do_not_stop_the_picture():
+    gaps = pd.DataFrame({"a": [1.0, np.nan, 2.0, 3.0], "b": [True, False, True, True]})
+    display = SampleDisplay.from_samples(gaps, gaps)
+    display.figure_.canvas.draw()
+    assert len(display.axes_[0, 1].patches) == 4
+
+
+# densities
+
+
+def test_density_over_the_plane_is_that_of_the_model(mixture):
+    two = X.iloc[:, :2]
+    display = DensityDisplay.from_estimator(mixture, two, grid_resolution=20)
+    point = pd.DataFrame([[display.x[3], display.y[7]]], columns=two.columns)
+    assert display.log_density[7, 3] == pytest.approx(mixture.score_samples(point)[0])
+    np.testing.assert_allclose(display.mesh_.get_array(), np.exp(display.log_density))
+    assert display.ax_.get_ylabel() == "sepal width (cm)"
+
+
+def test_log_density_ends_at_a_depth_and_rows_are_drawn_above(mixture):
+    display = DensityDisplay.from_estimator(
+        mixture, X.iloc[:, :2], margin=3, log=True, show_rows=True
+    )
+    shown = display.mesh_.get_array()
+    assert shown.max() - shown.min() == pytest.approx(12)
+    assert len(display.ax_.collections) == 2
+
+
+def test_density_needs_two_columns_and_score_samples(mixture):
+    with pytest.raises(ValueError, match=r"two columns\. Got X with 4"):
+        DensityDisplay.from_estimator(mixture, X)
+    with pytest.raises(TypeError, match="FlowSampler"):
+        DensityDisplay.from_estimator(TSNE(), X.iloc[:, :2])
+
+
+# numbers of clusters
+
+
+def test_chosen_number_of_clusters_is_that_of_the_largest_mean_score():
+    scores = [[0.2, 0.2], [0.1, 0.9], [0.3, 0.5]]
+    display = NClustersDisplay.from_scores([4, 2, 3], scores)
+    assert display.ax_.get_title() == "2 clusters"
+    np.testing.assert_array_equal(display.line_.get_xdata(), [2, 3, 4])
+    np.testing.assert_allclose(display.line_.get_ydata(), [0.5, 0.4, 0.2])
+
+
+def test_chosen_number_of_clusters_may_be_given():
+    display = NClustersDisplay.from_scores([2, 3], [1.0, 0.5], chosen=3)
+    assert display.ax_.get_title() == "3 clusters"
+    with pytest.raises(ValueError, match=r"tried, \[2, 3\]. Got 5"):
+        NClustersDisplay.from_scores([2, 3], [1.0, 0.5], chosen=5)
+
+
+def test_scores_and_numbers_of_clusters_have_one_length():
+    with pytest.raises(ValueError, match=r"Got shapes \(2,\) and \(3,\)"):
+        NClustersDisplay.from_scores([2, 3], [1, 2, 3])
