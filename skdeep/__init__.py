@@ -6,6 +6,7 @@ from skdeep.cluster import (
     DCNClusterer,
     DECClusterer,
     IDECClusterer,
+    NClustersSearch,
     SCANClusterer,
 )
 from skdeep.compose import SamplerPipeline, make_sampler_pipeline
@@ -39,6 +40,7 @@ __all__ = [
     "FlowSampler",
     "GANSampler",
     "IDECClusterer",
+    "NClustersSearch",
     "SCANClusterer",
     "SamplerPipeline",
     "SimCLRTransformer",

@@ -9,6 +9,7 @@ from skdeep.cluster import (
     DCNClusterer,
     DECClusterer,
     IDECClusterer,
+    NClustersSearch,
     SCANClusterer,
 )
 from skdeep.compose import make_sampler_pipeline
@@ -39,6 +40,15 @@ CLUSTERERS = [
     SCANClusterer(4, encoder=SMALL, max_iter=3, self_label_iter=2, batch_size=32),
 ]
 
+SEARCHES = [
+    NClustersSearch(
+        DECClusterer(autoencoder=SMALL, max_iter=3),
+        min_clusters=4,
+        max_clusters=4,
+    )
+]
+"""Those that fit a clusterer: its parameters are behind `clusterer__`."""
+
 TRANSFORMERS = [
     SMALL,
     DeepInfoMaxTransformer(2, n_units=8, max_iter=3, batch_size=32),
@@ -63,7 +73,7 @@ SAMPLERS = [
     GANSampler(2, **SMALL_SAMPLER),
 ]
 
-ESTIMATORS = [*TRANSFORMERS, *CLUSTERERS, *CLASSIFIERS, *SAMPLERS]
+ESTIMATORS = [*TRANSFORMERS, *CLUSTERERS, *SEARCHES, *CLASSIFIERS, *SAMPLERS]
 """One instance of every public estimator, with a budget of a second."""
 
 PIPELINES = [
@@ -80,4 +90,6 @@ def name_of(estimator):
 
 def inner_parameter(clusterer):
     """Name of the parameter that holds what a clusterer pretrains."""
+    if clusterer in SEARCHES:
+        return f"clusterer__{inner_parameter(clusterer.clusterer)}"
     return "encoder" if "encoder" in clusterer.get_params() else "autoencoder"
