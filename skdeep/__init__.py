@@ -6,6 +6,7 @@ from skdeep.cluster import (
     DCNClusterer,
     DECClusterer,
     IDECClusterer,
+    NClustersSearch,
     SCANClusterer,
     VaDEClusterer,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "FlowSampler",
     "GANSampler",
     "IDECClusterer",
+    "NClustersSearch",
     "SCANClusterer",
     "SamplerPipeline",
     "SimCLRTransformer",

@@ -9,6 +9,7 @@ from skdeep.cluster import (
     DCNClusterer,
     DECClusterer,
     IDECClusterer,
+    NClustersSearch,
     SCANClusterer,
     VaDEClusterer,
 )
@@ -41,6 +42,15 @@ CLUSTERERS = [
     VaDEClusterer(4, autoencoder=SMALL, max_iter=3),
 ]
 
+SEARCHES = [
+    NClustersSearch(
+        DECClusterer(autoencoder=SMALL, max_iter=3),
+        min_clusters=4,
+        max_clusters=4,
+    )
+]
+"""Those that fit a clusterer: its parameters are behind `clusterer__`."""
+
 TRANSFORMERS = [
     SMALL,
     DeepInfoMaxTransformer(2, n_units=8, max_iter=3, batch_size=32),
@@ -65,7 +75,7 @@ SAMPLERS = [
     GANSampler(2, **SMALL_SAMPLER),
 ]
 
-ESTIMATORS = [*TRANSFORMERS, *CLUSTERERS, *CLASSIFIERS, *SAMPLERS]
+ESTIMATORS = [*TRANSFORMERS, *CLUSTERERS, *SEARCHES, *CLASSIFIERS, *SAMPLERS]
 """One instance of every public estimator, with a budget of a second."""
 
 PIPELINES = [
@@ -82,4 +92,6 @@ def name_of(estimator):
 
 def inner_parameter(clusterer):
     """Name of the parameter that holds what a clusterer pretrains."""
+    if clusterer in SEARCHES:
+        return f"clusterer__{inner_parameter(clusterer.clusterer)}"
     return "encoder" if "encoder" in clusterer.get_params() else "autoencoder"

@@ -28,6 +28,7 @@ from tests.estimators import (
     CLUSTERERS,
     ESTIMATORS,
     PIPELINES,
+    SEARCHES,
     TRANSFORMERS,
     inner_parameter,
     name_of,
@@ -81,8 +82,10 @@ def test_scikit_learn_check(estimator, check):
 @pytest.mark.parametrize("name", [type(estimator).__name__ for estimator in ESTIMATORS])
 def test_scikit_learn_checks_pass_with_defaults(name):
     estimator = getattr(skdeep, name)()
-    if hasattr(estimator, "n_clusters"):
-        estimator.set_params(n_clusters=4)  # the classes of the check of sparse input
+    # The check of sparse input wants of clusterers a probability of each of 4 classes.
+    for parameter in ("n_clusters", "min_clusters", "max_clusters"):
+        if hasattr(estimator, parameter):
+            estimator.set_params(**{parameter: 4})
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     assert len(results) >= 40
     assert [r["check_name"] for r in results if r["status"] != "passed"] == []
@@ -379,7 +382,7 @@ def test_equal_rows_fit(estimator):
 def test_divergence_leaves_an_unfitted_estimator(estimator):
     # A learning rate beyond all reason: the weights overflow in the second epoch.
     broken = {"learning_rate": 1e30, "precision": "float32"}
-    if estimator in CLUSTERERS:
+    if estimator in [*CLUSTERERS, *SEARCHES]:
         inner = inner_parameter(estimator)
         broken = {f"{inner}__{name}": value for name, value in broken.items()}
     model = clone(estimator).set_params(**broken)
@@ -418,8 +421,10 @@ def test_failed_refit_leaves_an_unfitted_estimator(estimator):
 
 @every_estimator
 def test_unusable_device_is_refused(estimator):
+    device = "clusterer__device" if estimator in SEARCHES else "device"
+    model = clone(estimator).set_params(**{device: "quantum"})
     with pytest.raises(ValueError, match=r"The 'device' parameter of .* 'quantum'"):
-        clone(estimator).set_params(device="quantum").fit(X, y)
+        model.fit(X, y)
 
 
 # clusterers

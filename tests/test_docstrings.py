@@ -238,6 +238,7 @@ def test_fitted_attributes_have_the_documented_types(name, fitted):
         "n_features_in_": 3,
         "n_components": 2,
         "n_clusters": getattr(model, "n_clusters", None),
+        "n_clusters_": getattr(model, "n_clusters_", None),
         "n_timesteps": getattr(model, "n_timesteps", None),
         "n_classes": 3,
     }
@@ -247,6 +248,7 @@ def test_fitted_attributes_have_the_documented_types(name, fitted):
         "bool": bool,
         "dict": dict,
         "dict of str to list of float": dict,
+        "dict of str to ndarray": dict,
         "AutoencoderTransformer": skdeep.AutoencoderTransformer,
     }
     for attribute, text in documented_attributes(name).items():

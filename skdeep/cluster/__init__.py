@@ -4,6 +4,7 @@ from skdeep.cluster._aekmeans import AEKMeans
 from skdeep.cluster._dcn import DCNClusterer
 from skdeep.cluster._dec import DECClusterer
 from skdeep.cluster._idec import IDECClusterer
+from skdeep.cluster._n_clusters_search import NClustersSearch
 from skdeep.cluster._scan import SCANClusterer
 from skdeep.cluster._vade import VaDEClusterer
 
@@ -12,6 +13,7 @@ __all__ = [
     "DCNClusterer",
     "DECClusterer",
     "IDECClusterer",
+    "NClustersSearch",
     "SCANClusterer",
     "VaDEClusterer",
 ]

@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_consistent_length
 
 
-def graph_modularity(neighbors, labels):
+def graph_modularity(neighbors, labels, *, resolution=1.0):
     r"""Newman's modularity of labels on the graph of given neighbours.
 
     The graph has a directed edge from each row :math:`i` to each of its :math:`k`
@@ -17,13 +17,13 @@ def graph_modularity(neighbors, labels):
     one. With :math:`w = \sum_{ij} W_{ij} = n k`,
 
     .. math::
-        Q = \sum_c \left( e_{cc} - a_c^2 \right), \quad
+        Q = \sum_c \left( e_{cc} - \gamma a_c^2 \right), \quad
         e_{cc} = \frac{1}{w} \sum_{i \in c, j \in c} W_{ij}, \quad
         a_c = \frac{1}{w} \sum_{i \in c} \sum_j W_{ij},
 
-    where :math:`c` runs over the clusters: the share of the edges inside a cluster,
-    less the share expected if edges were drawn at random between rows of the same
-    degrees.
+    where :math:`c` runs over the clusters and :math:`\gamma` is the `resolution`: the
+    share of the edges inside a cluster, less the share expected if edges were drawn at
+    random between rows of the same degrees.
 
     Parameters
     ----------
@@ -31,12 +31,15 @@ def graph_modularity(neighbors, labels):
         Row numbers of the neighbours of each row, without the row itself.
     labels : array-like of shape (n_samples,)
         Cluster of each row, of any label type.
+    resolution : float, default=1.0
+        Weight of the expected share. Below 1 few large clusters score better than many
+        small ones, above 1 worse [3]_.
 
     Returns
     -------
     modularity : float
-        Between -0.5 and 1, larger is better; 0 for one single cluster, and for a
-        graph without edges.
+        Between -0.5 and 1 at a resolution of 1, larger is better; ``1 - resolution``
+        for one single cluster, and 0 for a graph without edges.
 
     Raises
     ------
@@ -57,6 +60,8 @@ def graph_modularity(neighbors, labels):
        networks", Physical Review E 69, 2004, arXiv:cond-mat/0308217, equation 5.
     .. [2] M. E. J. Newman, "Analysis of weighted networks", Physical Review E 70,
        2004, arXiv:cond-mat/0407503.
+    .. [3] J. Reichardt, S. Bornholdt, "Statistical mechanics of community detection",
+       Physical Review E 74, 2006, arXiv:cond-mat/0603718.
 
     Examples
     --------
@@ -94,7 +99,7 @@ def graph_modularity(neighbors, labels):
     tails = np.bincount(tail, minlength=len(clusters)) / tail.size
     heads = np.bincount(head.ravel(), minlength=len(clusters)) / head.size
     a = (tails + heads) / 2
-    return float(e - a @ a)
+    return float(e - resolution * (a @ a))
 
 
 def neighbor_modularity_score(X, labels, *, n_neighbors=15):

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -103,12 +103,13 @@ class FitTask:
         return Phase(self, name, max_iter, snapshot)
 
     @contextmanager
-    def leaf(self, name: str) -> Iterator[None]:
-        """Wrap a task without epochs."""
+    def leaf(self, name: str, inner: Any = None) -> Iterator[None]:
+        """Wrap a task without epochs, or the fit of an inner estimator."""
         task = self.context.subcontext(task_name=name)
-        task.call_on_fit_task_begin(**self.data)
-        yield
-        task.call_on_fit_task_end(**self.data)
+        with task.propagate_callback_context(inner) if inner else nullcontext():
+            task.call_on_fit_task_begin(**self.data)
+            yield
+            task.call_on_fit_task_end(**self.data)
 
 
 class Phase:

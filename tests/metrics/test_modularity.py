@@ -46,6 +46,15 @@ def test_graph_modularity_agrees_with_the_dense_formula(n_neighbors, n_clusters)
     )
 
 
+@pytest.mark.parametrize("resolution", [0.0, 0.5, 2.0])
+def test_resolution_weighs_the_expected_share(resolution):
+    neighbors = [[1], [0], [3], [2]]
+    found = graph_modularity(neighbors, [0, 0, 1, 1], resolution=resolution)
+    assert found == pytest.approx(1 - resolution / 2)
+    one = graph_modularity(neighbors, [0, 0, 0, 0], resolution=resolution)
+    assert one == pytest.approx(1 - resolution)
+
+
 def test_graph_modularity_of_separate_rings_is_one_less_the_inverse_number():
     n_rings, size = 5, 4
     rows = np.arange(n_rings * size)

@@ -1,0 +1,128 @@
+"""Which criterion finds the number of clusters? On codes of one default autoencoder.
+
+    python -m benchmarks.n_clusters FOLDER ... [--sets NAME ...] [--max-clusters 32]
+
+Every criterion judges k-means with 2 to 32 clusters. "raw silhouette" is that of
+k-means on the input, what one would do without skdeep; all others see the codes, and
+modularity the labels on the nearest-neighbour graph of the input.
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+from sklearn.metrics import (
+    adjusted_rand_score,
+    davies_bouldin_score,
+    silhouette_score,
+)
+from sklearn.mixture import GaussianMixture
+
+from benchmarks.datasets import DATASETS, load_dataset
+from benchmarks.report import header, publish
+from skdeep.cluster._steps import N_NEIGHBORS
+from skdeep.metrics import graph_modularity
+from skdeep.representation import AutoencoderTransformer
+from skdeep.representation._neighbors import nearest_neighbors
+
+MAX_ROWS = 2000
+"""Rows of the criteria that take distances of all pairs, or many fits."""
+
+PLANTED = {6: 10, 9: 20, 12: 30, 15: 10, 20: 30}
+"""Clusters and columns of planted sets of 2000 rows."""
+
+
+def labels_of(Z: np.ndarray, k: int, n_init: int = 3, seed: int = 0) -> np.ndarray:
+    """Labels of k-means."""
+    return KMeans(k, n_init=n_init, random_state=seed).fit(Z).labels_
+
+
+def gap(Z: np.ndarray, k: int) -> float:
+    """Logarithm of the inertia of uniform rows in the principal box, less that of Z."""
+    Z = PCA().fit_transform(Z)
+    uniform = np.random.RandomState(0).uniform(Z.min(0), Z.max(0), Z.shape)
+    inertia = [
+        KMeans(k, n_init=2, random_state=0).fit(A).inertia_ for A in (uniform, Z)
+    ]
+    return float(np.log(inertia[0] / inertia[1]))
+
+
+def stability(Z: np.ndarray, k: int) -> float:
+    """Agreement of k-means on two halves, about all rows."""
+    halves = np.array_split(np.random.RandomState(0).permutation(len(Z)), 2)
+    found = [KMeans(k, n_init=2, random_state=0).fit(Z[half]) for half in halves]
+    return adjusted_rand_score(*(kmeans.predict(Z) for kmeans in found))
+
+
+def chosen(X: np.ndarray, candidates: range) -> dict[str, int]:
+    """Let each criterion choose the number of clusters."""
+    autoencoder = AutoencoderTransformer(random_state=0).fit(X)
+    rows = autoencoder._scaled_rows(X)
+    neighbors = nearest_neighbors(rows, N_NEIGHBORS, 0)
+    Z = autoencoder._encode(rows)
+    part = np.random.RandomState(0).permutation(len(X))[:MAX_ROWS]
+    z, x = Z[part], (X[part] - autoencoder.offset_) / autoencoder.scale_
+    if x.shape[1] > 100:
+        x = PCA(50, random_state=0).fit_transform(x)
+    curves: dict[str, list[float]] = {}
+    for k in candidates:
+        labels = labels_of(Z, k)
+        floor = 1e-3 * float(Z.var())
+        mixture = GaussianMixture(k, reg_covar=floor, max_iter=50, random_state=0)
+        scores = {
+            "raw silhouette": silhouette_score(x, labels_of(x, k)),
+            "silhouette": silhouette_score(z, labels[part]),
+            "Davies-Bouldin": -davies_bouldin_score(z, labels[part]),
+            "gap": gap(z, k),
+            "stability": stability(z, k),
+            "BIC": -mixture.fit(z).bic(z),
+            "modularity 1": graph_modularity(neighbors, labels),
+            "modularity 0.5": graph_modularity(neighbors, labels, resolution=0.5),
+        }
+        for name, score in scores.items():
+            curves.setdefault(name, []).append(score)
+    return {name: candidates[int(np.argmax(s))] for name, s in curves.items()}
+
+
+def report(options: argparse.Namespace):
+    """Yield the lines of the table."""
+    yield from header()
+    yield "number of clusters chosen; * within 20 % of the number of classes"
+    sets = {name: load_dataset(name, options.folders) for name in options.sets}
+    for k, n_features in PLANTED.items():
+        sets[f"blobs {k}"] = make_blobs(
+            2000, n_features, centers=k, cluster_std=2.5, random_state=k
+        )
+    right: Counter[str] = Counter()
+    for name, data in sets.items():
+        if data is None:
+            yield f"{name}: not found, left out"
+            continue
+        X, y = data
+        n_classes = len(np.unique(y))
+        cells = []
+        for criterion, k in chosen(X, range(2, options.max_clusters + 1)).items():
+            near = abs(k - n_classes) <= 0.2 * n_classes
+            right[criterion] += near
+            cells.append(f"{criterion} {k}{'*' if near else ''}")
+        yield f"{name:13s} {n_classes:2d} classes: {', '.join(cells)}"
+    yield f"near the truth: {dict(right)}"
+
+
+def main() -> None:
+    """Run the comparison and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--sets", nargs="*", default=list(DATASETS), choices=DATASETS)
+    parser.add_argument("--max-clusters", type=int, default=32)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    publish(report(options), options.output)
+
+
+if __name__ == "__main__":
+    main()
