@@ -1,7 +1,7 @@
 # Every command works on a fresh machine: the first one makes .venv and installs into it.
 #   make demo [CSV=table.csv] [K=8] [LABEL=column]
 #   make test | test-all | check | docs
-#   make bench | bench-quality DATA="folder ..." [BENCH_ARGS="--quick"]
+#   make bench | bench-quality DATA="folder ..." [BENCH="speed flows"] [BENCH_ARGS="--quick"]
 # Torch: a plain install. To pin it, or to take the CPU build, name a constraints file
 # or an index: make test PIP_ARGS="--constraint constraints.txt"
 
@@ -41,9 +41,10 @@ check: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
 
-# Beside ClustPy if it is installed: pip install "skdeep[bench]" brings it.
+# Beside the peers that are installed: pip install "skdeep[bench]" brings them.
+BENCH ?= speed flows vae diffusion
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.speed $(DATA) $(BENCH_ARGS)
+	for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(DATA) $(BENCH_ARGS) || exit 1; done
 
 bench-quality: $(INSTALLED)
 	$(BIN)/python -m benchmarks.quality $(DATA) $(BENCH_ARGS)

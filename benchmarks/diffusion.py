@@ -165,6 +165,7 @@ def results(options: argparse.Namespace) -> Iterator[str]:
 def main() -> None:
     """Run the benchmark and print its tables, also into a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="*", help="accepted, but nothing is read")
     parser.add_argument("--quick", action="store_true", help="a minute: does it work?")
     parser.add_argument("--cases", nargs="+", default=[*CASES], choices=CASES)
     parser.add_argument("--threads", type=int, help="of torch, if not its own choice")

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import Generator
+from zuko.transforms import MonotonicRQSTransform
 
 from skdeep.nn.spline import (
     BOUND,
@@ -41,6 +42,22 @@ def naive_spline(x, u):
             return y, math.log(s**2 * rise / beta**2)
         x_0, y_0 = x_0 + w, y_0 + h
     raise AssertionError
+
+
+def test_splines_are_those_of_zuko():
+    x, u = drawn(8, 200)
+    widths, heights, slopes = u.T.split([8, 8, 7], 1)
+    # zuko dampens the slopes half as much.
+    damped = slopes / (1 + slopes.abs() / DAMPING)
+    slopes = damped / (1 - damped.abs() / (2 * DAMPING))
+    theirs = MonotonicRQSTransform(
+        widths, heights, slopes, bound=BOUND, slope=math.exp(-2 * DAMPING)
+    )
+    expected, expected_log_derivative = theirs.call_and_ladj(x)
+    y, log_derivative = rational_quadratic(x, u)
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(log_derivative, expected_log_derivative)
+    torch.testing.assert_close(inverse_rational_quadratic(y, u)[0], theirs.inv(y))
 
 
 def test_parameters_of_zero_give_the_identity():
