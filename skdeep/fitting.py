@@ -239,8 +239,9 @@ class Fitting:
         phase = task.phase(phase_name, self.max_iter, fitted if own else None)
         phase.moves(*self._moving)
         with ExitStack() as stack:
+            networks = [net for optimizer in optimizers for net in optimizer.networks]
             for optimizer in optimizers:
-                stack.enter_context(optimizer.training())
+                stack.enter_context(optimizer.training(networks))
             train(
                 step if validation is None else validation.on_training_rows(step),
                 len(self.rows if validation is None else validation.training),

@@ -47,7 +47,7 @@ from skdeep.representation._base import (
 from skdeep.representation._collapse import checked_rank
 from skdeep.training import FitTask
 
-N_STEPS = 800
+N_STEPS = 700
 """Gradient steps that max_iter="auto" aims at."""
 
 MAX_PLACES = 64
@@ -160,7 +160,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         better one with few labels.
 
     max_iter : int or "auto", default="auto"
-        Epochs. ``"auto"``: as many as make 800 gradient steps, between 2 and 200. 0
+        Epochs. ``"auto"``: as many as make 700 gradient steps, between 2 and 200. 0
         leaves the encoder as it was drawn.
 
     batch_size : int, default=128

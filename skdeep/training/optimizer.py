@@ -242,8 +242,11 @@ class Adam:
             self._products.copy_(self._weights[: len(self._products)])
 
     @contextmanager
-    def training(self) -> Iterator[None]:
-        """Let the networks train inside the context, and infer after it."""
+    def training(self, beside: Sequence[Network] = ()) -> Iterator[None]:
+        """Let the networks train inside the context, and infer after it.
+
+        Networks that other optimisers train `beside` them count for the threads, too.
+        """
         pieces = self._exact_pieces
         for piece, gradient in zip(
             pieces, views_of(self._gradient, pieces), strict=True
@@ -257,7 +260,7 @@ class Adam:
             network.train()
         self._in_training = True
         try:
-            with bounded_threads(self.networks):
+            with bounded_threads([*self.networks, *beside]):
                 yield
         finally:
             self._in_training = False

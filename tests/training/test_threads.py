@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from skdeep.nn import MLP, ConvEncoder
+from skdeep.training import Adam
 from skdeep.training.threads import bounded_threads
 
 SMALL, LARGE = MLP([4, 2]), MLP([1000, 1100])
@@ -66,4 +67,14 @@ def test_fits_in_threads_at_once_leave_the_number_of_new_threads_alone():
     with ThreadPoolExecutor(1) as pool:
         found.append(pool.submit(torch.get_num_threads).result())
     assert found == [3, 3, 3]
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_a_small_network_beside_a_large_one_does_not_slow_it():
+    optimizers = [Adam([net], learning_rate=1e-3) for net in (CONVOLUTIONAL, SMALL)]
+    with optimizers[0].training([SMALL]), optimizers[1].training([CONVOLUTIONAL]):
+        assert torch.get_num_threads() == 3
+    with optimizers[1].training():
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3
