@@ -39,7 +39,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 docs: $(INSTALLED)
-	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 # Beside the peers that are installed: pip install "skdeep[bench]" brings them.
 BENCH ?= speed flows vae diffusion

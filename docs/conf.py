@@ -1,6 +1,5 @@
 """Configuration of the documentation."""
 
-import os
 import warnings
 
 import skdeep
@@ -20,19 +19,17 @@ extensions = [
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "sg_execution_times.rst"]
 
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 autosummary_ignore_module_all = False
 numpydoc_class_members_toctree = False
 numpydoc_show_class_members = False
 numpydoc_show_inherited_class_members = False
 
-# One place for MathJax, so that the pages can be looked at without the network.
-if "MATHJAX" in os.environ:
-    mathjax_path = os.environ["MATHJAX"]
-
 html_theme = "pydata_sphinx_theme"
 html_title = "skdeep"
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["skdeep.css"]
 html_sidebars = {"index": [], "getting_started": [], "benchmarks": []}

@@ -19,7 +19,6 @@ from sklearn.callback import ProgressBar
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import silhouette_score
 from sklearn.model_selection import GridSearchCV, KFold
@@ -27,6 +26,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from skdeep import CLUSTERING_SCORERS, AEKMeans, DECClusterer, IDECClusterer
+from skdeep.inspection import EmbeddingDisplay
 from skdeep.metrics import neighbor_modularity_scorer
 
 mpl.use("Agg")
@@ -109,18 +109,9 @@ def search(pipeline, X, y, n_clusters):
 
 def draw_embedding(pipeline, X, folder):
     """Draw the embedding in two principal components, coloured by cluster."""
-    Z, labels = pipeline.transform(X), pipeline.predict(X)
-    pca = PCA(2).fit(Z)
-    points = pca.transform(Z)
-    centers = pca.transform(pipeline[-1].cluster_centers_)
-    figure, ax = plt.subplots(figsize=(7, 6), layout="constrained")
-    ax.scatter(*points.T, c=labels, cmap="tab20", s=6, linewidths=0)
-    ax.scatter(*centers.T, c="black", marker="x", s=60, label="cluster centers")
-    for number, center in enumerate(centers):
-        ax.annotate(str(number), center, xytext=(6, 4), textcoords="offset points")
-    ax.set(title="Embedding (IDEC), two principal components", xticks=[], yticks=[])
-    ax.legend(loc="best")
-    figure.savefig(folder / "embedding.png", dpi=120)
+    display = EmbeddingDisplay.from_estimator(pipeline, X)
+    display.ax_.set_title("Embedding (IDEC)")
+    display.figure_.savefig(folder / "embedding.png", dpi=120)
 
 
 def draw_reconstructions(pipeline, X, folder, shape):

@@ -32,9 +32,7 @@ def blocks_of(path):
 PAGES = [README, *sorted((ROOT / "docs").glob("*.rst"))]
 PAGES_WITH_CODE = [page for page in PAGES if blocks_of(page)]
 
-every_page = pytest.mark.parametrize(
-    "page", PAGES_WITH_CODE, ids=[page.name for page in PAGES_WITH_CODE]
-)
+PAGES_OF_DOCS = [page for page in PAGES_WITH_CODE if page != README]
 
 
 def test_every_block_of_python_is_found():
@@ -67,7 +65,7 @@ def test_code_parses_and_imports_what_exists(path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
-@every_page
+@pytest.mark.parametrize("page", PAGES_OF_DOCS, ids=[p.name for p in PAGES_OF_DOCS])
 def test_code_of_a_page_runs(page, tmp_path, monkeypatch):
     import matplotlib.pyplot as plt
 
@@ -80,12 +78,13 @@ def test_code_of_a_page_runs(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_readme_prints_what_it_says(tmp_path, monkeypatch, capsys):
+def test_readme_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     mpl.use("Agg")
     text = README.read_text()
+    (block,) = blocks_of(README)
     printed = re.search(r"```python\n.*?```\n```\n(.*?)```", text, flags=re.DOTALL)
-    exec(blocks_of(README)[0], {})
+    exec(block, {})
     assert capsys.readouterr().out == printed[1]
 
 

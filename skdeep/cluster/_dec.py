@@ -35,12 +35,10 @@ class DECClusterer(BaseDeepClusterer):
 
     .. math::
 
-        L = \mathrm{KL}(P \| Q)
-          = \frac1n \sum_i \sum_j p_{ij} \log \frac{p_{ij}}{q_{ij}},
-        \qquad
-        q_{ij} \propto (1 + \|z_i - \mu_j\|^2 / \alpha)^{-\frac{\alpha + 1}{2}},
-        \qquad
-        p_{ij} \propto \frac{q_{ij}^2}{\sum_i q_{ij}}
+        L &= \mathrm{KL}(P \| Q)
+          = \frac1n \sum_i \sum_j p_{ij} \log \frac{p_{ij}}{q_{ij}}, \\
+        q_{ij} &\propto (1 + \|z_i - \mu_j\|^2 / \alpha)^{-\frac{\alpha + 1}{2}}, \\
+        p_{ij} &\propto \frac{q_{ij}^2}{\sum_i q_{ij}}
 
     with :math:`z_i` the embedding of row i and :math:`\mu_j` the centroid of cluster j.
 

@@ -38,9 +38,9 @@ class SCANClusterer(BaseDeepClusterer):
 
     .. math::
 
-        L = -\frac1n \sum_i \log \sum_j p_{ij} \, p'_{ij}
-          + \texttt{entropy\_weight} \; \sum_j \bar p_j \log \bar p_j,
-        \qquad \bar p_j = \frac1n \sum_i p_{ij}
+        L &= -\frac1n \sum_i \log \sum_j p_{ij} \, p'_{ij}
+          + \texttt{entropy\_weight} \; \sum_j \bar p_j \log \bar p_j, \\
+        \bar p_j &= \frac1n \sum_i p_{ij}
 
     where the means are taken over a batch. At last, rows with a probability above
     `threshold` are labels for themselves: strongly changed views of them have to find

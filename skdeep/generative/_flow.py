@@ -47,8 +47,8 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
     .. math::
 
-        \max \; \frac1n \sum_i \log p(x_i), \qquad
-        \log p(x) = \log N(f(x); 0, I)
+        &\max \; \frac1n \sum_i \log p(x_i), \\
+        &\log p(x) = \log N(f(x); 0, I)
         + \log \Big| \det \frac{\partial f}{\partial x} \Big|
 
     f starts as the map that whitens the Gaussian of the rows, with a covariance shrunk

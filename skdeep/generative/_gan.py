@@ -67,10 +67,10 @@ class GANSampler(BaseSampler):
 
     .. math::
 
-        \max_D \; \mathbb E_x [\log \sigma(D(x))]
+        &\max_D \; \mathbb E_x [\log \sigma(D(x))]
         + \mathbb E_z [\log (1 - \sigma(D(G(z))))] - \frac{\gamma}{2}
-        \mathbb E_x \|\nabla_x D(x)\|^2,
-        \qquad \max_G \; \mathbb E_z [\log \sigma(D(G(z)))]
+        \mathbb E_x \|\nabla_x D(x)\|^2, \\
+        &\max_G \; \mathbb E_z [\log \sigma(D(G(z)))]
 
     with :math:`\sigma` the logistic function. The generator's objective is the
     non-saturating one; the penalty on the slope at real rows keeps the two from

@@ -52,8 +52,9 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
     .. math::
 
-        \log p(x) \; \ge \; \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
-        - \beta \, KL(q(z \mid x) \,\|\, p(z)), \qquad p(z) = N(0, I)
+        \log p(x) &\ge \mathbb E_{q(z \mid x)}[\log p(x \mid z)]
+        - \beta \, KL(q(z \mid x) \,\|\, p(z)), \\
+        p(z) &= N(0, I)
 
     The divergence keeps the codes near the prior, so that codes drawn from it decode to
     rows like those of the data; it also prunes dimensions of the code that are not

@@ -38,10 +38,10 @@ class AutoencoderTransformer(BaseRepresentation):
 
     .. math::
 
-        \frac1n \sum_i \frac1D \|x_i - g(z_i)\|^2 \; - \;
+        &\frac1n \sum_i \frac1D \|x_i - g(z_i)\|^2 \; - \;
         \texttt{neighbor\_weight} \; \frac1n \sum_i \log
-        \frac{s(z_i, z'_i)}{\sum_j s(z_i, z'_j)},
-        \qquad s(a, b) = \frac{1}{1 + \|a - b\|^2}
+        \frac{s(z_i, z'_i)}{\sum_j s(z_i, z'_j)}, \\
+        &s(a, b) = \frac{1}{1 + \|a - b\|^2}
 
     where j runs over the rows of a batch and D is the number of features.
 

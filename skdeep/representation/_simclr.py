@@ -35,9 +35,9 @@ class SimCLRTransformer(BaseRepresentation):
 
     .. math::
 
-        L = - \frac{1}{2n} \sum_{i=1}^{2n} \log
-        \frac{\exp (s_{i, i'} / \tau)}{\sum_{j \ne i} \exp (s_{ij} / \tau)},
-        \qquad s_{ij} = \frac{z_i^\top z_j}{\|z_i\| \|z_j\|}
+        L &= - \frac{1}{2n} \sum_{i=1}^{2n} \log
+        \frac{\exp (s_{i, i'} / \tau)}{\sum_{j \ne i} \exp (s_{ij} / \tau)}, \\
+        s_{ij} &= \frac{z_i^\top z_j}{\|z_i\| \|z_j\|}
 
     with :math:`i'` the other view of the row of view i and :math:`\tau` the temperature
     (NT-Xent). What the views do not share, the codes need not keep. On images the views
