@@ -18,9 +18,13 @@ from skdeep.cluster._base import (
     encoder_and_centroids,
     require_decoder,
 )
+from skdeep.cluster._online import Reservoir, partially_fit
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     DEEP_STAGE_CONSTRAINTS,
+    Refresh,
+    Start,
+    TargetStep,
     augmentation,
     refreshed_assignment,
     self_training,
@@ -158,6 +162,11 @@ class IDECClusterer(BaseDeepClusterer):
     n_iter_ : int
         Epochs of the deep stage.
 
+    reservoir_ : Reservoir or None
+        What `partial_fit` keeps of earlier rows: a uniform sample of at most 2000
+        (``reservoir_.rows``) of all that it saw (``reservoir_.n_seen``). None after
+        `fit`, whose rows are not kept.
+
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``) and its terms
         (``"clustering_loss"``, ``"reconstruction_loss"``), the fraction of labels that
@@ -289,47 +298,45 @@ class IDECClusterer(BaseDeepClusterer):
         with FitTask(self, X, y, max_subtasks=3) as task:
             # Phase 1: pretrain the autoencoder, and place the centroids by k-means.
             begin = start(self, X, image_shape, task, start_seeds)
-            rows, autoencoder = begin.rows, begin.autoencoder
-            encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
-            reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
-            centroids = begin.centroids.requires_grad_(
-                self.centroid_update == "gradient"
-            )
 
-            view = augmentation(self.augment, begin, noise_seed)
-
-            # Phase 2: move encoder and centroids towards the target distribution.
-            optimizer = Adam(
-                [encoder, decoder],
-                [centroids] * centroids.requires_grad,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                precision=self.precision,
-            )
-
-            def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
-                x = view(rows[index])
-                z, output = chained(x, encoder, decoder)
-                log_q = log_soft_assignment(z, centroids, self.alpha)
-                divergence = clustering_divergence(p, log_q)
-                reconstruction = reconstruction_loss(output, x)
-                loss = divergence + self.reconstruction_weight * reconstruction
-                optimizer.step(loss)
-                return {
-                    "loss": loss,
-                    "clustering_loss": divergence,
-                    "reconstruction_loss": reconstruction,
-                }
-
-            def refresh(z: Tensor) -> Tensor:
-                return refreshed_assignment(
-                    z, centroids, self.alpha, self.centroid_update
-                )
-
+            # Phase 2: move networks and centroids towards the target distribution.
+            optimizer, step, refresh = self._deep_stage(begin, noise_seed)
             shuffle = Generator().manual_seed(shuffle_seed)
             fitted = self_training(self, begin, step, refresh, optimizer, task, shuffle)
             for name, value in fitted.items():
                 setattr(self, name, value)
+            self.reservoir_: Reservoir | None = None
+        return self
+
+    @fit_context
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster the next rows of a stream, beside a sample of those before.
+
+        The first call is `fit`. Each later one goes on with the pretraining, places the
+        centroids anew and takes the deep stage further, on the new rows and at most
+        2000 earlier ones. Clusters keep their numbers as far as they keep their rows.
+        After `fit`, which keeps no rows, the networks go on from those of the fit, and
+        clusters of which the stream has no rows are lost.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W). In the first call at least
+            `n_clusters` rows, and better thousands: they start the networks and say how
+            the columns are scaled.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : IDECClusterer
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+        """
+        partially_fit(self, X, self._deep_stage)
         return self
 
     @available_if(decodes)
@@ -347,6 +354,42 @@ class IDECClusterer(BaseDeepClusterer):
         """
         check_is_fitted(self)
         return self.autoencoder_.inverse_transform(X)
+
+    def _deep_stage(
+        self, begin: Start, noise_seed: int
+    ) -> tuple[Adam, TargetStep, Refresh]:
+        """Optimiser, step towards the targets p of a batch, and refresh of q."""
+        rows, autoencoder = begin.rows, begin.autoencoder
+        encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
+        reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
+        centroids = begin.centroids.requires_grad_(self.centroid_update == "gradient")
+        view = augmentation(self.augment, begin, noise_seed)
+        optimizer = Adam(
+            [encoder, decoder],
+            [centroids] * centroids.requires_grad,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            precision=self.precision,
+        )
+
+        def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
+            x = view(rows[index])
+            z, output = chained(x, encoder, decoder)
+            log_q = log_soft_assignment(z, centroids, self.alpha)
+            divergence = clustering_divergence(p, log_q)
+            reconstruction = reconstruction_loss(output, x)
+            loss = divergence + self.reconstruction_weight * reconstruction
+            optimizer.step(loss)
+            return {
+                "loss": loss,
+                "clustering_loss": divergence,
+                "reconstruction_loss": reconstruction,
+            }
+
+        def refresh(z: Tensor) -> Tensor:
+            return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)
+
+        return optimizer, step, refresh
 
     def _objective(self) -> Callable[[Tensor], Tensor]:
         encoder, centroids = encoder_and_centroids(

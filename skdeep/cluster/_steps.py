@@ -62,6 +62,12 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
 }
 """What the parameters of `self_training` may be."""
 
+TargetStep = Callable[[Tensor, Tensor], dict[str, Tensor]]
+"""Takes row numbers and their targets, makes one update, returns its losses."""
+
+Refresh = Callable[[Tensor], Tensor]
+"""Takes the embedding of all rows, mends the centroids in place, returns q."""
+
 CENTROID_UPDATES = StrOptions({"gradient", "mean"})
 """How `refreshed_assignment` and the steps before it may move centroids."""
 
