@@ -8,6 +8,8 @@ from skdeep.cluster import (
     IDECClusterer,
     NClustersSearch,
     SCANClusterer,
+    cluster_terms,
+    explain_clusters,
 )
 from skdeep.compose import SamplerPipeline, make_sampler_pipeline
 from skdeep.generative import (
@@ -47,6 +49,8 @@ __all__ = [
     "VAESampler",
     "__version__",
     "attribute_direction",
+    "cluster_terms",
+    "explain_clusters",
     "interpolate",
     "interpolated_codes",
     "make_sampler_pipeline",

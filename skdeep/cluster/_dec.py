@@ -86,8 +86,9 @@ class DECClusterer(BaseDeepClusterer):
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the
-        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
-        False always returns the state after it.
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity, or
+        the embedding collapsed to few dimensions. False always returns the state after
+        it.
 
     augment : callable, MarginalCorruption or None, default=None
         Changes each batch of scaled rows (or images) of the deep stage before a step;
@@ -156,8 +157,9 @@ class DECClusterer(BaseDeepClusterer):
 
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``), the fraction
-        of labels that changed at the last refresh (``"label_change"``) and, with the
-        guard, the modularity of the labels (``"modularity"``).
+        of labels that changed at the last refresh (``"label_change"``), the dimensions
+        that the embedding spreads over (``"effective_rank"``) and, with the guard, the
+        modularity of the labels (``"modularity"``).
 
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -270,7 +272,7 @@ class DECClusterer(BaseDeepClusterer):
         -----
         ConvergenceWarning
             If the rows have fewer distinct values than there are clusters, or clusters
-            end without rows.
+            end without rows, or the embedding collapses.
         """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)

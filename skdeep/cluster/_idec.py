@@ -99,8 +99,9 @@ class IDECClusterer(BaseDeepClusterer):
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the
-        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
-        False always returns the state after it.
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity, or
+        the embedding collapsed to few dimensions. False always returns the state after
+        it.
 
     augment : callable, MarginalCorruption or None, default=None
         Changes each batch of scaled rows (or images) of the deep stage before a step;
@@ -170,7 +171,8 @@ class IDECClusterer(BaseDeepClusterer):
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``) and its terms
         (``"clustering_loss"``, ``"reconstruction_loss"``), the fraction of labels that
-        changed at the last refresh (``"label_change"``) and, with the guard, the
+        changed at the last refresh (``"label_change"``), the dimensions that the
+        embedding spreads over (``"effective_rank"``) and, with the guard, the
         modularity of the labels (``"modularity"``).
 
     n_features_in_ : int
@@ -289,7 +291,7 @@ class IDECClusterer(BaseDeepClusterer):
         -----
         ConvergenceWarning
             If the rows have fewer distinct values than there are clusters, or clusters
-            end without rows.
+            end without rows, or the embedding collapses.
         """
         require_decoder(self)
         image_shape = image_shape_of(X)

@@ -12,7 +12,13 @@ from sklearn.cluster import KMeans
 from torch import Generator, Tensor
 
 from skdeep._compat import one_thread
-from skdeep.cluster._steps import N_NEIGHBORS, Start, augmentation, clustering_of
+from skdeep.cluster._steps import (
+    N_NEIGHBORS,
+    Start,
+    augmentation,
+    clustering_of,
+    warn_of_emptied_clusters,
+)
 from skdeep.objectives.clustering import target_distribution
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
@@ -178,6 +184,8 @@ def taught(
         phase.record(losses)
     phase.check_weights(optimizer.networks)
     after = clustering_of(begin, clusterer.alpha)
+    name = type(clusterer).__name__
+    warn_of_emptied_clusters(before.labels, after.labels, name)
     return {
         **after.attributes(),
         "cluster_frequencies_": (weights @ after.q).astype(np.float32),
