@@ -17,6 +17,10 @@ from skdeep.cluster._base import (
     encoder_and_centroids,
     require_decoder,
 )
+from skdeep.cluster._pseudo_labels import (
+    PSEUDO_LABEL_CONSTRAINTS,
+    with_pseudo_labels,
+)
 from skdeep.cluster._steps import (
     DEEP_STAGE_CONSTRAINTS,
     augmentation,
@@ -73,6 +77,15 @@ class DCNClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the pretrained embedding; the best is kept.
+
+    pseudo_label_weight : float, default=0.0
+        Weight of a second term: rows of the batch that are in one cluster with a q
+        above `pseudo_label_threshold` take it for their label, and its cross-entropy is
+        added, averaged over the rows of each cluster and then over clusters. `score`
+        leaves it out.
+
+    pseudo_label_threshold : float, default=0.9
+        Least q of a row that is sure of its label.
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
@@ -157,10 +170,11 @@ class DCNClusterer(BaseDeepClusterer):
 
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``) and its terms
-        (``"reconstruction_loss"``, ``"clustering_loss"``), the fraction of labels that
-        changed at the last look (``"label_change"``), the dimensions that the
-        embedding spreads over (``"effective_rank"``) and, with the guard, the
-        modularity of the labels (``"modularity"``).
+        (``"reconstruction_loss"``, ``"clustering_loss"`` and, if it has a weight,
+        ``"pseudo_label_loss"``), the fraction of labels that changed at the last
+        look (``"label_change"``), the dimensions that the embedding spreads over
+        (``"effective_rank"``) and, with the guard, the modularity of the labels
+        (``"modularity"``).
 
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -209,6 +223,7 @@ class DCNClusterer(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
+        **PSEUDO_LABEL_CONSTRAINTS,
         "clustering_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -220,6 +235,8 @@ class DCNClusterer(BaseDeepClusterer):
         alpha=1.0,
         clustering_weight=0.01,
         n_init=20,
+        pseudo_label_weight=0.0,
+        pseudo_label_threshold=0.9,
         max_iter="auto",
         tol=1e-3,
         n_iter_no_change=1,
@@ -240,6 +257,8 @@ class DCNClusterer(BaseDeepClusterer):
         self.alpha = alpha
         self.clustering_weight = clustering_weight
         self.n_init = n_init
+        self.pseudo_label_weight = pseudo_label_weight
+        self.pseudo_label_threshold = pseudo_label_threshold
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -310,15 +329,17 @@ class DCNClusterer(BaseDeepClusterer):
                 distance = kmeans_loss(z, centroids, labels)
                 reconstruction = reconstruction_loss(output, x)
                 loss = reconstruction + self.clustering_weight * distance
-                optimizer.step(loss)
-                moved = moved_centroids(centroids, counts, z.detach(), labels)
-                centroids.copy_(moved[0])
-                counts.copy_(moved[1])
-                return {
+                losses = {
                     "loss": loss,
                     "reconstruction_loss": reconstruction,
                     "clustering_loss": distance,
                 }
+                losses = with_pseudo_labels(self, losses, z, centroids)
+                optimizer.step(losses["loss"])
+                moved = moved_centroids(centroids, counts, z.detach(), labels)
+                centroids.copy_(moved[0])
+                counts.copy_(moved[1])
+                return losses
 
             def refresh(z: Tensor) -> Tensor:
                 q, emptied = reseeded(z, centroids, self.alpha)

@@ -10,6 +10,10 @@ from skdeep._compat import fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer, encoder_and_centroids
 from skdeep.cluster._online import Reservoir, partially_fit
+from skdeep.cluster._pseudo_labels import (
+    PSEUDO_LABEL_CONSTRAINTS,
+    with_pseudo_labels,
+)
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     DEEP_STAGE_CONSTRAINTS,
@@ -68,6 +72,15 @@ class DECClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the pretrained embedding; the best is kept.
+
+    pseudo_label_weight : float, default=0.0
+        Weight of a second term: rows of the batch that are in one cluster with a q
+        above `pseudo_label_threshold` take it for their label, and its cross-entropy is
+        added, averaged over the rows of each cluster and then over clusters. `score`
+        leaves it out.
+
+    pseudo_label_threshold : float, default=0.9
+        Least q of a row that is sure of its label.
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
@@ -156,9 +169,10 @@ class DECClusterer(BaseDeepClusterer):
         `fit`, whose rows are not kept.
 
     history_ : dict of str to list of float
-        One value an epoch of the deep stage: the objective (``"loss"``), the fraction
-        of labels that changed at the last refresh (``"label_change"``), the dimensions
-        that the embedding spreads over (``"effective_rank"``) and, with the guard, the
+        One value an epoch of the deep stage: the objective (``"loss"``), its second
+        term if it has a weight (``"pseudo_label_loss"``), the fraction of labels that
+        changed at the last refresh (``"label_change"``), the dimensions that the
+        embedding spreads over (``"effective_rank"``) and, with the guard, the
         modularity of the labels (``"modularity"``).
 
     n_features_in_ : int
@@ -202,6 +216,7 @@ class DECClusterer(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
+        **PSEUDO_LABEL_CONSTRAINTS,
         "centroid_update": [CENTROID_UPDATES],
     }
 
@@ -213,6 +228,8 @@ class DECClusterer(BaseDeepClusterer):
         alpha=1.0,
         centroid_update="gradient",
         n_init=20,
+        pseudo_label_weight=0.0,
+        pseudo_label_threshold=0.9,
         max_iter="auto",
         tol=1e-3,
         n_iter_no_change=1,
@@ -233,6 +250,8 @@ class DECClusterer(BaseDeepClusterer):
         self.alpha = alpha
         self.centroid_update = centroid_update
         self.n_init = n_init
+        self.pseudo_label_weight = pseudo_label_weight
+        self.pseudo_label_threshold = pseudo_label_threshold
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -337,12 +356,12 @@ class DECClusterer(BaseDeepClusterer):
         )
 
         def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
-            log_q = log_soft_assignment(
-                encoder(view(rows[index])), centroids, self.alpha
-            )
-            loss = clustering_divergence(p, log_q)
-            optimizer.step(loss)
-            return {"loss": loss}
+            z = encoder(view(rows[index]))
+            log_q = log_soft_assignment(z, centroids, self.alpha)
+            losses = {"loss": clustering_divergence(p, log_q)}
+            losses = with_pseudo_labels(self, losses, z, centroids)
+            optimizer.step(losses["loss"])
+            return losses
 
         def refresh(z: Tensor) -> Tensor:
             return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)

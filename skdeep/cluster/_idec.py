@@ -19,6 +19,10 @@ from skdeep.cluster._base import (
     require_decoder,
 )
 from skdeep.cluster._online import Reservoir, partially_fit
+from skdeep.cluster._pseudo_labels import (
+    PSEUDO_LABEL_CONSTRAINTS,
+    with_pseudo_labels,
+)
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     DEEP_STAGE_CONSTRAINTS,
@@ -81,6 +85,15 @@ class IDECClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the pretrained embedding; the best is kept.
+
+    pseudo_label_weight : float, default=0.0
+        Weight of a second term: rows of the batch that are in one cluster with a q
+        above `pseudo_label_threshold` take it for their label, and its cross-entropy is
+        added, averaged over the rows of each cluster and then over clusters. `score`
+        leaves it out.
+
+    pseudo_label_threshold : float, default=0.9
+        Least q of a row that is sure of its label.
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
@@ -170,10 +183,11 @@ class IDECClusterer(BaseDeepClusterer):
 
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``) and its terms
-        (``"clustering_loss"``, ``"reconstruction_loss"``), the fraction of labels that
-        changed at the last refresh (``"label_change"``), the dimensions that the
-        embedding spreads over (``"effective_rank"``) and, with the guard, the
-        modularity of the labels (``"modularity"``).
+        (``"clustering_loss"``, ``"reconstruction_loss"`` and, if it has a weight,
+        ``"pseudo_label_loss"``), the fraction of labels that changed at the last
+        refresh (``"label_change"``), the dimensions that the embedding spreads over
+        (``"effective_rank"``) and, with the guard, the modularity of the labels
+        (``"modularity"``).
 
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -218,6 +232,7 @@ class IDECClusterer(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
+        **PSEUDO_LABEL_CONSTRAINTS,
         "centroid_update": [CENTROID_UPDATES],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
     }
@@ -231,6 +246,8 @@ class IDECClusterer(BaseDeepClusterer):
         reconstruction_weight=1.0,
         centroid_update="gradient",
         n_init=20,
+        pseudo_label_weight=0.0,
+        pseudo_label_threshold=0.9,
         max_iter="auto",
         tol=1e-3,
         n_iter_no_change=1,
@@ -252,6 +269,8 @@ class IDECClusterer(BaseDeepClusterer):
         self.reconstruction_weight = reconstruction_weight
         self.centroid_update = centroid_update
         self.n_init = n_init
+        self.pseudo_label_weight = pseudo_label_weight
+        self.pseudo_label_threshold = pseudo_label_threshold
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -381,12 +400,14 @@ class IDECClusterer(BaseDeepClusterer):
             divergence = clustering_divergence(p, log_q)
             reconstruction = reconstruction_loss(output, x)
             loss = divergence + self.reconstruction_weight * reconstruction
-            optimizer.step(loss)
-            return {
+            losses = {
                 "loss": loss,
                 "clustering_loss": divergence,
                 "reconstruction_loss": reconstruction,
             }
+            losses = with_pseudo_labels(self, losses, z, centroids)
+            optimizer.step(losses["loss"])
+            return losses
 
         def refresh(z: Tensor) -> Tensor:
             return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)
