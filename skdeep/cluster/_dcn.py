@@ -21,6 +21,7 @@ from skdeep.cluster._pseudo_labels import (
     PSEUDO_LABEL_CONSTRAINTS,
     with_pseudo_labels,
 )
+from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
 from skdeep.cluster._steps import (
     DEEP_STAGE_CONSTRAINTS,
     augmentation,
@@ -77,6 +78,12 @@ class DCNClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the pretrained embedding; the best is kept.
+
+    n_runs : int, default=1
+        Whole fits, pretraining included, from different seeds; the one of which the
+        labels have the largest modularity on the nearest-neighbour graph of the input
+        is kept. Runs share the pretraining if the autoencoder is frozen or has a
+        `random_state` of its own.
 
     pseudo_label_weight : float, default=0.0
         Weight of a second term: rows of the batch that are in one cluster with a q
@@ -165,6 +172,9 @@ class DCNClusterer(BaseDeepClusterer):
     cluster_frequencies_ : ndarray of shape (n_clusters,), float32
         Sums of `predict_proba` over the training rows: soft sizes of the clusters.
 
+    run_scores_ : ndarray of shape (n_runs,) or None
+        Modularity of the labels of each run, if there were several.
+
     n_iter_ : int
         Epochs of the deep stage.
 
@@ -224,6 +234,7 @@ class DCNClusterer(BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
         **PSEUDO_LABEL_CONSTRAINTS,
+        **RUNS_CONSTRAINTS,
         "clustering_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -235,6 +246,7 @@ class DCNClusterer(BaseDeepClusterer):
         alpha=1.0,
         clustering_weight=0.01,
         n_init=20,
+        n_runs=1,
         pseudo_label_weight=0.0,
         pseudo_label_threshold=0.9,
         max_iter="auto",
@@ -257,6 +269,7 @@ class DCNClusterer(BaseDeepClusterer):
         self.alpha = alpha
         self.clustering_weight = clustering_weight
         self.n_init = n_init
+        self.n_runs = n_runs
         self.pseudo_label_weight = pseudo_label_weight
         self.pseudo_label_threshold = pseudo_label_threshold
         self.max_iter = max_iter
@@ -301,6 +314,9 @@ class DCNClusterer(BaseDeepClusterer):
             end without rows, or the embedding collapses.
         """
         require_decoder(self)
+        if self.n_runs > 1:
+            fit_best_run(self, X)
+            return self
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         *start_seeds, shuffle_seed, noise_seed = self._seeds(5)

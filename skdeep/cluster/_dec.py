@@ -14,6 +14,7 @@ from skdeep.cluster._pseudo_labels import (
     PSEUDO_LABEL_CONSTRAINTS,
     with_pseudo_labels,
 )
+from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     DEEP_STAGE_CONSTRAINTS,
@@ -72,6 +73,12 @@ class DECClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the pretrained embedding; the best is kept.
+
+    n_runs : int, default=1
+        Whole fits, pretraining included, from different seeds; the one of which the
+        labels have the largest modularity on the nearest-neighbour graph of the input
+        is kept. Runs share the pretraining if the autoencoder is frozen or has a
+        `random_state` of its own.
 
     pseudo_label_weight : float, default=0.0
         Weight of a second term: rows of the batch that are in one cluster with a q
@@ -160,6 +167,9 @@ class DECClusterer(BaseDeepClusterer):
     cluster_frequencies_ : ndarray of shape (n_clusters,), float32
         Soft sizes f of the clusters, in rows.
 
+    run_scores_ : ndarray of shape (n_runs,) or None
+        Modularity of the labels of each run, if there were several.
+
     n_iter_ : int
         Epochs of the deep stage.
 
@@ -217,6 +227,7 @@ class DECClusterer(BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
         **PSEUDO_LABEL_CONSTRAINTS,
+        **RUNS_CONSTRAINTS,
         "centroid_update": [CENTROID_UPDATES],
     }
 
@@ -228,6 +239,7 @@ class DECClusterer(BaseDeepClusterer):
         alpha=1.0,
         centroid_update="gradient",
         n_init=20,
+        n_runs=1,
         pseudo_label_weight=0.0,
         pseudo_label_threshold=0.9,
         max_iter="auto",
@@ -250,6 +262,7 @@ class DECClusterer(BaseDeepClusterer):
         self.alpha = alpha
         self.centroid_update = centroid_update
         self.n_init = n_init
+        self.n_runs = n_runs
         self.pseudo_label_weight = pseudo_label_weight
         self.pseudo_label_threshold = pseudo_label_threshold
         self.max_iter = max_iter
@@ -293,6 +306,9 @@ class DECClusterer(BaseDeepClusterer):
             If the rows have fewer distinct values than there are clusters, or clusters
             end without rows, or the embedding collapses.
         """
+        if self.n_runs > 1:
+            fit_best_run(self, X)
+            return self
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         *start_seeds, shuffle_seed, noise_seed = self._seeds(5)

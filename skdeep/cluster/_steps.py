@@ -213,6 +213,7 @@ def self_training(
     rank.warn(fitted["deep_stage_kept_"], type(clusterer).__name__)
     return {
         **fitted,
+        "run_scores_": None,
         "n_iter_": phase.n_iter,
         "history_": phase.history,
     }
