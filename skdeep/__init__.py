@@ -9,6 +9,8 @@ from skdeep.cluster import (
     NClustersSearch,
     SCANClusterer,
     VaDEClusterer,
+    cluster_terms,
+    explain_clusters,
 )
 from skdeep.compose import SamplerPipeline, make_sampler_pipeline
 from skdeep.generative import (
@@ -51,6 +53,8 @@ __all__ = [
     "VaDEClusterer",
     "__version__",
     "attribute_direction",
+    "cluster_terms",
+    "explain_clusters",
     "interpolate",
     "interpolated_codes",
     "make_sampler_pipeline",

@@ -185,6 +185,9 @@ def test_options_of_a_parameter_are_the_accepted_ones(name):
 
 # Objectives of which every term has a weight.
 ALL_TERMS = {
+    "DCNClusterer": {"pseudo_label_weight": 1},
+    "DECClusterer": {"pseudo_label_weight": 1},
+    "IDECClusterer": {"pseudo_label_weight": 1},
     "AutoencoderTransformer": {"corruption": 0.3, "mask_weight": 1},
     "DeepInfoMaxTransformer": {"global_weight": 1, "prior_weight": 1},
     "DiffusionSampler": {"conditional": True},

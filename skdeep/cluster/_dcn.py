@@ -17,6 +17,11 @@ from skdeep.cluster._base import (
     encoder_and_centroids,
     require_decoder,
 )
+from skdeep.cluster._pseudo_labels import (
+    PSEUDO_LABEL_CONSTRAINTS,
+    with_pseudo_labels,
+)
+from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
 from skdeep.cluster._steps import (
     DEEP_STAGE_CONSTRAINTS,
     augmentation,
@@ -74,6 +79,21 @@ class DCNClusterer(BaseDeepClusterer):
     n_init : int, default=20
         k-means starts on the pretrained embedding; the best is kept.
 
+    n_runs : int, default=1
+        Whole fits, pretraining included, from different seeds; the one of which the
+        labels have the largest modularity on the nearest-neighbour graph of the input
+        is kept. Runs share the pretraining if the autoencoder is frozen or has a
+        `random_state` of its own.
+
+    pseudo_label_weight : float, default=0.0
+        Weight of a second term: rows of the batch that are in one cluster with a q
+        above `pseudo_label_threshold` take it for their label, and its cross-entropy is
+        added, averaged over the rows of each cluster and then over clusters. `score`
+        leaves it out.
+
+    pseudo_label_threshold : float, default=0.9
+        Least q of a row that is sure of its label.
+
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
         steps, between 2 and 200.
@@ -91,8 +111,9 @@ class DCNClusterer(BaseDeepClusterer):
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the
-        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
-        False always returns the state after it.
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity, or
+        the embedding collapsed to few dimensions. False always returns the state after
+        it.
 
     augment : callable, MarginalCorruption or None, default=None
         Changes each batch of scaled rows (or images) of the deep stage before a step,
@@ -151,14 +172,19 @@ class DCNClusterer(BaseDeepClusterer):
     cluster_frequencies_ : ndarray of shape (n_clusters,), float32
         Sums of `predict_proba` over the training rows: soft sizes of the clusters.
 
+    run_scores_ : ndarray of shape (n_runs,) or None
+        Modularity of the labels of each run, if there were several.
+
     n_iter_ : int
         Epochs of the deep stage.
 
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``) and its terms
-        (``"reconstruction_loss"``, ``"clustering_loss"``), the fraction of labels that
-        changed at the last look (``"label_change"``) and, with the guard, the
-        modularity of the labels (``"modularity"``).
+        (``"reconstruction_loss"``, ``"clustering_loss"`` and, if it has a weight,
+        ``"pseudo_label_loss"``), the fraction of labels that changed at the last
+        look (``"label_change"``), the dimensions that the embedding spreads over
+        (``"effective_rank"``) and, with the guard, the modularity of the labels
+        (``"modularity"``).
 
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -207,6 +233,8 @@ class DCNClusterer(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
+        **PSEUDO_LABEL_CONSTRAINTS,
+        **RUNS_CONSTRAINTS,
         "clustering_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -218,6 +246,9 @@ class DCNClusterer(BaseDeepClusterer):
         alpha=1.0,
         clustering_weight=0.01,
         n_init=20,
+        n_runs=1,
+        pseudo_label_weight=0.0,
+        pseudo_label_threshold=0.9,
         max_iter="auto",
         tol=1e-3,
         n_iter_no_change=1,
@@ -238,6 +269,9 @@ class DCNClusterer(BaseDeepClusterer):
         self.alpha = alpha
         self.clustering_weight = clustering_weight
         self.n_init = n_init
+        self.n_runs = n_runs
+        self.pseudo_label_weight = pseudo_label_weight
+        self.pseudo_label_threshold = pseudo_label_threshold
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -277,9 +311,12 @@ class DCNClusterer(BaseDeepClusterer):
         -----
         ConvergenceWarning
             If the rows have fewer distinct values than there are clusters, or clusters
-            end without rows.
+            end without rows, or the embedding collapses.
         """
         require_decoder(self)
+        if self.n_runs > 1:
+            fit_best_run(self, X)
+            return self
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=3) as task:
@@ -308,15 +345,17 @@ class DCNClusterer(BaseDeepClusterer):
                 distance = kmeans_loss(z, centroids, labels)
                 reconstruction = reconstruction_loss(output, x)
                 loss = reconstruction + self.clustering_weight * distance
-                optimizer.step(loss)
-                moved = moved_centroids(centroids, counts, z.detach(), labels)
-                centroids.copy_(moved[0])
-                counts.copy_(moved[1])
-                return {
+                losses = {
                     "loss": loss,
                     "reconstruction_loss": reconstruction,
                     "clustering_loss": distance,
                 }
+                losses = with_pseudo_labels(self, losses, z, centroids)
+                optimizer.step(losses["loss"])
+                moved = moved_centroids(centroids, counts, z.detach(), labels)
+                centroids.copy_(moved[0])
+                counts.copy_(moved[1])
+                return losses
 
             def refresh(z: Tensor) -> Tensor:
                 q, emptied = reseeded(z, centroids, self.alpha)

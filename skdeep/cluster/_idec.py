@@ -18,9 +18,18 @@ from skdeep.cluster._base import (
     encoder_and_centroids,
     require_decoder,
 )
+from skdeep.cluster._online import Reservoir, partially_fit
+from skdeep.cluster._pseudo_labels import (
+    PSEUDO_LABEL_CONSTRAINTS,
+    with_pseudo_labels,
+)
+from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     DEEP_STAGE_CONSTRAINTS,
+    Refresh,
+    Start,
+    TargetStep,
     augmentation,
     refreshed_assignment,
     self_training,
@@ -78,6 +87,21 @@ class IDECClusterer(BaseDeepClusterer):
     n_init : int, default=20
         k-means starts on the pretrained embedding; the best is kept.
 
+    n_runs : int, default=1
+        Whole fits, pretraining included, from different seeds; the one of which the
+        labels have the largest modularity on the nearest-neighbour graph of the input
+        is kept. Runs share the pretraining if the autoencoder is frozen or has a
+        `random_state` of its own.
+
+    pseudo_label_weight : float, default=0.0
+        Weight of a second term: rows of the batch that are in one cluster with a q
+        above `pseudo_label_threshold` take it for their label, and its cross-entropy is
+        added, averaged over the rows of each cluster and then over clusters. `score`
+        leaves it out.
+
+    pseudo_label_threshold : float, default=0.9
+        Least q of a row that is sure of its label.
+
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage, at most. ``"auto"``: as many as make 400 gradient
         steps, between 2 and 200.
@@ -95,8 +119,9 @@ class IDECClusterer(BaseDeepClusterer):
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the
-        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
-        False always returns the state after it.
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity, or
+        the embedding collapsed to few dimensions. False always returns the state after
+        it.
 
     augment : callable, MarginalCorruption or None, default=None
         Changes each batch of scaled rows (or images) of the deep stage before a step;
@@ -155,14 +180,24 @@ class IDECClusterer(BaseDeepClusterer):
     cluster_frequencies_ : ndarray of shape (n_clusters,), float32
         Soft sizes f of the clusters, in rows.
 
+    run_scores_ : ndarray of shape (n_runs,) or None
+        Modularity of the labels of each run, if there were several.
+
     n_iter_ : int
         Epochs of the deep stage.
 
+    reservoir_ : Reservoir or None
+        What `partial_fit` keeps of earlier rows: a uniform sample of at most 2000
+        (``reservoir_.rows``) of all that it saw (``reservoir_.n_seen``). None after
+        `fit`, whose rows are not kept.
+
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``) and its terms
-        (``"clustering_loss"``, ``"reconstruction_loss"``), the fraction of labels that
-        changed at the last refresh (``"label_change"``) and, with the guard, the
-        modularity of the labels (``"modularity"``).
+        (``"clustering_loss"``, ``"reconstruction_loss"`` and, if it has a weight,
+        ``"pseudo_label_loss"``), the fraction of labels that changed at the last
+        refresh (``"label_change"``), the dimensions that the embedding spreads over
+        (``"effective_rank"``) and, with the guard, the modularity of the labels
+        (``"modularity"``).
 
     n_features_in_ : int
         Number of features seen in `fit`.
@@ -207,6 +242,8 @@ class IDECClusterer(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **DEEP_STAGE_CONSTRAINTS,
+        **PSEUDO_LABEL_CONSTRAINTS,
+        **RUNS_CONSTRAINTS,
         "centroid_update": [CENTROID_UPDATES],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
     }
@@ -220,6 +257,9 @@ class IDECClusterer(BaseDeepClusterer):
         reconstruction_weight=1.0,
         centroid_update="gradient",
         n_init=20,
+        n_runs=1,
+        pseudo_label_weight=0.0,
+        pseudo_label_threshold=0.9,
         max_iter="auto",
         tol=1e-3,
         n_iter_no_change=1,
@@ -241,6 +281,9 @@ class IDECClusterer(BaseDeepClusterer):
         self.reconstruction_weight = reconstruction_weight
         self.centroid_update = centroid_update
         self.n_init = n_init
+        self.n_runs = n_runs
+        self.pseudo_label_weight = pseudo_label_weight
+        self.pseudo_label_threshold = pseudo_label_threshold
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -280,56 +323,57 @@ class IDECClusterer(BaseDeepClusterer):
         -----
         ConvergenceWarning
             If the rows have fewer distinct values than there are clusters, or clusters
-            end without rows.
+            end without rows, or the embedding collapses.
         """
         require_decoder(self)
+        if self.n_runs > 1:
+            fit_best_run(self, X)
+            return self
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=3) as task:
             *start_seeds, shuffle_seed, noise_seed = task.seeds(self, 5)
             # Phase 1: pretrain the autoencoder, and place the centroids by k-means.
             begin = start(self, X, image_shape, task, start_seeds)
-            rows, autoencoder = begin.rows, begin.autoencoder
-            encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
-            reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
-            centroids = begin.centroids.requires_grad_(
-                self.centroid_update == "gradient"
-            )
 
-            view = augmentation(self.augment, begin, noise_seed)
-
-            # Phase 2: move encoder and centroids towards the target distribution.
-            optimizer = Adam(
-                [encoder, decoder],
-                [centroids] * centroids.requires_grad,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                precision=self.precision,
-            )
-
-            def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
-                x = view(rows[index])
-                z, output = chained(x, encoder, decoder)
-                log_q = log_soft_assignment(z, centroids, self.alpha)
-                divergence = clustering_divergence(p, log_q)
-                reconstruction = reconstruction_loss(output, x)
-                loss = divergence + self.reconstruction_weight * reconstruction
-                optimizer.step(loss)
-                return {
-                    "loss": loss,
-                    "clustering_loss": divergence,
-                    "reconstruction_loss": reconstruction,
-                }
-
-            def refresh(z: Tensor) -> Tensor:
-                return refreshed_assignment(
-                    z, centroids, self.alpha, self.centroid_update
-                )
-
+            # Phase 2: move networks and centroids towards the target distribution.
+            optimizer, step, refresh = self._deep_stage(begin, noise_seed)
             shuffle = Generator().manual_seed(shuffle_seed)
             fitted = self_training(self, begin, step, refresh, optimizer, task, shuffle)
             for name, value in fitted.items():
                 setattr(self, name, value)
+            self.reservoir_: Reservoir | None = None
+        return self
+
+    @fit_context
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Cluster the next rows of a stream, beside a sample of those before.
+
+        The first call is `fit`. Each later one goes on with the pretraining, places the
+        centroids anew and takes the deep stage further, on the new rows and at most
+        2000 earlier ones. Clusters keep their numbers as far as they keep their rows.
+        After `fit`, which keeps no rows, the networks go on from those of the fit, and
+        clusters of which the stream has no rows are lost.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W). In the first call at least
+            `n_clusters` rows, and better thousands: they start the networks and say how
+            the columns are scaled.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : IDECClusterer
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss turns infinite or NaN; the estimator is then unfitted.
+        """
+        partially_fit(self, X, self._deep_stage)
         return self
 
     @available_if(decodes)
@@ -347,6 +391,44 @@ class IDECClusterer(BaseDeepClusterer):
         """
         check_is_fitted(self)
         return self.autoencoder_.inverse_transform(X)
+
+    def _deep_stage(
+        self, begin: Start, noise_seed: int
+    ) -> tuple[Adam, TargetStep, Refresh]:
+        """Optimiser, step towards the targets p of a batch, and refresh of q."""
+        rows, autoencoder = begin.rows, begin.autoencoder
+        encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
+        reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
+        centroids = begin.centroids.requires_grad_(self.centroid_update == "gradient")
+        view = augmentation(self.augment, begin, noise_seed)
+        optimizer = Adam(
+            [encoder, decoder],
+            [centroids] * centroids.requires_grad,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            precision=self.precision,
+        )
+
+        def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
+            x = view(rows[index])
+            z, output = chained(x, encoder, decoder)
+            log_q = log_soft_assignment(z, centroids, self.alpha)
+            divergence = clustering_divergence(p, log_q)
+            reconstruction = reconstruction_loss(output, x)
+            loss = divergence + self.reconstruction_weight * reconstruction
+            losses = {
+                "loss": loss,
+                "clustering_loss": divergence,
+                "reconstruction_loss": reconstruction,
+            }
+            losses = with_pseudo_labels(self, losses, z, centroids)
+            optimizer.step(losses["loss"])
+            return losses
+
+        def refresh(z: Tensor) -> Tensor:
+            return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)
+
+        return optimizer, step, refresh
 
     def _objective(self) -> Callable[[Tensor], Tensor]:
         encoder, centroids = encoder_and_centroids(

@@ -21,6 +21,7 @@ from skdeep.cluster._base import (
     BaseDeepClusterer,
     student_assignment,
 )
+from skdeep.cluster._collapse import RankWatch
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
 from skdeep.objectives.clustering import soft_assignment, target_distribution
@@ -62,6 +63,12 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
     "weight_decay": [Interval(Real, 0, None, closed="left")],
 }
 """What the parameters of `self_training` may be."""
+
+TargetStep = Callable[[Tensor, Tensor], dict[str, Tensor]]
+"""Takes row numbers and their targets, makes one update, returns its losses."""
+
+Refresh = Callable[[Tensor], Tensor]
+"""Takes the embedding of all rows, mends the centroids in place, returns q."""
 
 CENTROID_UPDATES = StrOptions({"gradient", "mean"})
 """How `refreshed_assignment` and the steps before it may move centroids."""
@@ -205,11 +212,14 @@ def self_training(
         return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
-    alternate(clusterer, start, step, refresh, optimizer, phase, rng)
+    rank = RankWatch(start.autoencoder._encode(start.rows), clusterer.n_clusters)
+    alternate(clusterer, start, step, refresh, optimizer, phase, rng, rank)
     after = clustering_of(start, alpha)
-
+    fitted = guarded(clusterer, before, after, start.neighbors, rank.lost)
+    rank.warn(fitted["deep_stage_kept_"], type(clusterer).__name__)
     return {
-        **guarded(clusterer, before, after, start.neighbors),
+        **fitted,
+        "run_scores_": None,
         "n_iter_": phase.n_iter,
         "history_": phase.history,
     }
@@ -220,17 +230,20 @@ def guarded(
     before: Any,
     after: Any,
     neighbors: np.ndarray | None,
+    collapsed: bool = False,
 ) -> dict[str, Any]:
     """Fitted attributes of the clustering after the deep stage, or of that before it.
 
-    Without the graph, for which the guard asks, always of the one after it.
+    Without the graph, for which the guard asks, always of the one after it; with it,
+    never of one whose embedding collapsed.
     """
     # Silhouettes of the embedding measure what the deep stage optimises, and always
     # prefer it. The graph of the input does not know the embedding.
     modularity, kept = float("nan"), True
     if neighbors is not None:
         modularity = graph_modularity(neighbors, before.labels)
-        kept = graph_modularity(neighbors, after.labels) >= modularity - SLACK
+        gain = graph_modularity(neighbors, after.labels) - modularity
+        kept = gain >= -SLACK and not collapsed
     chosen = after if kept else before
     warn_of_emptied_clusters(before.labels, chosen.labels, type(clusterer).__name__)
     return {
@@ -283,8 +296,12 @@ def alternate(
     optimizer: Adam,
     phase: Phase,
     rng: Generator,
+    rank: RankWatch,
 ) -> None:
-    """Alternate targets over all rows with epochs of steps towards them."""
+    """Alternate targets over all rows with epochs of steps towards them.
+
+    An embedding that loses its rank ends the phase.
+    """
     rows = start.rows
 
     def embedding() -> Tensor:
@@ -293,7 +310,7 @@ def alternate(
     q = soft_assignment(embedding(), start.centroids.detach(), clusterer.alpha)
     watch = LabelWatch(q.argmax(1), start.neighbors)
     last: dict[str, Any] = {"q": q, "seen": {}, "calm": 0}
-    phase.moves(optimizer, rng, watch, last, *start.moving)
+    phase.moves(optimizer, rng, watch, last, rank, *start.moving)
     for epoch in phase:
         p = target_distribution(last["q"])
 
@@ -309,11 +326,13 @@ def alternate(
                 device=rows.device,
             )
         if epoch % clusterer.update_interval == 0 or epoch in (1, phase.max_iter):
-            q = last["q"] = refresh(embedding())
+            z = embedding()
+            q = last["q"] = refresh(z)
             seen = last["seen"] = watch.look(q.argmax(1))
+            seen["effective_rank"] = rank.look(z.cpu().numpy())
             is_calm = seen["label_change"] < clusterer.tol
             last["calm"] = last["calm"] + 1 if is_calm else 0
-            if last["calm"] >= clusterer.n_iter_no_change:
+            if last["calm"] >= clusterer.n_iter_no_change or rank.lost:
                 phase.stop()
         phase.record({**losses, **last["seen"]})
     phase.check_weights(optimizer.networks)

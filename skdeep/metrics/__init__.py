@@ -4,6 +4,7 @@ Normalised mutual information and the adjusted Rand index themselves are
 scikit-learn's.
 """
 
+from skdeep.metrics._coherence import npmi_coherence_score
 from skdeep.metrics._copies import (
     closest_record_share,
     novelty_score,
@@ -65,6 +66,7 @@ __all__ = [
     "neighbor_modularity_scorer",
     "normalized_mutual_info_scorer",
     "novelty_score",
+    "npmi_coherence_score",
     "pairwise_precision_recall_f_score",
     "perceptual_path_length",
     "purity_score",

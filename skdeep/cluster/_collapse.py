@@ -1,0 +1,62 @@
+"""Whether the deep stage ruins the embedding that it was given."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skdeep.representation._collapse import effective_rank
+
+KEPT = 1 / 3
+"""Share of the rank that can be kept below which it counts as lost."""
+
+
+class RankWatch:
+    """How many dimensions the embedding spreads over, before the deep stage and since.
+
+    Tight clusters need fewer dimensions than there are, but one less than clusters: an
+    embedding with less than a third of these, or of those it had, has lost its rank.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, n_components)
+        The embedding to begin with.
+    n_clusters : int
+    """
+
+    def __init__(self, Z: np.ndarray, n_clusters: int) -> None:
+        self.before = self.rank = effective_rank(Z)
+        self.n_clusters = n_clusters
+
+    def look(self, Z: np.ndarray) -> float:
+        """Effective rank of the embedding now; NaN if it has diverged."""
+        self.rank = effective_rank(Z) if np.isfinite(Z).all() else float("nan")
+        return self.rank
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"rank": self.rank}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.rank = state["rank"]
+
+    @property
+    def lost(self) -> bool:
+        """Whether the embedding has lost its rank."""
+        return self.rank < KEPT * min(self.before, self.n_clusters - 1)
+
+    def warn(self, kept: bool, name: str) -> None:
+        """Warn if the rank was lost, and say which state is returned."""
+        if self.lost:
+            returned = f"The state {'after' if kept else 'before'} it is returned."
+            warnings.warn(
+                f"The embedding of {name} collapsed in the deep stage: it spreads over "
+                f"{self.rank:.1f} dimensions, of {self.before:.1f} before. {returned} "
+                "Try a smaller learning_rate, IDECClusterer with a larger "
+                "reconstruction_weight, or DCNClusterer with a smaller "
+                "clustering_weight.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )

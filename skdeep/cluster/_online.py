@@ -1,0 +1,300 @@
+"""Clusters of rows that come a part at a time: what both clusterers share that can."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from torch import Generator, Tensor
+
+from skdeep._compat import one_thread
+from skdeep.cluster._steps import (
+    N_NEIGHBORS,
+    Start,
+    augmentation,
+    clustering_of,
+    warn_of_emptied_clusters,
+)
+from skdeep.objectives.clustering import target_distribution
+from skdeep.objectives.contrastive import neighbor_contrastive_loss
+from skdeep.objectives.reconstruction import RECONSTRUCTIONS
+from skdeep.representation import AutoencoderTransformer
+from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.training import (
+    Adam,
+    FitTask,
+    OneCycle,
+    in_chunks,
+    n_batches,
+    train,
+    train_epoch,
+)
+
+CAPACITY = 2000
+"""Rows that are kept for replay."""
+
+N_REHEARSALS, N_PASSES = 40, 10
+"""Times that each new row pays for a draw: what `fit` makes of them over 10 000 rows.
+
+The first of pretraining that goes on, the second of the deep stage.
+"""
+
+
+@dataclass
+class Reservoir:
+    """A uniform sample of the rows of a stream, and how many these were.
+
+    Algorithm R: row number t of the stream, from 0 on, takes a random place of the
+    sample with probability ``CAPACITY / (t + 1)``.
+
+    References
+    ----------
+    J. S. Vitter, "Random Sampling with a Reservoir", ACM Transactions on Mathematical
+    Software 11, 1985.
+    """
+
+    rows: Any
+    n_seen: int = 0
+
+    def add(self, X: Any, rng: np.random.RandomState) -> None:
+        """Let the rows of X pass by."""
+        n_old, n_new = self.rows.shape[0], X.shape[0]
+        n_free = min(CAPACITY - n_old, n_new)
+        # What fills each place of the sample: an old row, or one of X after them.
+        origin = np.arange(n_old + n_free)
+        late = np.arange(n_free, n_new)
+        place = (rng.random_sample(len(late)) * (self.n_seen + late + 1)).astype(int)
+        stays = place < CAPACITY
+        origin[place[stays]] = n_old + late[stays]  # of two at one place, the later
+        old, new = origin[origin < n_old], origin[origin >= n_old] - n_old
+        self.rows = stacked(self.rows[old], X[np.sort(new)])
+        self.n_seen += n_new
+
+
+def stacked(first: Any, second: Any) -> Any:
+    """Rows of two matrices, one below the other."""
+    if sparse.issparse(second):
+        return sparse.vstack([first, second], format="csr")
+    return np.concatenate([first, second])
+
+
+Training = Callable[[Start, int], tuple[Adam, Callable, Callable]]
+"""Makes optimiser, step and refresh of the deep stage, from a start and a seed."""
+
+
+def partially_fit(clusterer: Any, X: Any, training: Training) -> None:
+    """Fit a clusterer to the first rows of a stream, or go on with the next.
+
+    Parameters
+    ----------
+    clusterer : DECClusterer or IDECClusterer
+    X : array-like
+        The next rows, as the user gave them.
+    training : callable
+    """
+    goes_on = clusterer.__sklearn_is_fitted__()
+    if not goes_on:
+        clusterer.fit(X)
+    # All that places the centroids is the stream: it begins with enough rows for them.
+    least = clusterer.n_clusters if clusterer.reservoir_ is None else 1
+    X = clusterer._validated(X, reset=False, min_samples=least)
+    reservoir = clusterer.reservoir_ or Reservoir(X[:0])
+    # Other seeds in each call, and the same ones for the same stream.
+    entropy = [clusterer._seeds(1)[0], reservoir.n_seen % 2**32]
+    rng = np.random.RandomState(entropy)
+    if goes_on:
+        seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=6)]
+        with FitTask(clusterer, X, None, max_subtasks=3) as task:
+            fitted = taught(clusterer, X, reservoir, training, task, seeds)
+            for name, value in fitted.items():
+                setattr(clusterer, name, value)
+    reservoir.add(X, rng)
+    clusterer.reservoir_ = reservoir
+
+
+def taught(
+    clusterer: Any,
+    X: Any,
+    reservoir: Reservoir,
+    training: Training,
+    task: FitTask,
+    seeds: list[int],
+) -> dict[str, Any]:
+    """Train a fitted clusterer on, with new rows and a sample of the earlier ones.
+
+    Each row of the sample stands for as many as were seen for one of it, so that rows
+    that come sorted weigh no more than they did when they were new.
+
+    Returns
+    -------
+    dict
+        The fitted attributes of `clusterer`.
+    """
+    neighbor_seed, rehearsal_seed, draw_seed, kmeans_seed, noise_seed, seed = seeds
+    n_old, n_new = reservoir.rows.shape[0], X.shape[0]
+    weights = np.ones(n_old + n_new)
+    weights[:n_old] = reservoir.n_seen / max(1, n_old)
+    draw = WeightedDraw(weights, Generator().manual_seed(draw_seed))
+    autoencoder = clusterer.autoencoder_
+    rows = autoencoder._scaled_rows(stacked(reservoir.rows, X), resident=True)
+    known = in_chunks(clusterer._assignment(), rows).argmax(1)
+    neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
+
+    # Phase 1: go on with the pretraining, which knows nothing of clusters.
+    centroids = torch.tensor(clusterer.cluster_centers_, device=rows.device)
+    sizes = torch.from_numpy(np.bincount(known, minlength=len(centroids)))
+    begin = Start(autoencoder, centroids, sizes.to(centroids), rows, None)
+    rehearse(begin, neighbors, draw, N_REHEARSALS * n_new, task, rehearsal_seed)
+
+    # Phase 2: place the centroids anew, as far as possible in their old order.
+    with task.leaf("init"):
+        Z = autoencoder._encode(rows)
+        found = weighted_kmeans(Z, weights, clusterer, kmeans_seed)
+        order = in_old_order(known, found.labels_, clusterer.n_clusters)
+        centroids.copy_(torch.from_numpy(found.cluster_centers_[order]))
+    before = clustering_of(begin, clusterer.alpha)
+
+    # Phase 3: the deep stage.
+    optimizer, step, refresh = training(begin, noise_seed)
+    n_drawn = max(len(rows), clusterer.batch_size)
+    phase = task.phase("cluster", epochs_of(N_PASSES * n_new, n_drawn))
+    shares = torch.from_numpy(weights).to(rows.device, torch.float32).unsqueeze(1)
+    shuffle = Generator().manual_seed(seed)
+    for _ in phase:
+        z = torch.from_numpy(autoencoder._encode(rows)).to(rows.device)
+        q = refresh(z)
+        p = target_distribution(q, (shares * q).sum(0))
+
+        def toward(index: Tensor, p: Tensor = p) -> dict[str, Tensor]:
+            index = draw(index)
+            return step(index, p[index])
+
+        with optimizer.training():
+            losses = train_epoch(
+                toward,
+                n_drawn,
+                batch_size=clusterer.batch_size,
+                rng=shuffle,
+                device=rows.device,
+            )
+        phase.record(losses)
+    phase.check_weights(optimizer.networks)
+    after = clustering_of(begin, clusterer.alpha)
+    name = type(clusterer).__name__
+    warn_of_emptied_clusters(before.labels, after.labels, name)
+    return {
+        **after.attributes(),
+        "cluster_frequencies_": (weights @ after.q).astype(np.float32),
+        "labels_": after.labels[n_old:],
+        "initial_labels_": before.labels[n_old:],
+        "initial_modularity_": float("nan"),
+        "deep_stage_kept_": True,
+        "n_iter_": phase.n_iter,
+        "history_": phase.history,
+    }
+
+
+class WeightedDraw:
+    """Turn the row numbers of a batch into as many others, drawn by weight."""
+
+    def __init__(self, weights: np.ndarray, rng: Generator) -> None:
+        self.weights = torch.from_numpy(weights)
+        self.rng = rng
+
+    def __call__(self, index: Tensor) -> Tensor:
+        drawn = torch.multinomial(
+            self.weights, len(index), replacement=True, generator=self.rng
+        )
+        return drawn.to(index.device)
+
+
+def epochs_of(n_draws: int, n_drawn: int) -> int:
+    """Epochs in which about so many rows are drawn, some in each."""
+    return max(1, round(n_draws / n_drawn))
+
+
+def rehearse(
+    begin: Start,
+    neighbors: np.ndarray,
+    draw: WeightedDraw,
+    n_draws: int,
+    task: FitTask,
+    seed: int,
+) -> None:
+    """Go on with the pretraining of an encoder: its neighbours, and the decoder.
+
+    Encoders of other objectives keep to their neighbours alone.
+    """
+    encoder, rows = begin.autoencoder, begin.rows
+    rebuilds = isinstance(encoder, AutoencoderTransformer)
+    weight = encoder.neighbor_weight if rebuilds else 1.0
+    paired = weight > 0 and neighbors.shape[1] > 0
+    if not (paired or rebuilds):
+        return
+    networks = [encoder.encoder_, *([encoder.decoder_] if rebuilds else [])]
+    optimizer = Adam(
+        networks,
+        learning_rate=encoder.learning_rate,
+        weight_decay=encoder.weight_decay,
+        precision=encoder.precision,
+    )
+    n_drawn = max(len(rows), encoder.batch_size)
+    n_epochs = epochs_of(n_draws, n_drawn)
+    phase = task.phase("rehearse", n_epochs)
+    n_steps = n_epochs * n_batches(n_drawn, encoder.batch_size)
+    schedule = OneCycle(optimizer, encoder.learning_rate, n_steps)
+    partners = torch.from_numpy(neighbors).to(rows.device)
+    view = augmentation(encoder.augment, begin, seed) if rebuilds else lambda x: x
+    rng = Generator().manual_seed(seed)
+
+    def step(index: Tensor) -> dict[str, Tensor]:
+        index = draw(index)
+        n = len(index)
+        losses = {}
+        if paired:
+            drawn = torch.randint(partners.shape[1], (n,), generator=rng)
+            drawn = drawn.to(index.device)
+            index = torch.cat([index, partners[index, drawn]])
+        x = view(rows[index])
+        z = encoder.encoder_(x)
+        if paired:
+            z, z_partner = z.chunk(2)
+            nearness = neighbor_contrastive_loss(z, z_partner)
+            losses["neighbor_loss"] = weight * nearness
+        if rebuilds:
+            loss = RECONSTRUCTIONS[encoder.loss].loss
+            losses["reconstruction_loss"] = loss(encoder.decoder_(z), x[:n])
+        schedule.advance()
+        optimizer.step(torch.stack([*losses.values()]).sum())
+        return losses
+
+    with optimizer.training():
+        train(
+            step,
+            n_drawn,
+            phase,
+            batch_size=encoder.batch_size,
+            rng=rng,
+            device=rows.device,
+        )
+    phase.check_weights(networks)
+
+
+def weighted_kmeans(
+    Z: np.ndarray, weights: np.ndarray, clusterer: Any, seed: int
+) -> KMeans:
+    """k-means on the codes of rows that stand for several."""
+    model = KMeans(clusterer.n_clusters, n_init=clusterer.n_init, random_state=seed)
+    with one_thread():
+        return model.fit(Z, sample_weight=weights)
+
+
+def in_old_order(old: np.ndarray, new: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Which new cluster takes the place of each old one: that of the most rows."""
+    shared = np.zeros((n_clusters, n_clusters), dtype=np.int64)
+    np.add.at(shared, (old, new), 1)
+    return linear_sum_assignment(shared, maximize=True)[1]

@@ -1,0 +1,63 @@
+"""Whole fits from several seeds, of which the best is kept."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from skdeep._compat import Interval
+from skdeep.base import image_shape_of
+from skdeep.cluster._steps import N_NEIGHBORS
+from skdeep.metrics import graph_modularity
+from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.representation._pretraining import fitted_encoder
+from skdeep.training import FitTask
+
+RUNS_CONSTRAINTS: dict[str, list[Any]] = {
+    "n_runs": [Interval(Integral, 1, None, closed="left")]
+}
+"""What the parameter of `fit_best_run` may be."""
+
+
+def fit_best_run(clusterer: Any, X: Any) -> None:
+    """Fit a clusterer from as many seeds as it has runs, and keep the best fit.
+
+    The best are the labels of the largest modularity on the nearest-neighbour graph of
+    the input. Runs share the pretraining if the autoencoder has a seed of its own: they
+    would all make the same.
+
+    Parameters
+    ----------
+    clusterer : DECClusterer, IDECClusterer or DCNClusterer
+    X : array-like
+        As the user gave it.
+    """
+    given, image_shape = X, image_shape_of(X)
+    X = clusterer._validated(X, reset=True, min_samples=clusterer.n_clusters)
+    neighbor_seed, *seeds = clusterer._seeds(1 + clusterer.n_runs)
+    scores: list[float] = []
+    with FitTask(clusterer, X, None, max_subtasks=1 + clusterer.n_runs) as task:
+        autoencoder = clusterer.autoencoder
+        if getattr(autoencoder, "random_state", None) is not None:
+            shared, _ = fitted_encoder(
+                clusterer, "autoencoder", X, image_shape, seeds[0], task
+            )
+            autoencoder = FrozenEstimator(shared)
+        for seed in seeds:
+            run = clone(clusterer)
+            run.set_params(n_runs=1, random_state=seed, autoencoder=autoencoder)
+            run.set_callbacks()
+            with task.leaf("run", run):
+                run.fit(given)
+            if not scores:
+                rows = run.autoencoder_._scaled_rows(X)
+                neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
+            scores.append(graph_modularity(neighbors, run.labels_))
+            if scores[-1] == max(scores):
+                best = run
+        for name, value in vars(best).items():
+            if name.endswith("_") and not name.startswith("_"):
+                setattr(clusterer, name, value)
+        clusterer.run_scores_ = np.array(scores)

@@ -1,0 +1,180 @@
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+
+from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
+from skdeep.cluster._online import CAPACITY, Reservoir, WeightedDraw, in_old_order
+from skdeep.metrics import clustering_accuracy_score
+from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
+
+each = pytest.mark.parametrize("Clusterer", [DECClusterer, IDECClusterer])
+
+
+def small(**parameters):
+    defaults = {"hidden_layer_sizes": (16,), "max_iter": 60, "learning_rate": 1e-2}
+    return AutoencoderTransformer(3, **{**defaults, **parameters})
+
+
+def blobs(n=300, centers=4, seed=0):
+    X, y = make_blobs(n, 6, centers=centers, random_state=seed)
+    return X.astype(np.float32), y
+
+
+def streamed(model, X, size=60):
+    for start in range(0, len(X), size):
+        model.partial_fit(X[start : start + size])
+    return model
+
+
+# the reservoir
+
+
+@pytest.mark.parametrize("kind", [np.asarray, lambda rows: sparse.csr_matrix(rows)])
+@pytest.mark.parametrize("size", [1, 700, 5000])
+def test_reservoir_is_a_uniform_sample_of_the_stream(kind, size):
+    rng = np.random.RandomState(0)
+    stream = np.arange(1, 10_001)[:, None]
+    if size == 1:
+        stream = stream[:2500]
+    reservoir = Reservoir(kind(stream[:0]))
+    for start in range(0, len(stream), size):
+        reservoir.add(kind(stream[start : start + size]), rng)
+    rows = (
+        reservoir.rows.toarray() if sparse.issparse(reservoir.rows) else reservoir.rows
+    )
+    kept = np.sort(rows.ravel())
+    assert len(kept) == CAPACITY
+    assert len(np.unique(kept)) == CAPACITY
+    assert reservoir.n_seen == len(stream)
+    expected = np.linspace(1, len(stream), CAPACITY)
+    assert np.abs(kept - expected).max() < 0.04 * len(stream)
+
+
+def test_rows_are_drawn_by_weight():
+    from torch import Generator, arange
+
+    draw = WeightedDraw(np.array([0.0, 1, 3]), Generator().manual_seed(0))
+    drawn = draw(arange(8000)).numpy()
+    np.testing.assert_allclose(np.bincount(drawn) / 8000, [0, 0.25, 0.75], atol=0.02)
+
+
+def test_clusters_keep_the_numbers_of_their_rows():
+    old = np.array([0, 0, 0, 1, 1, 2, 2, 2])
+    new = np.array([2, 2, 2, 0, 0, 1, 1, 0])
+    order = in_old_order(old, new, 3)
+    np.testing.assert_array_equal(order, [2, 0, 1])
+
+
+# streams
+
+
+@each
+def test_shuffled_stream_is_clustered_as_well_as_by_fit(Clusterer):
+    X, y = blobs()
+    model = streamed(Clusterer(4, autoencoder=small(), random_state=0), X)
+    assert clustering_accuracy_score(y, model.predict(X)) > 0.95
+    assert model.reservoir_.n_seen == 300
+    assert np.sort(model.reservoir_.rows, axis=0).tobytes() == np.sort(X, 0).tobytes()
+
+
+@each
+def test_sorted_stream_forgets_no_cluster(Clusterer):
+    X, y = blobs(400)
+    X, y = X[np.argsort(y)], np.sort(y)
+    model = streamed(Clusterer(4, autoencoder=small(), random_state=0), X, 100)
+    assert clustering_accuracy_score(y, model.predict(X)) > 0.95
+
+
+@each
+def test_clusters_keep_their_numbers_from_call_to_call(Clusterer):
+    X, _ = blobs()
+    model = Clusterer(4, autoencoder=small(), random_state=0).partial_fit(X[:200])
+    before = model.predict(X)
+    after = model.partial_fit(X[200:]).predict(X)
+    assert np.mean(before == after) > 0.95
+
+
+@each
+def test_first_call_is_fit(Clusterer):
+    X, _ = blobs()
+    model = Clusterer(4, autoencoder=small(), max_iter=3, random_state=0)
+    first, fitted = clone(model).partial_fit(X), clone(model).fit(X)
+    np.testing.assert_array_equal(first.transform(X), fitted.transform(X))
+    assert fitted.reservoir_ is None
+    assert first.fit(X).reservoir_ is None  # and fit begins anew
+    np.testing.assert_array_equal(first.transform(X), fitted.transform(X))
+
+
+@each
+def test_attributes_are_those_of_the_last_call(Clusterer):
+    X, _ = blobs()
+    model = streamed(Clusterer(4, autoencoder=small(), random_state=0), X[:290], 100)
+    np.testing.assert_array_equal(model.labels_, model.predict(X[200:290]))
+    assert model.initial_labels_.shape == (90,)
+    assert model.cluster_frequencies_.sum() == pytest.approx(290, rel=1e-5)
+    assert len(model.history_["loss"]) == model.n_iter_
+    assert np.isfinite(model.score(X))
+
+
+@each
+def test_stream_goes_on_after_fit_and_from_a_copy(Clusterer):
+    X, y = blobs()
+    model = Clusterer(4, autoencoder=small(), random_state=0).fit(X[:200])
+    model.partial_fit(X[200:250])
+    copied = pickle.loads(pickle.dumps(model))
+    for m in (model, copied):
+        m.partial_fit(X[250:251])  # one row
+    np.testing.assert_array_equal(model.transform(X), copied.transform(X))
+    assert clustering_accuracy_score(y, model.predict(X)) > 0.9
+    assert model.reservoir_.n_seen == 51
+
+
+@each
+def test_same_stream_gives_the_same_bits_and_other_seeds_do_not(Clusterer):
+    X, _ = blobs()
+    model = Clusterer(4, autoencoder=small(max_iter=5), random_state=3)
+    first, second = (streamed(clone(model), X, 100) for _ in range(2))
+    np.testing.assert_array_equal(first.transform(X), second.transform(X))
+    other = streamed(clone(model).set_params(random_state=4), X, 100)
+    assert not np.array_equal(first.transform(X), other.transform(X))
+
+
+def test_encoders_without_a_decoder_and_sparse_rows_stream_too():
+    X, y = blobs()
+    encoder = SimCLRTransformer(4, hidden_layer_sizes=(16,), max_iter=60)
+    model = streamed(DECClusterer(4, autoencoder=encoder, random_state=0), X, 100)
+    assert clustering_accuracy_score(y, model.predict(X)) > 0.9
+    rows = sparse.csr_matrix(X)
+    model = streamed_sparse(IDECClusterer(4, autoencoder=small(), random_state=0), rows)
+    assert sparse.issparse(model.reservoir_.rows)
+    assert clustering_accuracy_score(y, model.predict(X)) > 0.9
+
+
+def streamed_sparse(model, rows):
+    return model.partial_fit(rows[:200]).partial_fit(rows[200:])
+
+
+@each
+def test_divergence_leaves_an_unfitted_estimator(Clusterer):
+    X, _ = blobs()
+    model = Clusterer(4, autoencoder=small(), random_state=0).partial_fit(X[:200])
+    model.set_params(learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match=r"of phase 'cluster'"):
+        model.partial_fit(X[200:])
+    assert [name for name in vars(model) if name.endswith("_")] == []
+
+
+def test_other_columns_are_refused():
+    X, _ = blobs()
+    model = DECClusterer(4, autoencoder=small(), max_iter=2).partial_fit(X)
+    with pytest.raises(ValueError, match="X has 5 features"):
+        model.partial_fit(X[:, :5])
+    with pytest.raises(ValueError, match="minimum of 4 is required"):
+        DECClusterer(4).partial_fit(X[:3])
+    with pytest.raises(ValueError, match="minimum of 4 is required"):
+        DECClusterer(4, autoencoder=small(), max_iter=2).fit(X).partial_fit(X[:3])
+    assert not hasattr(AEKMeans, "partial_fit")
