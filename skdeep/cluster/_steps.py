@@ -368,5 +368,5 @@ def warn_of_emptied_clusters(before: np.ndarray, after: np.ndarray, name: str) -
             "k-means. Try fewer n_clusters, a smaller learning_rate or another "
             "random_state.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
