@@ -17,8 +17,15 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.parallel import _get_threadpool_controller
 
-fit_context = _fit_context(prefer_skip_nested_validation=True)
-"""Decorator of `fit`: checks the parameters, and tears callbacks down at the end."""
+from skdeep.concurrency import Fit, exclusively
+
+
+def fit_context(fit: Fit) -> Fit:
+    """Decorate a `fit`: check the parameters, and tear callbacks down at the end.
+
+    One fit of an estimator runs at a time.
+    """
+    return exclusively(_fit_context(prefer_skip_nested_validation=True)(fit))
 
 
 def one_thread() -> AbstractContextManager[None]:

@@ -26,7 +26,13 @@ from sklearn.metrics import get_scorer
 from skdeep._version import __version__
 from skdeep.training import FitTask, Phase, Store, fit_task_of
 
-__all__ = ["Checkpoint", "EarlyStopping", "MetricMonitor", "StopOnInterrupt"]
+__all__ = [
+    "Checkpoint",
+    "EarlyStopping",
+    "GradientClipping",
+    "MetricMonitor",
+    "StopOnInterrupt",
+]
 
 EPOCH = "epoch"
 """Name of the finest tasks of a fit."""
@@ -79,6 +85,8 @@ class BaseCallback:
         task = fit_task_of(context)
         if context is task.context:
             self._before_fit(task, X, y)
+        elif context.parent is task.context and task.running is not None:
+            self._before_phase(task.running)
 
     def on_fit_task_end(
         self, estimator: Any, context: Any, *, X: Any = None, y: Any = None
@@ -113,6 +121,9 @@ class BaseCallback:
 
     def _before_fit(self, task: FitTask, X: Any, y: Any) -> None:
         """Look at a fit that begins."""
+
+    def _before_phase(self, phase: Phase) -> None:
+        """Look at a phase whose epochs begin."""
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
         """Look at an epoch of `phase`, and say whether it is to be the last one."""
@@ -297,6 +308,49 @@ class MetricMonitor(BaseCallback):
             scores = {name: phase.history[name][-1] for name in scorers}
         phase.note(scores)
         return False
+
+
+class GradientClipping(BaseCallback):
+    """Shorten long gradients in each step of a fit.
+
+    Of a gradient longer than `max_norm` the direction is kept. That tames losses with
+    cliffs, and a learning rate that is a little too large; Adam, which divides by the
+    size of past gradients, needs it seldom.
+
+    Parameters
+    ----------
+    max_norm : float, default=1.0
+        Euclidean length of the gradient of all weights of an optimiser, at most.
+
+    See Also
+    --------
+    FlowSampler : Clips its gradients by itself.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeep import AutoencoderTransformer
+    >>> from skdeep.callbacks import GradientClipping
+    >>> X = load_iris().data
+    >>> model = AutoencoderTransformer(2, max_iter=5, random_state=0)
+    >>> model.set_callbacks(GradientClipping(0.1)).fit(X).n_iter_
+    5
+    """
+
+    def __init__(self, max_norm: float = 1.0) -> None:
+        self.max_norm = max_norm
+
+    def _prepare(self) -> None:
+        if not isinstance(self.max_norm, numbers.Real) or not self.max_norm > 0:
+            raise ValueError(
+                "The 'max_norm' parameter of GradientClipping must be a number above "
+                f"0. Got {self.max_norm!r} instead."
+            )
+
+    def _before_phase(self, phase: Phase) -> None:
+        for optimizer in phase.optimizers:
+            own = optimizer.max_gradient_norm or math.inf
+            optimizer.max_gradient_norm = min(own, float(self.max_norm))
 
 
 class StopOnInterrupt(BaseCallback):

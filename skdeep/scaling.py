@@ -162,3 +162,15 @@ def fitted_unit_scaling(
 def _where_varying(scale: np.ndarray, spread: np.ndarray) -> np.ndarray:
     # A constant may have a rounding error for deviation, but never for range.
     return np.where((spread > 0) & (scale > 0), scale, 1.0)
+
+
+def in_units(X: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Bring scaled float32 rows back to the units of the input, in place.
+
+    Numbers beyond those of float32 become the largest that it has.
+    """
+    with np.errstate(over="ignore"):
+        X *= scale
+        X += offset
+    largest = np.finfo(np.float32).max
+    return np.clip(X, -largest, largest, out=X)

@@ -23,7 +23,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 MAY_IMPORT = {
     "__init__": {"_version", "cluster", "compose", "generative", "inspection"}
     | {"metrics", "representation"},
-    "_compat": {"sklearn"},
+    "_compat": {"concurrency", "sklearn"},
     "_version": set(),
     "base": {"_compat", "_version", "nn", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
     | {"representation", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
+    "concurrency": set(),
     "compose": {"_compat", "compose", "numpy", "scipy", "sklearn"},
     "fitting": {"base", "nn", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "torch"},

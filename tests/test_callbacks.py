@@ -22,6 +22,7 @@ import skdeep.callbacks
 from skdeep.callbacks import (
     Checkpoint,
     EarlyStopping,
+    GradientClipping,
     MetricMonitor,
     StopOnInterrupt,
 )
@@ -338,7 +339,7 @@ def test_fits_in_other_threads_do_not_touch_the_handler():
 
 # A checkpoint is of one fit, not of a search.
 OF_SEARCHES = [EarlyStopping(), MetricMonitor({"e": epoch_number}), StopOnInterrupt()]
-CALLBACKS = [*OF_SEARCHES, Checkpoint("runs")]
+CALLBACKS = [*OF_SEARCHES, GradientClipping(), Checkpoint("runs")]
 
 
 def test_every_public_callback_is_in_the_list():

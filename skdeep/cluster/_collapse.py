@@ -35,7 +35,7 @@ class RankWatch:
         return self.rank
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
+        """Return what a checkpoint keeps."""
         return {"rank": self.rank}
 
     def set_state(self, state: dict[str, Any]) -> None:

@@ -197,8 +197,8 @@ class NClustersSearch(BaseDeepClusterer):
         image_shape, given = image_shape_of(X), X
         X = self._validated(X, reset=True, min_samples=self.min_clusters)
         candidates = candidates_of(self, X.shape[0])
-        pretrain_seed, neighbor_seed, kmeans_seed, fit_seed = self._seeds(4)
         with FitTask(self, X, y, max_subtasks=3) as task:
+            pretrain_seed, neighbor_seed, kmeans_seed, fit_seed = task.seeds(self, 4)
             # Phase 1: pretrain the encoder, once.
             default = ENCODERS[parameter]
             encoder, neighbors = fitted_encoder(

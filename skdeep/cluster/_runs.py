@@ -36,9 +36,9 @@ def fit_best_run(clusterer: Any, X: Any) -> None:
     """
     given, image_shape = X, image_shape_of(X)
     X = clusterer._validated(X, reset=True, min_samples=clusterer.n_clusters)
-    neighbor_seed, *seeds = clusterer._seeds(1 + clusterer.n_runs)
     scores: list[float] = []
     with FitTask(clusterer, X, None, max_subtasks=1 + clusterer.n_runs) as task:
+        neighbor_seed, *seeds = task.seeds(clusterer, 1 + clusterer.n_runs)
         autoencoder = clusterer.autoencoder
         if getattr(autoencoder, "random_state", None) is not None:
             shared, _ = fitted_encoder(

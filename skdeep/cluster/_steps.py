@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
@@ -94,7 +94,7 @@ class Start:
     sizes: Tensor
     rows: Rows
     neighbors: np.ndarray | None
-    moving: list[Thing]
+    moving: list[Thing] = field(default_factory=list)
 
 
 def start(
@@ -387,5 +387,5 @@ def warn_of_emptied_clusters(before: np.ndarray, after: np.ndarray, name: str) -
             "k-means. Try fewer n_clusters, a smaller learning_rate or another "
             "random_state.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

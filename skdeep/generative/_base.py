@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions
 from skdeep.base import BaseDeepEstimator
+from skdeep.scaling import in_units
 from skdeep.training import Rows, in_chunks
 
 RowMap = Callable[..., Tensor]
@@ -202,10 +203,7 @@ class BaseSampler(BaseDeepEstimator):
         return self._in_units(self._over(codes, y, function))
 
     def _in_units(self, X: np.ndarray) -> np.ndarray:
-        """Scaled rows, brought back to the units of the input in place."""
-        X *= self.scale_.astype(np.float32)
-        X += self.offset_.astype(np.float32)
-        return X
+        return in_units(X, self.offset_, self.scale_)
 
 
 def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:

@@ -69,5 +69,5 @@ def warn_of_collapse(coverage: float, name: str) -> None:
             "data. Try loss='non_saturating', a larger gradient_penalty, a larger "
             "batch_size, more epochs (max_iter) or a smaller learning_rate.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )

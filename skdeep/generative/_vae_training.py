@@ -154,5 +154,5 @@ def warn_of_collapse(name: str) -> None:
         "Unless the columns have nothing in common, try warm_up=0.5, a smaller beta, "
         "more epochs (max_iter) or another scale.",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=6,
     )

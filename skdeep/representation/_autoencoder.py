@@ -20,6 +20,7 @@ from skdeep.objectives.reconstruction import RECONSTRUCTIONS, cross_entropy
 from skdeep.parameters import ImageShape, checked_sizes
 from skdeep.representation._base import BaseRepresentation, donors_of, on_rows
 from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.scaling import in_units
 from skdeep.training import FitTask, Rows, in_chunks
 
 N_STEPS = 1500
@@ -282,9 +283,7 @@ class AutoencoderTransformer(BaseRepresentation):
         codes = Rows(Z, np.zeros(Z.shape[1]), np.ones(Z.shape[1]), self._home())
         output_map = RECONSTRUCTIONS[self.loss].output_map
         decoded = in_chunks(lambda z: output_map(self.decoder_(z)), codes)
-        decoded *= self.scale_
-        decoded += self.offset_
-        return decoded
+        return in_units(decoded, self.offset_, self.scale_)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Minus the reconstruction loss of each row: low for unusual rows.

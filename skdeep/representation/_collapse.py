@@ -62,5 +62,5 @@ def warn_of_collapse(rank: float, n_dimensions: int, name: str) -> None:
             "they have collapsed. Try stronger views (augment), a larger batch_size, a "
             "smaller learning_rate or fewer n_components.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

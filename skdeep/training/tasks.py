@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from skdeep.nn import Network
 from skdeep.training.moving import Thing, give_state, state_of
+from skdeep.training.optimizer import Adam
 
 Snapshot = Callable[[], dict[str, Any]]
 
@@ -147,6 +148,11 @@ class Phase:
         A name more does no harm; what is left out differs after a fit was resumed.
         """
         self._moving.extend(things)
+
+    @property
+    def optimizers(self) -> list[Adam]:
+        """The optimisers that its epochs step."""
+        return [thing for thing in self._moving if isinstance(thing, Adam)]
 
     @property
     def ended(self) -> bool:

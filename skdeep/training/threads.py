@@ -3,9 +3,11 @@
 On free cores a second thread speeds a small network up by a quarter. On cores that
 others use as well, each of its many short operations waits for the slower of the two,
 and a fit takes ten times as long. One thread costs little and is safe, and its results
-do not depend on the number of cores.
+do not depend on the number of cores. A process that was forked has one thread, of which
+torch is told.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +23,19 @@ SMALL = 1_000_000
 _lock = threading.Lock()
 _n_inside = 0
 _callers_threads = 1
+
+
+def _begin_in_child() -> None:
+    # The threads of the parent are not in a forked child, and torch, which would wait
+    # for them for ever, has to be told. Nor are the parent's other fits there.
+    global _lock, _n_inside
+    _lock = threading.Lock()
+    _n_inside = 0
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 @contextmanager
