@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -250,6 +251,9 @@ class NClustersSearch(BaseDeepClusterer):
         """
         check_is_fitted(self)
         return self.clusterer_.inverse_transform(X)
+
+    def _device(self) -> torch.device:
+        return clusterer_of(self)[0]._device()
 
     def _embedder(self) -> BaseRepresentation:
         return self.clusterer_._embedder()
