@@ -35,6 +35,13 @@ def mnist(folder: Path) -> Dataset:
     return data["x_test"].reshape(-1, 784), data["y_test"]
 
 
+def all_of_mnist(folder: Path) -> Dataset:
+    """Read the 70 000 images of MNIST."""
+    data = np.load(folder / "mnist.npz")
+    X = np.concatenate([data["x_train"], data["x_test"]])
+    return X.reshape(-1, 784), np.concatenate([data["y_train"], data["y_test"]])
+
+
 def mnist_training_images(folder: Path) -> np.ndarray:
     """Read the 60 000 training images of MNIST."""
     return np.load(folder / "mnist.npz")["x_train"].reshape(-1, 784)

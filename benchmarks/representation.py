@@ -22,7 +22,14 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.frozen import FrozenEstimator
 
-from benchmarks.datasets import Dataset, digits, first_found, mnist, table
+from benchmarks.datasets import (
+    Dataset,
+    all_of_mnist,
+    digits,
+    first_found,
+    mnist,
+    table,
+)
 from benchmarks.report import header, publish
 from skdeep.metrics import linear_probe
 from skdeep.nn.augmentation import PHOTOGRAPHS
@@ -53,6 +60,7 @@ def as_images(load: Callable[[Path], Dataset], side: int) -> Callable[[Path], Da
 IMAGES = {
     "digits images": (as_images(digits, 8), 32),
     "mnist": (as_images(mnist, 28), 64),
+    "mnist 70k": (as_images(all_of_mnist, 28), 64),
     "cifar10": (cifar, 64),
 }
 TABLES = {
