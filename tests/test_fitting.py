@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdeep import AutoencoderTransformer
+from skdeep import VAESampler
 from skdeep.fitting import Fitting, Validation
 from skdeep.nn import MLP, initialized
 from skdeep.training import AveragedWeights, FitTask
@@ -10,24 +10,26 @@ from skdeep.training import AveragedWeights, FitTask
 X = np.random.RandomState(0).randn(50, 3).astype(np.float32)
 
 
-def fitting_of(X, max_iter=5, batch_size=16, learning_rate=0.05):
-    estimator = AutoencoderTransformer(
-        max_iter=max_iter, batch_size=batch_size, learning_rate=learning_rate
+def fitting_of(X, max_iter=5, fraction=0.2, patience=1000, batch_size=16):
+    estimator = VAESampler(
+        max_iter=max_iter,
+        batch_size=batch_size,
+        learning_rate=0.05,
+        validation_fraction=fraction,
+        n_iter_no_change=patience,
     )
-    return Fitting(estimator, X, None, [0, 1, 2], n_steps=10)
+    return Fitting(estimator, X, None, [0, 1, 2], n_steps=10, holds_out=True)
 
 
 def linear(fitting):
     return initialized(MLP, fitting.weight_rng, sizes=(3, 1))
 
 
-def trained(fitting, loss_of, fraction=0.2, patience=None, averaged=False):
+def trained(fitting, loss_of, averaged=False):
     """Fit a line to ones, and return estimator, validation and what was stepped on."""
     network = linear(fitting)
     optimizer, schedule = fitting.optimizer([network])
-    validation = Validation(
-        fitting, fraction, optimizer, lambda index: loss_of(network, index), patience
-    )
+    validation = Validation(fitting, optimizer, lambda index: loss_of(network, index))
     average = AveragedWeights(optimizer, 0.5) if averaged else None
     seen = []
 
@@ -84,8 +86,8 @@ def test_weights_before_the_first_step_are_kept_if_all_others_are_worse():
 
 
 def test_training_stops_when_none_was_better_for_long():
-    fitting = fitting_of(X, max_iter=50)
-    estimator, _, _ = trained(fitting, lambda *_: torch.tensor(1.0), patience=3)
+    fitting = fitting_of(X, max_iter=50, patience=3)
+    estimator, _, _ = trained(fitting, lambda *_: torch.tensor(1.0))
     assert estimator.n_iter_ == 3
 
 

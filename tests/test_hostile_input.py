@@ -172,7 +172,8 @@ def assert_right(model, X):
     n_rows = np.shape(X)[0]
     if hasattr(model, "labels_"):
         assert model.labels_.shape == (n_rows,)
-        assert set(model.labels_) <= set(range(model.n_clusters))
+        n_clusters = getattr(model, "n_clusters_", None) or model.n_clusters
+        assert set(model.labels_) <= set(range(n_clusters))
     if hasattr(model, "predict"):
         labels = model.predict(X)
         assert labels.shape == (n_rows,)

@@ -20,6 +20,7 @@ from skdeep.cluster._steps import Start, augmentation, guarded, start
 from skdeep.cluster._vade_model import VaDEModel, clustering_of
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.nn.posterior import with_variances
+from skdeep.scaling import in_units
 from skdeep.training import (
     Adam,
     FitTask,
@@ -407,9 +408,7 @@ class VaDEClusterer(BaseDeepClusterer):
             with torch.inference_mode():
                 chosen = torch.from_numpy(clusters[part]).to(device)
                 X[part] = model.drawn(chosen, rng, noisy).cpu().numpy()
-        X *= autoencoder.scale_.astype(np.float32)
-        X += autoencoder.offset_.astype(np.float32)
-        return X
+        return in_units(X, autoencoder.offset_, autoencoder.scale_)
 
     def _model(self) -> VaDEModel:
         """Return what was fitted, on the device."""

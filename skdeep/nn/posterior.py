@@ -46,7 +46,9 @@ def with_last_layer(network: Network, weight: Tensor, bias: Tensor) -> Network:
         arguments["sizes"] = [*arguments["sizes"][:-1], len(bias)]
     else:
         arguments["n_components"] = len(bias)
-    copy = type(network)(**arguments).to(bias.device)
+    with torch.device("meta"):  # builds shapes and draws nothing
+        copy = type(network)(**arguments)
+    copy.to_empty(device=bias.device)
     *given, _, _ = network.parameters()
     *places, last_weight, last_bias = copy.parameters()
     for place, value in zip(

@@ -120,7 +120,7 @@ def test_first_loss_is_that_of_a_guess():
     [
         (SMALL, False),
         (clone(SMALL).set_params(precision="bfloat16"), False),
-        (DeepInfoMaxTransformer(3, hidden_layer_sizes=(16,), max_iter=1), False),
+        (DeepInfoMaxTransformer(3, hidden_layer_sizes=(16, 8), max_iter=1), False),
         (SimCLRTransformer(3, hidden_layer_sizes=(16, 8), max_iter=1), False),
         (IMAGES, True),
         (AutoencoderTransformer(3, hidden_layer_sizes=(4, 4), max_iter=1), True),
