@@ -91,7 +91,7 @@ class NClustersSearch(BaseDeepClusterer):
     labels_ : ndarray of shape (n_samples,), int64
         Cluster of each training row, equal to `predict` on them.
 
-    cluster_centers_ : ndarray of shape (n_clusters_, n_components), float32
+    cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
         Those of the clusterer.
 
     n_iter_ : int
