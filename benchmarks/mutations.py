@@ -6,11 +6,11 @@ Every sum, difference and negation in a function of `skdeep.objectives` is chang
 at a time, in a forked process that then runs the tests of its module.
 """
 
+import argparse
 import ast
 import importlib
 import inspect
 import os
-import sys
 import textwrap
 import types
 from collections.abc import Iterator
@@ -87,8 +87,13 @@ def is_caught(module: types.ModuleType, name: str, tree: ast.FunctionDef) -> boo
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     """Change what is to be changed, and list what no test noticed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("modules", nargs="*", metavar="module", help=", ".join(MODULES))
+    names = parser.parse_args().modules
+    if unknown := sorted({*names} - {*MODULES}):
+        parser.error(f"no such objectives: {', '.join(unknown)}")
     n_mutants, missed = 0, []
     for module_name in names or MODULES:
         module = importlib.import_module(f"skdeep.objectives.{module_name}")
@@ -108,4 +113,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from distributed import Client, LocalCluster
 from sklearn.base import clone
 
 from skdeep.representation import AutoencoderTransformer
@@ -168,6 +169,20 @@ def outcome(estimator):
 def test_workers_of_loky_give_the_same_models():
     jobs = (joblib.delayed(outcome)(estimator) for estimator in ESTIMATORS)
     found = joblib.Parallel(n_jobs=2)(jobs)
+    assert os.getpid() not in {pid for _, pid in found}
+    for estimator, (state, _) in zip(ESTIMATORS, found, strict=True):
+        child = clone(estimator)
+        child.__setstate__(state)
+        assert_equal_outputs(child, fitted(estimator), X)
+
+
+@pytest.mark.slow
+def test_workers_of_dask_give_the_same_models():
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as pool,
+        Client(pool) as client,
+    ):
+        found = client.gather(client.map(outcome, ESTIMATORS, pure=False))
     assert os.getpid() not in {pid for _, pid in found}
     for estimator, (state, _) in zip(ESTIMATORS, found, strict=True):
         child = clone(estimator)
