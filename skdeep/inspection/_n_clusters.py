@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from skdeep.inspection._axes import axes_for
+from skdeep.inspection._axes import axes_for, fitted_model
 
 
 class NClustersDisplay:
@@ -35,6 +35,7 @@ class NClustersDisplay:
 
     See Also
     --------
+    skdeep.cluster.NClustersSearch : Searches the number of clusters.
     LossCurveDisplay : Losses over epochs.
     sklearn.model_selection.ValidationCurveDisplay : Scores over any parameter.
 
@@ -58,6 +59,39 @@ class NClustersDisplay:
         self.scores = scores
         self.chosen = chosen
         self.score_name = score_name
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+        """Draw the curve that a search of the number of clusters chose from.
+
+        Parameters
+        ----------
+        estimator : NClustersSearch
+            Fitted; also as the last step of a pipeline.
+        ax : matplotlib Axes or None, default=None
+            Axes to draw in; None makes new ones.
+
+        Returns
+        -------
+        display : NClustersDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator did not search the number of clusters.
+        """
+        model = fitted_model(estimator)
+        if not hasattr(model, "n_clusters_"):
+            raise TypeError(
+                "NClustersDisplay.from_estimator draws a fitted NClustersSearch. Got "
+                f"{estimator!r} instead; give other curves to from_scores."
+            )
+        return cls(
+            model.results_["n_clusters"],
+            model.results_["score"],
+            chosen=model.n_clusters_,
+            score_name=f"modularity, resolution {model.resolution:g}",
+        ).plot(ax)
 
     @classmethod
     def from_scores(

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skdeep
 from skdeep import inspection
-from skdeep.cluster import AEKMeans, DECClusterer, SCANClusterer
+from skdeep.cluster import AEKMeans, DECClusterer, NClustersSearch, SCANClusterer
 from skdeep.generative import VAESampler
 from skdeep.inspection import (
     ClusterConfusionDisplay,
@@ -443,6 +443,18 @@ def test_chosen_number_of_clusters_may_be_given():
     assert display.ax_.get_title() == "3 clusters"
     with pytest.raises(ValueError, match=r"tried, \[2, 3\]. Got 5"):
         NClustersDisplay.from_scores([2, 3], [1.0, 0.5], chosen=5)
+
+
+def test_curve_of_a_search_is_the_one_it_chose_from():
+    rows = np.random.RandomState(0).randn(60, 4)
+    clusterer = AEKMeans(autoencoder=AutoencoderTransformer(2, max_iter=1))
+    search = NClustersSearch(clusterer, max_clusters=5, random_state=0).fit(rows)
+    display = NClustersDisplay.from_estimator(make_pipeline(search))
+    assert display.ax_.get_title() == f"{search.n_clusters_} clusters"
+    np.testing.assert_array_equal(display.line_.get_xdata(), [2, 3, 4, 5])
+    np.testing.assert_allclose(display.line_.get_ydata(), search.results_["score"])
+    with pytest.raises(TypeError, match="give other curves to from_scores"):
+        NClustersDisplay.from_estimator(search.clusterer_)
 
 
 def test_scores_and_numbers_of_clusters_have_one_length():
