@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "callbacks": {"_version", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
-    | {"representation", "training"}
+    | {"representation", "scaling", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
     "concurrency": set(),
     "compose": {"_compat", "compose", "numpy", "scipy", "sklearn"},

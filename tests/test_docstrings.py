@@ -240,8 +240,8 @@ def test_fitted_attributes_have_the_documented_types(name, fitted):
         "n_features": 3,
         "n_features_in_": 3,
         "n_components": 2,
-        "n_clusters": getattr(model, "n_clusters", None),
-        "n_clusters_": getattr(model, "n_clusters_", None),
+        "n_clusters": getattr(model, "n_clusters_", None)
+        or getattr(model, "n_clusters", None),
         "n_timesteps": getattr(model, "n_timesteps", None),
         "n_classes": 3,
     }
