@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from typing import Any, Self
 
-import numpy as np
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skdeep._compat import fit_context
@@ -13,8 +10,8 @@ from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     AUTOENCODER_CONSTRAINTS,
     BaseDeepClusterer,
-    decodes,
     encoder_and_centroids,
+    inverse_transform,
 )
 from skdeep.cluster._steps import kmeans
 from skdeep.objectives.distances import squared_distances
@@ -188,21 +185,7 @@ class AEKMeans(BaseDeepClusterer):
             self.history_ = autoencoder.history_
         return self
 
-    @available_if(decodes)
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows that the decoder makes of embeddings, in the units of the input.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Embeddings, for example `cluster_centers_`.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features), float32
-        """
-        check_is_fitted(self)
-        return self.autoencoder_.inverse_transform(X)
+    inverse_transform = inverse_transform
 
     def _objective(self) -> Callable[[Tensor], Tensor]:
         encoder, centroids = encoder_and_centroids(

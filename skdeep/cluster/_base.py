@@ -12,6 +12,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import ClassifierTags, Tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -157,6 +158,24 @@ def decodes(clusterer: BaseDeepClusterer) -> bool:
 def has_decoder(autoencoder: Any) -> bool:
     """Whether what is given as the autoencoder has a decoder; None stands for one."""
     return autoencoder is None or hasattr(autoencoder, "inverse_transform")
+
+
+@available_if(decodes)
+def inverse_transform(self: Any, X: Any) -> np.ndarray:
+    """Rows that the decoder makes of embeddings, in the units of the input.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_components)
+        Embeddings, for example `cluster_centers_`.
+
+    Returns
+    -------
+    X_original : ndarray of shape (n_samples, n_features), float32
+    """
+    # A method of those that train the decoder along: each names it.
+    check_is_fitted(self)
+    return self.autoencoder_.inverse_transform(X)
 
 
 def require_decoder(clusterer: BaseDeepClusterer) -> None:

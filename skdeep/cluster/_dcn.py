@@ -4,17 +4,14 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, Self
 
-import numpy as np
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
-    decodes,
     encoder_and_centroids,
+    inverse_transform,
     require_decoder,
 )
 from skdeep.cluster._pseudo_labels import (
@@ -368,21 +365,7 @@ class DCNClusterer(BaseDeepClusterer):
                 setattr(self, name, value)
         return self
 
-    @available_if(decodes)
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows that the decoder makes of embeddings, in the units of the input.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Embeddings, for example `cluster_centers_`.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features), float32
-        """
-        check_is_fitted(self)
-        return self.autoencoder_.inverse_transform(X)
+    inverse_transform = inverse_transform
 
     def _objective(self) -> Callable[[Tensor], Tensor]:
         encoder, centroids = encoder_and_centroids(

@@ -4,18 +4,15 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, Self
 
-import numpy as np
 import torch
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
-    decodes,
     encoder_and_centroids,
+    inverse_transform,
     require_decoder,
 )
 from skdeep.cluster._online import Reservoir, partially_fit
@@ -376,21 +373,7 @@ class IDECClusterer(BaseDeepClusterer):
         partially_fit(self, X, self._deep_stage)
         return self
 
-    @available_if(decodes)
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows that the decoder makes of embeddings, in the units of the input.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Embeddings, for example `cluster_centers_`.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features), float32
-        """
-        check_is_fitted(self)
-        return self.autoencoder_.inverse_transform(X)
+    inverse_transform = inverse_transform
 
     def _deep_stage(
         self, begin: Start, noise_seed: int

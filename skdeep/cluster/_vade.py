@@ -15,7 +15,11 @@ from torch import Generator, Tensor
 
 from skdeep._compat import HasMethods, Interval, StrOptions, fit_context, one_thread
 from skdeep.base import image_shape_of
-from skdeep.cluster._base import BaseDeepClusterer, require_decoder
+from skdeep.cluster._base import (
+    BaseDeepClusterer,
+    inverse_transform,
+    require_decoder,
+)
 from skdeep.cluster._steps import Start, augmentation, guarded, start
 from skdeep.cluster._vade_model import VaDEModel, clustering_of
 from skdeep.nn.augmentation import MarginalCorruption
@@ -346,20 +350,7 @@ class VaDEClusterer(BaseDeepClusterer):
         encoder = with_variances(begin.autoencoder.encoder_, math.log(spread))
         return VaDEModel.started(begin, encoder, mixture)
 
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Rows that the decoder makes of codes, in the units of the input.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_components)
-            Codes, for example `cluster_centers_`.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features), float32
-        """
-        check_is_fitted(self)
-        return self.autoencoder_.inverse_transform(X)
+    inverse_transform = inverse_transform
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Evidence lower bound of the log-likelihood of each row.
