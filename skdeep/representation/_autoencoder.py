@@ -12,7 +12,15 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting
-from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, chained, initialized
+from skdeep.nn import (
+    MLP,
+    AttentionEncoder,
+    ConvDecoder,
+    ConvEncoder,
+    Network,
+    chained,
+    initialized,
+)
 from skdeep.nn.augmentation import MarginalCorruption, corrupted
 from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
@@ -55,6 +63,13 @@ class AutoencoderTransformer(BaseRepresentation):
         Widths of the encoder's hidden layers, from the input on; the decoder mirrors
         them. For images, the channels of its convolutions, each of which halves the
         sides. ``"auto"`` is (512, 256) for tables and (16, 32, 64) for images.
+
+    network : {"dense", "attention"}, default="dense"
+        Encoder of tables. With ``"attention"`` each column is a token, and tokens read
+        each other [4]_: one layer of attention for each of `hidden_layer_sizes`, the
+        width of its dense part, of which ``"auto"`` has (128, 128). Its cost grows with
+        the square of the number of columns: for up to some fifty. The decoder is dense.
+        Images are convolved instead.
 
     image_shape : (int, int, int) or None, default=None
         Channels, height and width. With it, rows are read as images and the networks
@@ -171,6 +186,8 @@ class AutoencoderTransformer(BaseRepresentation):
        arXiv:2206.01816.
     .. [3] J. Yoon et al., "VIME: Extending the Success of Self- and Semi-supervised
        Learning to Tabular Domain", NeurIPS 2020.
+    .. [4] Y. Gorishniy et al., "Revisiting Deep Learning Models for Tabular Data",
+       NeurIPS 2021, arXiv:2106.11959.
 
     Examples
     --------
@@ -186,6 +203,7 @@ class AutoencoderTransformer(BaseRepresentation):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseRepresentation._parameter_constraints,
+        "network": [StrOptions({"dense", "attention"})],
         "augment": [callable, MarginalCorruption, None],
         "loss": [StrOptions(set(RECONSTRUCTIONS))],
         "corruption": [Interval(Real, 0, 1, closed="left")],
@@ -199,6 +217,7 @@ class AutoencoderTransformer(BaseRepresentation):
         n_components=10,
         *,
         hidden_layer_sizes="auto",
+        network="dense",
         image_shape=None,
         scale="auto",
         augment=None,
@@ -218,6 +237,7 @@ class AutoencoderTransformer(BaseRepresentation):
     ):
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.network = network
         self.image_shape = image_shape
         self.scale = scale
         self.augment = augment
@@ -396,12 +416,29 @@ class AutoencoderTransformer(BaseRepresentation):
 
     def _networks(self, fitting: Fitting) -> tuple[Network, Network]:
         rng, n_components = fitting.weight_rng, int(self.n_components)
+        if fitting.image_shape is None and self.network == "attention":
+            sizes = checked_sizes(self, (128, 128))
+            encoder = initialized(
+                AttentionEncoder,
+                rng,
+                n_features=fitting.n_features,
+                hidden_layer_sizes=sizes,
+                n_components=n_components,
+            )
+            widths = [n_components, *sizes[::-1], fitting.n_features]
+            return encoder, initialized(MLP, rng, sizes=widths)
         if fitting.image_shape is None:
             sizes = checked_sizes(self, (512, 256))
             widths = [fitting.n_features, *sizes, n_components]
             return (
                 initialized(MLP, rng, sizes=widths),
                 initialized(MLP, rng, sizes=widths[::-1]),
+            )
+        if self.network == "attention":
+            raise ValueError(
+                f"The 'network' parameter of {type(self).__name__} is 'attention', "
+                "which reads tables, but the rows are images of shape "
+                f"{fitting.image_shape}: use network='dense', and they are convolved."
             )
         shape = {
             "image_shape": fitting.image_shape,
