@@ -57,8 +57,8 @@ def initialized(
         elif isinstance(layer, Mixing):
             layer.draw(rng)
         elif isinstance(layer, ColumnEmbedding | ColumnTokens):
-            for weight in layer.parameters():
-                nn.init.uniform_(weight, -1, 1, generator=rng)
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -1, 1, generator=rng)
         elif isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             weight, bias = layer.weight, layer.bias
             bound = 1 / math.sqrt(weight[0].numel())

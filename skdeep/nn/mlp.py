@@ -1,7 +1,7 @@
 """Multi-layer perceptron."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -55,7 +55,7 @@ class MLP(Network):
                 "optimiser was made with fused_layers=False."
             )
         if not torch.is_grad_enabled():
-            return inferred(self.layers[:-1], x)
+            return inferred([*self.layers][:-1], x)
         return self.in_product_type(self.layers[:-1], x)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class MLP(Network):
         return {**super().__getstate__(), "stack": None}
 
 
-def inferred(layers: nn.Sequential, x: Tensor) -> Tensor:
+def inferred(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     """Pass x through dense layers and rectifiers, by the fastest products."""
     for layer in layers:
         if isinstance(layer, nn.Linear):

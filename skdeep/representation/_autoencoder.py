@@ -75,11 +75,14 @@ class AutoencoderTransformer(BaseRepresentation):
         Channels, height and width. With it, rows are read as images and the networks
         are convolutional. Taken from X if X has shape (n, C, H, W).
 
-    scale : {"auto", "standard", "minmax"} or None, default="auto"
+    scale : {"auto", "standard", "minmax", "half_whiten"} or None, default="auto"
         How columns are scaled before training; undone by `inverse_transform`.
         ``"auto"`` maps all entries alike if the columns share a range, as pixels and
-        word weights do, and standardises each column otherwise; ``"standard"`` and
-        ``"minmax"`` scale each column.
+        word weights do. Otherwise it standardises each column and, with a
+        `neighbor_weight`, brings the spreads of the principal components closer, each
+        to its square root, so that a few columns that say the same do not decide who
+        is near. ``"standard"`` and ``"minmax"`` scale each column, ``"half_whiten"``
+        always does both.
 
     augment : callable, MarginalCorruption or None, default=None
         Changes each batch of scaled rows (or images) before it is encoded; what it
@@ -147,6 +150,9 @@ class AutoencoderTransformer(BaseRepresentation):
     offset_, scale_ : ndarray of shape (n_features,)
         Rows are encoded as ``(X - offset_) / scale_``.
 
+    whitening_ : ndarray of shape (n_features, n_features) or None
+        Matrix by which these are multiplied, if they are half-whitened.
+
     image_shape_ : (int, int, int) or None
         Shape of an image, if rows are images.
 
@@ -203,6 +209,7 @@ class AutoencoderTransformer(BaseRepresentation):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseRepresentation._parameter_constraints,
+        "scale": [StrOptions({"auto", "standard", "minmax", "half_whiten"}), None],
         "network": [StrOptions({"dense", "attention"})],
         "augment": [callable, MarginalCorruption, None],
         "loss": [StrOptions(set(RECONSTRUCTIONS))],
@@ -303,7 +310,7 @@ class AutoencoderTransformer(BaseRepresentation):
         codes = Rows(Z, np.zeros(Z.shape[1]), np.ones(Z.shape[1]), self._home())
         output_map = RECONSTRUCTIONS[self.loss].output_map
         decoded = in_chunks(lambda z: output_map(self.decoder_(z)), codes)
-        return in_units(decoded, self.offset_, self.scale_)
+        return in_units(decoded, self.offset_, self.scale_, self.whitening_)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Minus the reconstruction loss of each row: low for unusual rows.
@@ -348,7 +355,15 @@ class AutoencoderTransformer(BaseRepresentation):
         """Train on checked X as a phase of `task`, and return the neighbours used."""
         *seeds, neighbor_seed = task.seeds(self, 4)
         unit = self.loss == "binary_cross_entropy"
-        fitting = Fitting(self, X, image_shape, seeds, N_STEPS, unit)
+        fitting = Fitting(
+            self,
+            X,
+            image_shape,
+            seeds,
+            N_STEPS,
+            unit,
+            whitens=self.neighbor_weight > 0 and not unit,
+        )
         rows, shuffle, noise = fitting.rows, fitting.shuffle, fitting.noise
         device = rows.device
 
@@ -400,7 +415,8 @@ class AutoencoderTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss, **losses}
 
-        kept = {"encoder_": encoder, "decoder_": decoder}
+        networks_ = {"encoder_": encoder, "decoder_": decoder}
+        kept = {**networks_, "whitening_": fitting.whitening}
         fitting.train(task, phase_name, step, [optimizer], kept)
         return neighbors
 
@@ -418,15 +434,16 @@ class AutoencoderTransformer(BaseRepresentation):
         rng, n_components = fitting.weight_rng, int(self.n_components)
         if fitting.image_shape is None and self.network == "attention":
             sizes = checked_sizes(self, (128, 128))
-            encoder = initialized(
-                AttentionEncoder,
-                rng,
-                n_features=fitting.n_features,
-                hidden_layer_sizes=sizes,
-                n_components=n_components,
-            )
+            columns = {
+                "n_features": fitting.n_features,
+                "hidden_layer_sizes": sizes,
+                "n_components": n_components,
+            }
             widths = [n_components, *sizes[::-1], fitting.n_features]
-            return encoder, initialized(MLP, rng, sizes=widths)
+            return (
+                initialized(AttentionEncoder, rng, **columns),
+                initialized(MLP, rng, sizes=widths),
+            )
         if fitting.image_shape is None:
             sizes = checked_sizes(self, (512, 256))
             widths = [fitting.n_features, *sizes, n_components]
