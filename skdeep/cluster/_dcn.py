@@ -218,8 +218,8 @@ class DCNClusterer(BaseDeepClusterer):
     from end to end, has a neighbour-contrastive term and 512-256 hidden units; a
     centroid that loses all its rows moves to the row farthest from its own; the guard.
     Nearest to the paper is ``DCNClusterer(autoencoder=AutoencoderTransformer(
-    neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000)), guard=False)`` with the
-    weight given above.
+    neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000)), init="kmeans",
+    guard=False)`` with the weight given above.
 
     References
     ----------

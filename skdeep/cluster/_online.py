@@ -8,12 +8,15 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import KMeans
 from torch import Generator, Tensor
 
-from skdeep._compat import one_thread
-from skdeep.cluster._steps import (
+from skdeep.cluster._starts import (
     N_NEIGHBORS,
+    kmeans,
+    kmeans_of_graph,
+    resolved_init,
+)
+from skdeep.cluster._steps import (
     Start,
     augmentation,
     clustering_of,
@@ -153,7 +156,11 @@ def taught(
     # Phase 2: place the centroids anew, as far as possible in their old order.
     with task.leaf("init"):
         Z = autoencoder._encode(rows)
-        found = weighted_kmeans(Z, weights, clusterer, kmeans_seed)
+        counts = clusterer.n_clusters, clusterer.n_init
+        if resolved_init(clusterer.init, X) == "modularity":
+            found = kmeans_of_graph(Z, *counts, kmeans_seed, neighbors, weights)
+        else:
+            found = kmeans(Z, *counts, kmeans_seed, weights)
         order = in_old_order(known, found.labels_, clusterer.n_clusters)
         centroids.copy_(torch.from_numpy(found.cluster_centers_[order]))
     before = clustering_of(begin, clusterer.alpha)
@@ -282,15 +289,6 @@ def rehearse(
             device=rows.device,
         )
     phase.check_weights(networks)
-
-
-def weighted_kmeans(
-    Z: np.ndarray, weights: np.ndarray, clusterer: Any, seed: int
-) -> KMeans:
-    """k-means on the codes of rows that stand for several."""
-    model = KMeans(clusterer.n_clusters, n_init=clusterer.n_init, random_state=seed)
-    with one_thread():
-        return model.fit(Z, sample_weight=weights)
 
 
 def in_old_order(old: np.ndarray, new: np.ndarray, n_clusters: int) -> np.ndarray:

@@ -49,16 +49,28 @@ class Centroids:
     labels_: np.ndarray
 
 
-def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
-    """scikit-learn's k-means on an embedding."""
+def kmeans(
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> KMeans:
+    """scikit-learn's k-means on an embedding, of rows that may stand for several."""
     # Its sums over threads end in the order in which the threads do: one thread keeps
     # the same bits on every run.
+    model = KMeans(n_clusters, n_init=n_init, random_state=seed)
     with one_thread():
-        return KMeans(n_clusters, n_init=n_init, random_state=seed).fit(Z)
+        return model.fit(Z, sample_weight=weights)
 
 
 def kmeans_of_graph(
-    Z: np.ndarray, n_clusters: int, n_init: int, seed: int, neighbors: np.ndarray
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    neighbors: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> KMeans:
     """Of several k-means, the one whose labels cut a graph of the rows least.
 
@@ -66,7 +78,7 @@ def kmeans_of_graph(
     rows are neighbours in the input is known. By modularity on that graph.
     """
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_init)
-    runs = [kmeans(Z, n_clusters, 1, int(each)) for each in seeds]
+    runs = [kmeans(Z, n_clusters, 1, int(each), weights) for each in seeds]
     return max(runs, key=lambda run: graph_modularity(neighbors, run.labels_))
 
 
