@@ -122,11 +122,12 @@ class DCNClusterer(BaseDeepClusterer):
         the embedding collapsed to few dimensions. False always returns the state after
         it.
 
-    augment : callable, MarginalCorruption or None, default=None
+    augment : {"auto"}, callable, MarginalCorruption or None, default="auto"
         Changes each batch of scaled rows (or images) of the deep stage before a step,
-        which assigns and rebuilds the changed rows. A callable takes a tensor and a
-        `torch.Generator`: see :mod:`skdeep.nn.augmentation`. The autoencoder has such a
-        parameter of its own.
+        which assigns and rebuilds the changed rows. ``"auto"`` moves, turns and resizes
+        images of at least 16 x 16 pixels a little, as the autoencoder does, which has
+        such a parameter of its own. A callable takes a tensor and a `torch.Generator`:
+        see :mod:`skdeep.nn.augmentation`.
 
     batch_size : int, default=256
         Rows of a gradient step.
@@ -263,7 +264,7 @@ class DCNClusterer(BaseDeepClusterer):
         n_iter_no_change=1,
         update_interval=1,
         guard=True,
-        augment=None,
+        augment="auto",
         batch_size=256,
         learning_rate=1e-3,
         weight_decay=0.0,

@@ -28,6 +28,7 @@ from skdeep.objectives.clustering import soft_assignment, target_distribution
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation, on_rows
 from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.representation._pixels import resolved_augment
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import (
     Adam,
@@ -55,7 +56,7 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
     "update_interval": [Interval(Integral, 1, None, closed="left")],
     "init": [INITS],
     "guard": ["boolean"],
-    "augment": [callable, MarginalCorruption, None],
+    "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -122,15 +123,18 @@ def start(
 
 
 def augmentation(
-    augment: Augmentation | MarginalCorruption | None, start: Start, seed: int
+    augment: str | Augmentation | MarginalCorruption | None, start: Start, seed: int
 ) -> Callable[[Tensor], Tensor]:
     """Change of the rows of a step that a parameter such as `augment` asks for."""
     rng = Generator(start.rows.device).manual_seed(seed)
     start.moving.append(rng)
     order = Generator().manual_seed(seed)
     image_shape = start.autoencoder.image_shape_
-    change = on_rows(augment, image_shape, start.rows, order)
-    return lambda x: change(x, rng)
+    if augment == "auto":
+        image_shape = start.autoencoder.pixel_shape_ or image_shape
+    change = resolved_augment(augment, image_shape)
+    changed = on_rows(change, image_shape, start.rows, order)
+    return lambda x: changed(x, rng)
 
 
 @dataclass(frozen=True)

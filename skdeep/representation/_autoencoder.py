@@ -28,6 +28,7 @@ from skdeep.objectives.reconstruction import RECONSTRUCTIONS, cross_entropy
 from skdeep.parameters import ImageShape, checked_sizes
 from skdeep.representation._base import BaseRepresentation, donors_of, on_rows
 from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.representation._pixels import resolved_augment, square_image_shape
 from skdeep.scaling import in_units
 from skdeep.training import FitTask, Rows, in_chunks
 
@@ -84,10 +85,12 @@ class AutoencoderTransformer(BaseRepresentation):
         is near. ``"standard"`` and ``"minmax"`` scale each column, ``"half_whiten"``
         always does both.
 
-    augment : callable, MarginalCorruption or None, default=None
+    augment : {"auto"}, callable, MarginalCorruption or None, default="auto"
         Changes each batch of scaled rows (or images) before it is encoded; what it
-        makes is rebuilt. A callable takes a tensor and a `torch.Generator`: see
-        :mod:`skdeep.nn.augmentation`, whose ``ImageAugmentation()`` suits small images.
+        makes is rebuilt. ``"auto"``: with a `neighbor_weight`, images of at least 16 x
+        16 pixels are moved, turned and resized a little, also those whose pixels are
+        recognised in flat rows (`pixel_shape_`); all else is left as it is. A callable
+        takes a tensor and a `torch.Generator`: see :mod:`skdeep.nn.augmentation`.
 
     loss : {"squared_error", "binary_cross_entropy"}, default="squared_error"
         Reconstruction loss, averaged over the features. The cross-entropy needs values
@@ -154,7 +157,12 @@ class AutoencoderTransformer(BaseRepresentation):
         Matrix by which these are multiplied, if they are half-whitened.
 
     image_shape_ : (int, int, int) or None
-        Shape of an image, if rows are images.
+        Shape of an image, if rows are read as images and convolved.
+
+    pixel_shape_ : (int, int, int) or None
+        The same, or the shape of a square image of one channel, if flat rows are such:
+        pixels are alike that lie side by side or one above the other, and less so half
+        a row away.
 
     n_iter_ : int
         Epochs trained.
@@ -211,7 +219,7 @@ class AutoencoderTransformer(BaseRepresentation):
         **BaseRepresentation._parameter_constraints,
         "scale": [StrOptions({"auto", "standard", "minmax", "half_whiten"}), None],
         "network": [StrOptions({"dense", "attention"})],
-        "augment": [callable, MarginalCorruption, None],
+        "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
         "loss": [StrOptions(set(RECONSTRUCTIONS))],
         "corruption": [Interval(Real, 0, 1, closed="left")],
         "mask_weight": [Interval(Real, 0, None, closed="left")],
@@ -227,7 +235,7 @@ class AutoencoderTransformer(BaseRepresentation):
         network="dense",
         image_shape=None,
         scale="auto",
-        augment=None,
+        augment="auto",
         loss="squared_error",
         corruption=0.0,
         mask_weight=0.0,
@@ -382,7 +390,11 @@ class AutoencoderTransformer(BaseRepresentation):
             [*networks, *[mask_head] * bool(self.mask_weight)]
         )
         reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
-        augment = on_rows(self.augment, fitting.image_shape, rows, shuffle)
+        pixel_shape = fitting.image_shape or square_image_shape(rows)
+        is_plain = self.augment == "auto" and not self.neighbor_weight
+        change = None if is_plain else resolved_augment(self.augment, pixel_shape)
+        shape = pixel_shape if self.augment == "auto" else fitting.image_shape
+        augment = on_rows(change, shape, rows, shuffle)
         donors = donors_of(rows, shuffle) if self.mask_weight else rows[slice(0)]
 
         def step(index: Tensor) -> dict[str, Tensor]:
@@ -415,8 +427,8 @@ class AutoencoderTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss, **losses}
 
-        networks_ = {"encoder_": encoder, "decoder_": decoder}
-        kept = {**networks_, "whitening_": fitting.whitening}
+        found = {"whitening_": fitting.whitening, "pixel_shape_": pixel_shape}
+        kept = {"encoder_": encoder, "decoder_": decoder, **found}
         fitting.train(task, phase_name, step, [optimizer], kept)
         return neighbors
 

@@ -70,6 +70,9 @@ class BaseRepresentation(
         rows = self._scaled_rows(self._validated(X, reset=False))
         return in_chunks(self._output(), rows)
 
+    pixel_shape_: ImageShape | None = None
+    """Shape of images that were recognised in flat rows, of those that look."""
+
     layer = "code"
     """What `transform` returns; a parameter of those that have a wider layer."""
 

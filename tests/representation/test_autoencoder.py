@@ -196,7 +196,7 @@ def test_absurd_hidden_layers_are_refused(sizes):
         ("n_neighbors", 0),
         ("max_iter", -1),
         ("mask_weight", -1),
-        ("augment", "auto"),
+        ("augment", "strong"),
         ("batch_size", 0),
         ("learning_rate", 0),
         ("weight_decay", -0.1),
