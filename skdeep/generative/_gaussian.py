@@ -8,8 +8,12 @@ from torch import Tensor
 
 N_FOLDS = 5
 
-SHRINKAGES = np.geomspace(1e-6, 1.0, 25)
+SHRINKAGES = np.geomspace(1e-7, 1.0, 29)
 """Weights of the diagonal that are tried."""
+
+SURE, FEW_ROWS = 3, 3
+"""Standard errors by which shrinkage has to help, with so many rows a column or more;
+of fewer rows the covariance itself is not to be trusted, and one is enough."""
 
 SMALLEST_VARIANCE = 1e-12
 """Of a column: one that does not vary has a narrow density still."""
@@ -21,8 +25,9 @@ def fitted_gaussian(batches: Iterator[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     .. math:: \Sigma = (1 - \rho) S + \rho \, \mathrm{diag}(S)
 
     with the sample covariance S. In cross-validation, :math:`\rho` has the largest gain
-    over the least shrinkage, less the standard error of that gain: a few outliers do
-    not decide. The least is a floor, since columns may depend on each other linearly.
+    over the least shrinkage, less three standard errors of that gain: where shrinkage
+    does not surely help, it is left out. The least is a floor, since columns may depend
+    on each other linearly.
 
     Parameters
     ----------
@@ -53,7 +58,8 @@ def fitted_gaussian(batches: Iterator[Tensor]) -> tuple[np.ndarray, np.ndarray]:
         scores.append(log_likelihoods(others / units, held_out / units))
     gains = np.array(scores) - np.array(scores)[:, :1]
     error = gains.std(0, ddof=1) / math.sqrt(len(gains))
-    shrinkage = SHRINKAGES[(gains.mean(0) - error).argmax()]
+    doubt = SURE if n_rows >= FEW_ROWS * len(mean) else 1
+    shrinkage = SHRINKAGES[(gains.mean(0) - doubt * error).argmax()]
     return mean, (1 - shrinkage) * covariance + shrinkage * diagonal
 
 
