@@ -23,7 +23,6 @@ from skdeep.cluster import (
     IDECClusterer,
     VaDEClusterer,
 )
-from skdeep.nn.augmentation import ImageAugmentation
 from skdeep.representation import AutoencoderTransformer
 
 PRETRAINED = AutoencoderTransformer(max_iter=60)
@@ -37,9 +36,7 @@ METHODS = {
     "DEC": DECClusterer(10, **LONG),
     "IDEC": IDECClusterer(10, **LONG),
     "DCN": DCNClusterer(10, **LONG),
-    "VaDE": VaDEClusterer(
-        10, augment=ImageAugmentation(shift=0.036, rotation=10, scale=0.1), **LONG
-    ),
+    "VaDE": VaDEClusterer(10, **LONG),
     "DCEC": IDECClusterer(10, autoencoder=CONVOLUTIONAL, max_iter=5),
 }
 

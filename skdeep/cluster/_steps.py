@@ -129,11 +129,11 @@ def augmentation(
     rng = Generator(start.rows.device).manual_seed(seed)
     start.moving.append(rng)
     order = Generator().manual_seed(seed)
-    image_shape = start.autoencoder.image_shape_
-    if augment == "auto":
-        image_shape = start.autoencoder.pixel_shape_ or image_shape
-    change = resolved_augment(augment, image_shape)
-    changed = on_rows(change, image_shape, start.rows, order)
+    encoder = start.autoencoder
+    change, shape = resolved_augment(
+        augment, encoder.image_shape_, encoder.pixel_shape_
+    )
+    changed = on_rows(change, shape, start.rows, order)
     return lambda x: changed(x, rng)
 
 

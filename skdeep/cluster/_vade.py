@@ -88,11 +88,11 @@ class VaDEClusterer(BaseDeepClusterer):
         nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
         False always returns the state after it.
 
-    augment : callable, MarginalCorruption or None, default=None
+    augment : {"auto"}, callable, MarginalCorruption or None, default="auto"
         Changes each batch of scaled rows (or images) of the deep stage before a step,
-        which rebuilds the changed rows. A callable takes a tensor and a
-        `torch.Generator`: see :mod:`skdeep.nn.augmentation`. The autoencoder has such a
-        parameter of its own.
+        which rebuilds the changed rows. ``"auto"`` moves images a little, as the
+        autoencoder's `augment` does, and nothing else. A callable takes a tensor and a
+        `torch.Generator`: see :mod:`skdeep.nn.augmentation`.
 
     batch_size : int, default=256
         Rows of a gradient step.
@@ -209,7 +209,7 @@ class VaDEClusterer(BaseDeepClusterer):
         "autoencoder": [HasMethods(["fit", "transform"]), None],
         "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "guard": ["boolean"],
-        "augment": [callable, MarginalCorruption, None],
+        "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -223,7 +223,7 @@ class VaDEClusterer(BaseDeepClusterer):
         n_init=20,
         max_iter="auto",
         guard=True,
-        augment=None,
+        augment="auto",
         batch_size=256,
         learning_rate=1e-3,
         weight_decay=0.0,

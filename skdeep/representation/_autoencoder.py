@@ -392,8 +392,9 @@ class AutoencoderTransformer(BaseRepresentation):
         reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
         pixel_shape = fitting.image_shape or square_image_shape(rows)
         is_plain = self.augment == "auto" and not self.neighbor_weight
-        change = None if is_plain else resolved_augment(self.augment, pixel_shape)
-        shape = pixel_shape if self.augment == "auto" else fitting.image_shape
+        change, shape = resolved_augment(
+            None if is_plain else self.augment, fitting.image_shape, pixel_shape
+        )
         augment = on_rows(change, shape, rows, shuffle)
         donors = donors_of(rows, shuffle) if self.mask_weight else rows[slice(0)]
 

@@ -55,10 +55,17 @@ def correlation(x: Tensor, lag: int) -> float:
 
 
 def resolved_augment(
-    augment: str | Augmentation | MarginalCorruption | None, shape: ImageShape | None
-) -> Augmentation | MarginalCorruption | None:
-    """Return what the parameter `augment` asks for: small moves, or what it holds."""
-    if not isinstance(augment, str):
-        return augment
-    is_large = shape is not None and min(shape[1:]) >= SMALLEST_SIDE
-    return SMALL_MOVES if is_large else None
+    augment: str | Augmentation | MarginalCorruption | None,
+    image_shape: ImageShape | None,
+    pixel_shape: ImageShape | None,
+) -> tuple[Augmentation | MarginalCorruption | None, ImageShape | None]:
+    """Find what the parameter `augment` asks for, and the shape that it changes.
+
+    Changes of images, ours by default among them, find the pixels of flat rows.
+    """
+    shape = pixel_shape or image_shape
+    if isinstance(augment, str):
+        is_large = shape is not None and min(shape[1:]) >= SMALLEST_SIDE
+        return SMALL_MOVES if is_large else None, shape
+    is_of_images = isinstance(augment, ImageAugmentation)
+    return augment, shape if is_of_images else image_shape

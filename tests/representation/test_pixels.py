@@ -5,7 +5,7 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits, make_blobs
 
-from skdeep.cluster import DECClusterer
+from skdeep.cluster import DECClusterer, VaDEClusterer
 from skdeep.nn.augmentation import ImageAugmentation
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._pixels import (
@@ -99,12 +99,19 @@ def test_correlation_is_that_of_numpy():
 
 
 def test_automatic_augmentation_moves_large_images_alone():
-    assert resolved_augment("auto", (1, 16, 16)) is SMALL_MOVES
-    assert resolved_augment("auto", (3, 8, 32)) is None
-    assert resolved_augment("auto", None) is None
-    own = ImageAugmentation()
-    assert resolved_augment(own, (1, 8, 8)) is own
-    assert resolved_augment(None, (1, 28, 28)) is None
+    assert resolved_augment("auto", None, (1, 16, 16)) == (SMALL_MOVES, (1, 16, 16))
+    assert resolved_augment("auto", (3, 8, 32), None) == (None, (3, 8, 32))
+    assert resolved_augment("auto", None, None) == (None, None)
+
+
+def test_changes_of_images_alone_see_the_pixels_of_flat_rows():
+    of_images, of_rows = ImageAugmentation(), torch.nn.Dropout()
+    flat, images = (None, (1, 16, 16)), ((1, 8, 8), (1, 8, 8))
+    assert resolved_augment(of_images, *flat) == (of_images, (1, 16, 16))
+    assert resolved_augment(of_images, *images) == (of_images, (1, 8, 8))
+    assert resolved_augment(of_rows, *flat) == (of_rows, None)
+    assert resolved_augment(of_rows, *images) == (of_rows, (1, 8, 8))
+    assert resolved_augment(None, *flat) == (None, None)
 
 
 def small(**parameters):
@@ -123,6 +130,7 @@ def test_flat_pixels_are_moved_by_default():
         return SMALL_MOVES(x.unflatten(1, (1, 16, 16)), rng).flatten(1)
 
     assert small(augment=own).fit(X).history_ == auto.history_
+    assert small(augment=SMALL_MOVES).fit(X).history_ == auto.history_
 
 
 @pytest.mark.parametrize(
@@ -134,18 +142,20 @@ def test_plain_autoencoders_and_small_images_are_left_as_they_are(parameters):
     assert auto.history_ == small(augment=None, **parameters).fit(X).history_
 
 
-def test_deep_stage_moves_the_pixels_that_were_recognised():
+@pytest.mark.parametrize("clusterer", [DECClusterer, VaDEClusterer])
+def test_deep_stage_moves_the_pixels_that_were_recognised(clusterer):
     X = digits()
-    shared = {"autoencoder": small(neighbor_weight=0), "max_iter": 2, "tol": 0}
-    auto, still = (
-        DECClusterer(5, augment=augment, random_state=0, **shared).fit(X)
-        for augment in ("auto", None)
+    shared = {"autoencoder": small(neighbor_weight=0), "max_iter": 2}
+    auto, own, still = (
+        clusterer(5, augment=augment, random_state=0, **shared).fit(X)
+        for augment in ("auto", SMALL_MOVES, None)
     )
     assert auto.history_["loss"] != still.history_["loss"]
+    assert auto.history_ == own.history_
     images = X.reshape(-1, 1, 16, 16)
     shared["autoencoder"] = small(neighbor_weight=0, hidden_layer_sizes=(4,))
     auto, own = (
-        DECClusterer(5, augment=augment, random_state=0, **shared).fit(images)
+        clusterer(5, augment=augment, random_state=0, **shared).fit(images)
         for augment in ("auto", SMALL_MOVES)
     )
     assert auto.history_ == own.history_

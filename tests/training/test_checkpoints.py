@@ -300,7 +300,7 @@ DEC = DECClusterer(3, **DEEP).set_params(random_state=0)
         ({"n_clusters": 4}, "n_clusters was 3, and is 4 now"),
         ({"autoencoder__n_components": 3}, "autoencoder__n_components was 2, and is 3"),
         ({"random_state": 1}, "random_state was 0, and is 1 now"),
-        ({"augment": MarginalCorruption()}, "augment was None, and is 'MarginalCorr"),
+        ({"augment": MarginalCorruption()}, "augment was 'auto', and is 'MarginalCorr"),
         ({"autoencoder__hidden_layer_sizes": [8]}, r"was \[16\], and is \[8\] now"),
     ],
 )
