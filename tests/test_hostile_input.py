@@ -1,6 +1,5 @@
 """Inputs that nobody thought of: a right result, or an error that says why not."""
 
-import sys
 import tempfile
 import warnings
 from collections import Counter
@@ -193,9 +192,6 @@ def assert_right(model, X):
         assert np.isfinite(values).all()
 
 
-OUTCOMES: dict[str, Counter] = {}
-
-
 def outcome(estimator, X, n_clusters):
     """Name what an estimator makes of X; whatever else it does fails."""
     model = brief(estimator, n_clusters)
@@ -215,7 +211,7 @@ def outcome(estimator, X, n_clusters):
 
 def examined(estimator, n_examples):
     """Outcomes of so many generated inputs."""
-    counts = OUTCOMES.setdefault(name_of(estimator), Counter())
+    counts = Counter()
 
     @settings(
         max_examples=n_examples,
@@ -229,7 +225,6 @@ def examined(estimator, n_examples):
         counts[outcome(estimator, X, n_clusters)] += 1
 
     examine()
-    sys.stdout.write(f"{name_of(estimator)}: {dict(counts)}\n")
     return counts
 
 
@@ -240,8 +235,9 @@ def test_some_inputs_end_well_or_in_a_documented_error(estimator):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
-def test_160_inputs_end_well_or_in_a_documented_error(estimator):
+def test_160_inputs_end_well_or_in_a_documented_error(estimator, record_property):
     counts = examined(estimator, 160)
+    record_property(f"inputs of {name_of(estimator)}", dict(counts))
     assert counts.total() >= 160
     assert counts["right"] >= 30
     assert counts["ValueError"] >= 30

@@ -327,9 +327,10 @@ def damaged(data):
     return files
 
 
-def test_200_damaged_files_are_refused(model_file, tmp_path):
+def test_200_damaged_files_are_refused(model_file, tmp_path, record_property):
     files = damaged(model_file)
     assert len(files) >= 200
+    record_property("damaged files refused", len(files))
     for name, data in files.items():
         assert data != model_file, name
         path = tmp_path / "model.safetensors"
