@@ -15,7 +15,8 @@ from benchmarks.datasets import images, planted
 from benchmarks.floors import by_hand, mirrored, products, torch_loop
 from benchmarks.peers import CLUSTPY, clustpy_autoencoder, clustpy_clusterer
 from benchmarks.timing import Fit, alternated, on_threads, seconds_an_epoch, table
-from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer
+from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer, VaDEClusterer
+from skdeep.nn.products import OneDNNProducts, Products, onednn_is_faster
 from skdeep.representation import AutoencoderTransformer
 
 PAPER = (784, 500, 500, 2000, 10)
@@ -81,6 +82,29 @@ def named(name: str, n_threads: int | None) -> str:
     return name if n_threads is None else f"{name}, {n_threads} thread"
 
 
+def products_alone(
+    n_rows: int, widths: Sequence[int], batch_size: int, n_refreshed: int = 0
+) -> dict[str, Fit]:
+    """Floors of nothing but products and Adam, by each type and library."""
+    libraries: dict[str, tuple[torch.dtype, Products | None]] = {
+        name: (dtype, None) for name, dtype in FLOOR_TYPES.items()
+    }
+    if onednn_is_faster():
+        libraries["float32, oneDNN"] = torch.float32, OneDNNProducts
+    return {
+        f"products {name}": partial(
+            products,
+            n_rows,
+            widths,
+            batch_size,
+            dtype,
+            library=library,
+            n_refreshed=n_refreshed,
+        )
+        for name, (dtype, library) in libraries.items()
+    }
+
+
 def autoencoder_case(
     title: str,
     X: np.ndarray,
@@ -113,9 +137,7 @@ def autoencoder_case(
         floors[f"torch loop {name}"] = partial(
             torch_loop, rows, widths, batch_size, dtype
         )
-        floors[f"products {name}"] = partial(
-            products, len(X), mirrored(widths), batch_size, dtype
-        )
+    floors |= products_alone(len(X), mirrored(widths), batch_size)
     floors["by hand float32"] = partial(by_hand, rows, widths, batch_size)
     contestants: dict[str, Fit] = {
         name: partial(ours, precision) for name, precision in SKDEEP.items()
@@ -185,14 +207,8 @@ def clustering_case(
             method=method,
             refreshes=refreshes,
         )
-        contestants[f"products {name}"] = partial(
-            products,
-            len(X),
-            widths,
-            batch_size,
-            dtype,
-            n_refreshed=len(PAPER) - 1 if refreshes else 0,
-        )
+    n_refreshed = len(PAPER) - 1 if refreshes else 0
+    contestants |= products_alone(len(X), widths, batch_size, n_refreshed)
     return EpochCase(title, contestants, n_epochs, n_set_up=2)
 
 
@@ -219,6 +235,54 @@ def deep_stage(method: str, folders: list[Path], quick: bool) -> Iterator[EpochC
             n_epochs=1 if quick else 4,
             refreshes=refreshes,
         )
+
+
+def vade(folders: list[Path], quick: bool) -> Iterator[EpochCase]:
+    """Epochs of VaDE with the Bernoulli likelihood, the peer's default."""
+    name, X = images(folders, QUICK_ROWS if quick else 10_000)
+    fitted = AutoencoderTransformer(
+        PAPER[-1],
+        hidden_layer_sizes=PAPER[1:-1],
+        neighbor_weight=0,
+        loss="binary_cross_entropy",
+        max_iter=1,
+        random_state=0,
+    ).fit(X)
+    shared = {"n_clusters": 10, "batch_size": 256, "random_state": 0}
+
+    def ours(precision: str, n_epochs: int) -> None:
+        VaDEClusterer(
+            autoencoder=FrozenEstimator(fitted),
+            n_init=1,
+            guard=False,
+            max_iter=n_epochs,
+            precision=precision,
+            **shared,
+        ).fit(X)
+
+    contestants: dict[str, Fit] = {
+        name: partial(ours, precision) for name, precision in SKDEEP.items()
+    }
+    if CLUSTPY:
+
+        def theirs(n_epochs: int) -> None:
+            clustpy_clusterer(
+                "VaDE",
+                X,
+                pretrain_epochs=1,
+                clustering_epochs=n_epochs,
+                initial_clustering_params={"n_init": 1, "covariance_type": "diag"},
+                **shared,
+            )
+
+        contestants["ClustPy"] = theirs
+    contestants |= products_alone(len(X), mirrored(PAPER), shared["batch_size"])
+    yield EpochCase(
+        f"VaDE clustering, paper network: {name} {X.shape}",
+        contestants,
+        n_epochs=1 if quick else 4,
+        n_set_up=2,
+    )
 
 
 def small_table(_: list[Path], quick: bool) -> Iterator[EpochCase]:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div, log_softmax, mse_loss
 from torch.optim.adamw import adamw
 
+from skdeep.nn.products import Products
+
 
 def mirrored(widths: Sequence[int]) -> list[int]:
     """Widths of an autoencoder from those of its encoder."""
@@ -78,10 +80,12 @@ def products(
     dtype: torch.dtype,
     n_epochs: int,
     n_refreshed: int = 0,
+    library: Products | None = None,
 ) -> None:
     """Make the products of so many epochs, and the steps of Adam in float32.
 
     The first `n_refreshed` layers pass all rows forward once more after each epoch.
+    Without a `library` torch writes the products where there is room already.
     """
     adam = FlatAdamW(widths)
     adam.vectors[1].normal_()
@@ -95,11 +99,19 @@ def products(
     def forward(size: int, n_layers: int) -> None:
         h = [x[:size] for x in inputs]
         for i in range(n_layers):
+            if library is not None:
+                library.affine(h[i], matrices[i], biases[i])
+                continue
             torch.addmm(biases[i], h[i], matrices[i].T, out=h[i + 1])
 
     def backward(size: int) -> None:
         g = [gradient[:size] for gradient in gradients]
         for i in reversed(range(len(matrices))):
+            if library is not None:
+                library.product_into(g[i + 1].T, inputs[i][:size], matrix_gradients[i])
+                if i > 0:
+                    library.product(g[i + 1], matrices[i])
+                continue
             torch.mm(g[i + 1].T, inputs[i][:size], out=matrix_gradients[i])
             if i > 0:
                 torch.mm(g[i + 1], matrices[i], out=g[i])

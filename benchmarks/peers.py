@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 try:
-    from clustpy.deep import DCN, DEC, IDEC
+    from clustpy.deep import DCN, DEC, IDEC, VaDE
     from clustpy.deep.neural_networks import FeedforwardAutoencoder
 except ImportError:
     CLUSTPY = None
@@ -51,4 +51,5 @@ def clustpy_autoencoder(
 def clustpy_clusterer(name: str, X: np.ndarray, **parameters: Any) -> Any:
     """Fit a clusterer of ClustPy; a fitted network is not pretrained."""
     with undisturbed():
-        return {"DEC": DEC, "IDEC": IDEC, "DCN": DCN}[name](**parameters).fit(X)
+        peers = {"DEC": DEC, "IDEC": IDEC, "DCN": DCN, "VaDE": VaDE}
+        return peers[name](**parameters).fit(X)

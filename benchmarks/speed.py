@@ -32,6 +32,7 @@ EPOCH_CASES: dict[str, Callable[[list[Path], bool], Iterator[EpochCase]]] = {
     "dec": partial(epochs.deep_stage, "DEC"),
     "idec": partial(epochs.deep_stage, "IDEC"),
     "dcn": partial(epochs.deep_stage, "DCN"),
+    "vade": epochs.vade,
     "small-table": epochs.small_table,
     "default-network": epochs.default_network,
 }

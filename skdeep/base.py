@@ -54,6 +54,9 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         else ""
     )
 
+    whitening_: np.ndarray | None = None
+    """Matrix by which scaled rows are multiplied, of those that have one."""
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -137,9 +140,12 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         rng = check_random_state(self.random_state)
         return [int(seed) for seed in rng.randint(2**31 - 1, size=n_seeds)]
 
-    def _scaled_rows(self, X: np.ndarray | sparse.csr_matrix, **options: bool) -> Rows:
+    def _scaled_rows(
+        self, X: np.ndarray | sparse.csr_matrix, resident: bool = False
+    ) -> Rows:
         """Rows of X on the device of the networks, scaled as in `fit`."""
-        return Rows(X, self.offset_, self.scale_, self._home(), **options)
+        scaling = self.offset_, self.scale_
+        return Rows(X, *scaling, self._home(), resident, self.whitening_)
 
     # state
 

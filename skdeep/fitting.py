@@ -12,7 +12,12 @@ from torch import Generator, Tensor
 from skdeep.base import BaseDeepEstimator, network_copy
 from skdeep.nn import Network
 from skdeep.parameters import ImageShape, checked_image_shape
-from skdeep.scaling import fitted_scaling, fitted_unit_scaling
+from skdeep.scaling import (
+    MOST_WHITENED,
+    fitted_scaling,
+    fitted_unit_scaling,
+    half_whitening,
+)
 from skdeep.training import (
     BETAS,
     Adam,
@@ -115,6 +120,8 @@ class Fitting:
         Whether the rows are to lie in [0, 1].
     most_epochs : int
         Epochs that ``max_iter="auto"`` never exceeds.
+    whitens : bool
+        Whether ``scale="auto"`` half-whitens tables, as ``"half_whiten"`` always does.
     holds_out : bool
         Whether a `Validation` holds rows out: `validation_fraction` of them, but at
         least one, and not all. A single row is both.
@@ -129,6 +136,7 @@ class Fitting:
         n_steps: int,
         unit: bool = False,
         most_epochs: int = 200,
+        whitens: bool = False,
         holds_out: bool = False,
     ) -> None:
         device = estimator._device()
@@ -140,7 +148,14 @@ class Fitting:
         else:
             is_image = self.image_shape is not None
             self.offset, self.scale = fitted_scaling(X, estimator.scale, is_image)
-        self.rows = Rows(X, self.offset, self.scale, device, resident=True)
+        self.whitening = None
+        if estimator.scale == "half_whiten" or (
+            estimator.scale == "auto" and whitens and self._reads_a_table()
+        ):
+            self.whitening = half_whitening(X, self.offset, self.scale)
+        self.rows = Rows(
+            X, self.offset, self.scale, device, resident=True, whitening=self.whitening
+        )
         weight_seed, shuffle_seed, noise_seed = seeds
         self.weight_rng = Generator().manual_seed(weight_seed)
         self.shuffle = Generator().manual_seed(shuffle_seed)
@@ -155,6 +170,11 @@ class Fitting:
             self.max_iter = epochs_for(
                 n_steps, self.n_training, estimator.batch_size, most_epochs
             )
+
+    def _reads_a_table(self) -> bool:
+        """Whether the columns were scaled each by itself, and are not too many."""
+        maps = np.column_stack([self.offset, self.scale])
+        return self.n_features <= MOST_WHITENED and bool(np.ptp(maps, axis=0).any())
 
     def moves(self, *things: Thing) -> None:
         """Name what `train` moves, beside the generators and optimisers made here."""

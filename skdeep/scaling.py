@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils.extmath import row_norms
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 
 ALIKE = 10.0
@@ -14,6 +15,18 @@ MANY = 32
 
 CENTERED = 0.1
 """Mean of a column, in deviations, up to which it was centred before."""
+
+STANDARDIZED = 1.01
+"""Ratio of the deviations of centred columns up to which they were standardised."""
+
+SAME_LENGTH = 1e-3
+"""Share of the longest row by which rows of one length may differ."""
+
+N_WHITENED = 20
+"""Principal components whose spreads `half_whitening` brings closer."""
+
+MOST_WHITENED = 500
+"""Columns up to which it does so: its cost grows with their square."""
 
 CHUNK = 4096
 
@@ -54,10 +67,11 @@ def column_statistics(X: np.ndarray | sparse.csr_matrix) -> ColumnStatistics:
 def columns_alike(columns: ColumnStatistics) -> bool:
     """Whether the spread of one column against another's carries meaning.
 
-    It does for pixels, word weights and principal components: many columns, or columns
-    centred already, none of which spreads much more than the median one. A column may
-    spread much less only if all start at the same value, as the border pixels of images
-    and rare words do: a fraction in a table of other things is not like them.
+    It does for pixels and word weights, many columns that start at about one value, and
+    for principal components, which are centred and were not standardised. None spreads
+    much more than the median one. A column may spread much less only if all start at
+    the very same value, as the border pixels of images and rare words do: a fraction in
+    a table of other things is not like them.
     """
     varying = columns.maximum > columns.minimum
     if not varying.any():
@@ -66,10 +80,12 @@ def columns_alike(columns: ColumnStatistics) -> bool:
     floor = columns.minimum[varying]
     widest, usual, narrowest = deviation.max(), np.median(deviation), deviation.min()
     centered = np.all(np.abs(columns.mean[varying]) <= CENTERED * deviation)
+    are_components = centered and widest > STANDARDIZED * narrowest
     same_floor = np.all(floor == floor[0])
+    start_alike = len(columns.variance) >= MANY and np.ptp(floor) <= usual
     same_level = columns.mean[varying].std() <= ALIKE * usual
     return bool(
-        (centered or len(columns.variance) >= MANY)
+        (are_components or start_alike)
         and same_level
         and widest <= ALIKE * usual
         and (same_floor or usual <= ALIKE * narrowest)
@@ -119,6 +135,44 @@ def fitted_scaling(
     return columns.mean, deviation
 
 
+def half_whitening(
+    X: np.ndarray | sparse.csr_matrix, offset: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    r"""Matrix that brings the spreads of the principal components closer.
+
+    With :math:`C = V \mathrm{diag}(\lambda) V^\top` the covariance of the scaled
+    columns and :math:`\lambda_1 \ge \lambda_2 \ge \dots`,
+
+    .. math:: W \propto V \mathrm{diag} \big( \max(\lambda_j, \lambda_{20})^{-1/4} \big)
+              V^\top
+
+    so that scaled rows times W have components of deviation
+    :math:`\propto \lambda_j^{1/4}`, half-way to whitened ones, but for those beyond the
+    twentieth, which mostly hold noise. Each column remains the one nearest to itself,
+    and W can be inverted. Its factor gives the columns a mean variance of 1.
+
+    Returns
+    -------
+    ndarray of shape (n_features, n_features), float64, symmetric
+    """
+    n_rows, n_features = X.shape
+    total, products = np.zeros(n_features), np.zeros((n_features, n_features))
+    for start in range(0, n_rows, CHUNK):
+        part = X[start : start + CHUNK]
+        dense = part if isinstance(part, np.ndarray) else part.toarray()
+        chunk = (dense.astype(np.float64) - offset) / scale
+        total += chunk.sum(axis=0)
+        products += chunk.T @ chunk
+    mean = total / n_rows
+    spreads, directions = np.linalg.eigh(products / n_rows - np.outer(mean, mean))
+    least = max(spreads[-N_WHITENED:][0], 1e-5 * spreads[-1])
+    if least <= 0:  # rows that do not differ
+        return np.eye(n_features)
+    factors = np.maximum(spreads, least) ** -0.25
+    variance = (factors**2 * spreads.clip(0)).mean()
+    return (directions * (factors / np.sqrt(variance))) @ directions.T
+
+
 def are_indicators(columns: ColumnStatistics) -> np.ndarray:
     """Which columns hold zeros and ones alone, as those of encoded categories do."""
     mean = columns.mean
@@ -126,6 +180,21 @@ def are_indicators(columns: ColumnStatistics) -> np.ndarray:
     # x^2 = x for zeros and ones, so that the variance is mean (1 - mean); it is smaller
     # as soon as one value lies between.
     return bounded & np.isclose(columns.variance, mean * (1 - mean), atol=1e-9)
+
+
+def are_directions(X: np.ndarray | sparse.csr_matrix) -> bool:
+    """Whether all rows have one length, as weights of words mostly do, or none."""
+    shortest, longest = np.inf, 0.0
+    for start in range(0, X.shape[0], CHUNK):
+        chunk = X[start : start + CHUNK].astype(np.float64)
+        lengths = row_norms(chunk)
+        lengths = lengths[lengths > 0]
+        if len(lengths):
+            shortest = min(shortest, lengths.min())
+            longest = max(longest, lengths.max())
+        if longest - shortest > SAME_LENGTH * longest:
+            return False
+    return True
 
 
 def fitted_unit_scaling(
@@ -164,11 +233,20 @@ def _where_varying(scale: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return np.where((spread > 0) & (scale > 0), scale, 1.0)
 
 
-def in_units(X: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def in_units(
+    X: np.ndarray,
+    offset: np.ndarray,
+    scale: np.ndarray,
+    whitening: np.ndarray | None = None,
+) -> np.ndarray:
     """Bring scaled float32 rows back to the units of the input, in place.
 
     Numbers beyond those of float32 become the largest that it has.
     """
+    if whitening is not None:
+        inverse = np.linalg.inv(whitening).astype(X.dtype)
+        for start in range(0, len(X), CHUNK):
+            X[start : start + CHUNK] = X[start : start + CHUNK] @ inverse
     with np.errstate(over="ignore"):
         X *= scale
         X += offset

@@ -3,15 +3,20 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler, normalize
 
 from skdeep.scaling import (
     CHUNK,
     MANY,
+    N_WHITENED,
+    are_directions,
     are_indicators,
     column_statistics,
     columns_alike,
     fitted_scaling,
     fitted_unit_scaling,
+    half_whitening,
+    in_units,
 )
 
 DIGITS = load_digits().data
@@ -129,7 +134,7 @@ def test_column_that_does_not_vary_has_scale_one(value):
         DIGITS.astype(np.uint8),
         words(),
         words() * 1000,
-        normal(100, 64) + 3,
+        normal(100, 64).clip(-2) + 3,
         PCA(10).fit_transform(DIGITS),
         centred(normal(200, 3)) * [5, 2, 1],
         np.ones((10, 5)),  # nothing varies
@@ -189,10 +194,22 @@ def test_columns_at_levels_far_apart_share_no_range():
 
 
 def test_few_columns_are_alike_only_if_centred():
-    few, many = normal(200, MANY - 1), normal(200, MANY)
+    few, many = normal(200, MANY - 1).clip(-2), normal(200, MANY).clip(-2)
     assert alike(few + 1) is False
     assert alike(many + 1) is True
     assert alike(centred(few)) is True
+
+
+def test_columns_that_start_far_apart_are_measurements():
+    X = normal(200, 40).clip(-2)
+    assert alike(X + np.linspace(0, 0.9, 40)) is True
+    assert alike(X + np.linspace(0, 3, 40)) is False
+
+
+def test_standardised_columns_are_measurements_and_components_are_not():
+    X = load_iris().data
+    assert alike(StandardScaler().fit_transform(X)) is False
+    assert alike(PCA().fit_transform(X)) is True
 
 
 def test_columns_that_spread_less_are_alike_if_they_start_at_one_value():
@@ -409,3 +426,93 @@ def test_scale_that_does_not_reach_the_unit_interval_is_refused(X, scale, values
         fitted_unit_scaling(X, scale)
     with pytest.raises(ValueError, match="Use scale='auto' or 'minmax'"):
         fitted_unit_scaling(sparse.csr_matrix(X), scale)
+
+
+# half-whitening
+
+
+def correlated(n=400, n_features=6, seed=0):
+    return normal(n, n_features, seed) @ normal(n_features, n_features, seed + 1)
+
+
+def whitened(X):
+    offset, scale = fitted_scaling(X, "standard")
+    return (X - offset) / scale, half_whitening(X, offset, scale)
+
+
+def test_half_whitened_components_have_the_root_of_their_deviation():
+    scaled, W = whitened(correlated())
+    spreads, directions = np.linalg.eigh(np.cov(scaled, rowvar=False, ddof=0))
+    found = np.cov(scaled @ W, rowvar=False, ddof=0)
+    expected = np.sqrt(spreads) / np.sqrt(spreads).mean()
+    np.testing.assert_allclose(
+        directions.T @ found @ directions, np.diag(expected), atol=1e-10
+    )
+
+
+def test_half_whitening_by_hand():
+    # Two columns of correlation .6 spread by 1.6 and .4 along the diagonals.
+    root = np.linalg.cholesky([[1, 0.6], [0.6, 1]])
+    X = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]]) @ root.T
+    W = half_whitening(X, np.zeros(2), np.ones(2))
+    along, across = np.array([1.6, 0.4]) ** -0.25
+    mean = (np.sqrt(1.6) + np.sqrt(0.4)) / 2
+    expected = np.array(
+        [[along + across, along - across], [along - across, along + across]]
+    )
+    np.testing.assert_allclose(W, expected / 2 / np.sqrt(mean))
+
+
+def test_half_whitening_is_symmetric_and_has_an_inverse():
+    X = np.hstack([correlated(), np.full((400, 1), 3.0)])  # the last does not vary
+    scaled, W = whitened(X)
+    np.testing.assert_allclose(W, W.T)
+    offset, scale = fitted_scaling(X, "standard")
+    back = in_units((scaled @ W).astype(np.float32), offset, scale, W)
+    np.testing.assert_allclose(back, X, rtol=1e-3, atol=1e-3)
+
+
+def test_components_beyond_the_twentieth_keep_their_share():
+    spreads = 0.8 ** np.arange(30)
+    X = PCA(whiten=True).fit_transform(normal(500, 30)) * np.sqrt(spreads)
+    W = half_whitening(X, np.zeros(30), np.ones(30))
+    found = (X @ W).std(0)
+    expected = np.sqrt(spreads) * np.maximum(spreads, spreads[N_WHITENED - 1]) ** -0.25
+    np.testing.assert_allclose(found / found[0], expected / expected[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 5, CHUNK + 3])
+def test_half_whitening_of_sparse_rows_is_that_of_the_dense_ones(n):
+    X = np.round(normal(n, 4))
+    offset, scale = fitted_scaling(X, "standard")
+    dense = half_whitening(X, offset, scale)
+    assert np.isfinite(dense).all()
+    np.testing.assert_allclose(
+        half_whitening(sparse.csr_matrix(X), offset, scale), dense
+    )
+
+
+def test_half_whitening_of_equal_rows_is_the_identity():
+    X = np.ones((5, 3))
+    np.testing.assert_array_equal(half_whitening(X, np.ones(3), np.ones(3)), np.eye(3))
+
+
+# directions
+
+
+def test_rows_of_one_length_are_directions():
+    X = normal(2 * CHUNK, 3)
+    assert are_directions(X) is False
+    assert are_directions(normalize(X)) is True
+    assert are_directions(sparse.csr_matrix(normalize(X))) is True
+    empty = normalize(X)
+    empty[::7] = 0  # texts without known words
+    assert are_directions(empty) is True
+    empty[-1] = 2
+    assert are_directions(empty) is False
+
+
+def test_lengths_of_bytes_do_not_overflow():
+    X = np.array([[16, 0], [0, 16], [0, 0]], dtype=np.uint8)
+    assert are_directions(X) is True
+    assert are_directions(X + np.uint8(1)) is False

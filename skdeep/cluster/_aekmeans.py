@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from skdeep._compat import fit_context
+from skdeep._compat import StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     AUTOENCODER_CONSTRAINTS,
@@ -13,8 +13,14 @@ from skdeep.cluster._base import (
     encoder_and_centroids,
     inverse_transform,
 )
-from skdeep.cluster._steps import kmeans
+from skdeep.cluster._starts import (
+    N_NEIGHBORS,
+    kmeans,
+    kmeans_of_graph,
+    resolved_init,
+)
 from skdeep.objectives.distances import squared_distances
+from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import FitTask, in_chunks
 
@@ -41,8 +47,14 @@ class AEKMeans(BaseDeepClusterer):
     alpha : float, default=1.0
         Degrees of freedom of the Student-t kernel; smaller has heavier tails.
 
+    init : {"auto", "modularity", "kmeans"}, default="auto"
+        Which of `n_init` k-means is kept. ``"modularity"``: the one whose labels cut
+        the nearest-neighbour graph of the input least; ``"kmeans"``: the one of least
+        inertia. ``"auto"`` is modularity, or k-means for rows of one length, as those
+        of words are.
+
     n_init : int, default=20
-        k-means starts on the embedding; the best is kept.
+        k-means starts on the embedding.
 
     device : str, default="auto"
         Torch device. ``"auto"``: the GPU if there is one.
@@ -114,6 +126,7 @@ class AEKMeans(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **AUTOENCODER_CONSTRAINTS,
+        "init": [StrOptions({"auto", "modularity", "kmeans"})],
     }
 
     def __init__(
@@ -122,6 +135,7 @@ class AEKMeans(BaseDeepClusterer):
         *,
         autoencoder=None,
         alpha=1.0,
+        init="auto",
         n_init=20,
         device="auto",
         precision="auto",
@@ -132,6 +146,7 @@ class AEKMeans(BaseDeepClusterer):
         self.n_clusters = n_clusters
         self.autoencoder = autoencoder
         self.alpha = alpha
+        self.init = init
         self.n_init = n_init
         self.device = device
         self.precision = precision
@@ -167,14 +182,21 @@ class AEKMeans(BaseDeepClusterer):
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=2) as task:
-            pretrain_seed, kmeans_seed = task.seeds(self, 2)
-            autoencoder, _ = fitted_encoder(
+            pretrain_seed, kmeans_seed, neighbor_seed = task.seeds(self, 3)
+            autoencoder, neighbors = fitted_encoder(
                 self, "autoencoder", X, image_shape, pretrain_seed, task
             )
             rows = autoencoder._scaled_rows(X, resident=True)
+            init = resolved_init(self.init, X)
+            if neighbors is None and init == "modularity":
+                neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
             with task.leaf("init"):
                 Z = autoencoder._encode(rows)
-                start = kmeans(Z, self.n_clusters, self.n_init, kmeans_seed)
+                counts = self.n_clusters, self.n_init
+                if neighbors is not None and init == "modularity":
+                    start = kmeans_of_graph(Z, *counts, kmeans_seed, neighbors)
+                else:
+                    start = kmeans(Z, *counts, kmeans_seed)
 
             self.autoencoder_ = autoencoder
             self.cluster_centers_ = start.cluster_centers_

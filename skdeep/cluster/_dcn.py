@@ -73,8 +73,18 @@ class DCNClusterer(BaseDeepClusterer):
         components and weights the second by :math:`\lambda / 2`: that is
         ``clustering_weight`` :math:`= \lambda / 2D`.
 
+    init : {"auto", "modularity", "kmeans", "gmm", "smooth", "spectral"}, default="auto"
+        How the centroids are placed in the pretrained embedding.
+        ``"modularity"``: of `n_init` k-means, the one whose labels cut the
+        nearest-neighbour graph of the input least; ``"kmeans"``: the one of least
+        inertia, as in the papers; ``"gmm"``: at the means of Gaussians
+        with full covariances; ``"smooth"``: by k-means on codes averaged over
+        their neighbours; ``"spectral"``: at the means of spectral clusters. ``"auto"``
+        is modularity, or k-means for rows of one length, as those of words are.
+
     n_init : int, default=20
-        k-means starts on the pretrained embedding; the best is kept.
+        Starts of k-means, of which the best is kept. Gaussians, each of which starts
+        from a k-means, have a quarter as many.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the
@@ -157,7 +167,8 @@ class DCNClusterer(BaseDeepClusterer):
         Nearest centroid of each training row, equal to `predict` on them.
 
     initial_labels_ : ndarray of shape (n_samples,), int64
-        Clusters before the deep stage: k-means on the pretrained embedding.
+        Clusters before the deep stage: the nearest centroid in the pretrained
+        embedding.
 
     deep_stage_kept_ : bool
         False if the guard returned the state before the deep stage.
@@ -242,6 +253,7 @@ class DCNClusterer(BaseDeepClusterer):
         autoencoder=None,
         alpha=1.0,
         clustering_weight=0.01,
+        init="auto",
         n_init=20,
         n_runs=1,
         pseudo_label_weight=0.0,
@@ -265,6 +277,7 @@ class DCNClusterer(BaseDeepClusterer):
         self.autoencoder = autoencoder
         self.alpha = alpha
         self.clustering_weight = clustering_weight
+        self.init = init
         self.n_init = n_init
         self.n_runs = n_runs
         self.pseudo_label_weight = pseudo_label_weight
@@ -319,7 +332,7 @@ class DCNClusterer(BaseDeepClusterer):
         with FitTask(self, X, y, max_subtasks=3) as task:
             *start_seeds, shuffle_seed, noise_seed = task.seeds(self, 5)
             # Phase 1: pretrain the autoencoder, and place the centroids by k-means.
-            begin = start(self, X, image_shape, task, start_seeds)
+            begin = start(self, X, image_shape, task, start_seeds, self.init)
             rows, autoencoder = begin.rows, begin.autoencoder
             encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
             reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss

@@ -81,8 +81,18 @@ class IDECClusterer(BaseDeepClusterer):
         How centroids move: by the gradient at each step, as in the paper, or at each
         refresh to the mean of the rows assigned to them.
 
+    init : {"auto", "modularity", "kmeans", "gmm", "smooth", "spectral"}, default="auto"
+        How the centroids are placed in the pretrained embedding.
+        ``"modularity"``: of `n_init` k-means, the one whose labels cut the
+        nearest-neighbour graph of the input least; ``"kmeans"``: the one of least
+        inertia, as in the papers; ``"gmm"``: at the means of Gaussians
+        with full covariances; ``"smooth"``: by k-means on codes averaged over
+        their neighbours; ``"spectral"``: at the means of spectral clusters. ``"auto"``
+        is modularity, or k-means for rows of one length, as those of words are.
+
     n_init : int, default=20
-        k-means starts on the pretrained embedding; the best is kept.
+        Starts of k-means, of which the best is kept. Gaussians, each of which starts
+        from a k-means, have a quarter as many.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the
@@ -165,7 +175,8 @@ class IDECClusterer(BaseDeepClusterer):
         Cluster of each training row, equal to `predict` on them.
 
     initial_labels_ : ndarray of shape (n_samples,), int64
-        Clusters before the deep stage: k-means on the pretrained embedding.
+        Clusters before the deep stage: the nearest centroid in the pretrained
+        embedding.
 
     deep_stage_kept_ : bool
         False if the guard returned the state before the deep stage.
@@ -253,6 +264,7 @@ class IDECClusterer(BaseDeepClusterer):
         alpha=1.0,
         reconstruction_weight=1.0,
         centroid_update="gradient",
+        init="auto",
         n_init=20,
         n_runs=1,
         pseudo_label_weight=0.0,
@@ -277,6 +289,7 @@ class IDECClusterer(BaseDeepClusterer):
         self.alpha = alpha
         self.reconstruction_weight = reconstruction_weight
         self.centroid_update = centroid_update
+        self.init = init
         self.n_init = n_init
         self.n_runs = n_runs
         self.pseudo_label_weight = pseudo_label_weight
@@ -331,7 +344,7 @@ class IDECClusterer(BaseDeepClusterer):
         with FitTask(self, X, y, max_subtasks=3) as task:
             *start_seeds, shuffle_seed, noise_seed = task.seeds(self, 5)
             # Phase 1: pretrain the autoencoder, and place the centroids by k-means.
-            begin = start(self, X, image_shape, task, start_seeds)
+            begin = start(self, X, image_shape, task, start_seeds, self.init)
 
             # Phase 2: move networks and centroids towards the target distribution.
             optimizer, step, refresh = self._deep_stage(begin, noise_seed)

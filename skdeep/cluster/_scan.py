@@ -309,9 +309,8 @@ class SCANClusterer(BaseDeepClusterer):
         with FitTask(self, X, y, max_subtasks=4) as task:
             *start_seeds, partner_seed, view_seed, shuffle_seed = task.seeds(self, 6)
             # Phase 1: pretrain the encoder; k-means on its codes makes the head.
-            begin = start(
-                self, X, image_shape, task, start_seeds, "encoder", SimCLRTransformer
-            )
+            inner = "encoder", SimCLRTransformer
+            begin = start(self, X, image_shape, task, start_seeds, "auto", *inner)
             rows, encoder = begin.rows, begin.autoencoder
             Z = torch.from_numpy(encoder._encode(rows)).to(rows.device)
             model = Model(encoder, kmeans_head(Z, begin.centroids))

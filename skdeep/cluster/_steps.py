@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
-from skdeep._compat import Interval, StrOptions, one_thread
+from skdeep._compat import Interval, StrOptions
 from skdeep.cluster._base import (
     AUTOENCODER_CONSTRAINTS,
     BaseDeepClusterer,
     student_assignment,
 )
 from skdeep.cluster._collapse import RankWatch
+from skdeep.cluster._starts import INITS, N_NEIGHBORS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
 from skdeep.objectives.clustering import soft_assignment, target_distribution
@@ -43,9 +43,6 @@ from skdeep.training import (
 N_STEPS = 400
 """Gradient steps that max_iter="auto" aims at."""
 
-N_NEIGHBORS = 15
-"""Neighbours of a row in the graph that judges the deep stage."""
-
 SLACK = 0.01
 """Loss of modularity up to which the deep stage is kept: most such are gains."""
 
@@ -56,6 +53,7 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
     "tol": [Interval(Real, 0, None, closed="left")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     "update_interval": [Interval(Integral, 1, None, closed="left")],
+    "init": [INITS],
     "guard": ["boolean"],
     "augment": [callable, MarginalCorruption, None],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -72,14 +70,6 @@ Refresh = Callable[[Tensor], Tensor]
 
 CENTROID_UPDATES = StrOptions({"gradient", "mean"})
 """How `refreshed_assignment` and the steps before it may move centroids."""
-
-
-def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
-    """scikit-learn's k-means on an embedding."""
-    # Its sums over threads end in the order in which the threads do: one thread keeps
-    # the same bits on every run.
-    with one_thread():
-        return KMeans(n_clusters, n_init=n_init, random_state=seed).fit(Z)
 
 
 @dataclass
@@ -103,10 +93,11 @@ def start(
     image_shape: tuple[int, int, int] | None,
     task: FitTask,
     seeds: list[int],
+    init: str,
     parameter: str = "autoencoder",
     default: type[BaseRepresentation] = AutoencoderTransformer,
 ) -> Start:
-    """Pretrain the autoencoder of a clusterer and run k-means on its embedding.
+    """Pretrain the autoencoder of a clusterer and place centroids in its embedding.
 
     Or another encoder, the parameter of that name, for which None means `default`.
     """
@@ -115,13 +106,15 @@ def start(
         clusterer, parameter, X, image_shape, pretrain_seed, task, default
     )
     rows = autoencoder._scaled_rows(X, resident=True)
-    if not clusterer.guard:
-        neighbors = None
-    elif neighbors is None:
+    init = resolved_init(init, X)
+    if neighbors is None and (clusterer.guard or init == "modularity"):
         neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
     with task.leaf("init"):
         Z = autoencoder._encode(rows)
-        found = kmeans(Z, clusterer.n_clusters, clusterer.n_init, kmeans_seed)
+        counts = clusterer.n_clusters, clusterer.n_init
+        found = started(init, Z, *counts, kmeans_seed, neighbors)
+    if not clusterer.guard:
+        neighbors = None
     centroids = torch.tensor(found.cluster_centers_, device=rows.device)
     members = np.bincount(found.labels_, minlength=len(centroids))
     sizes = torch.from_numpy(members).to(centroids)

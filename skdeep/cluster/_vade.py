@@ -280,7 +280,7 @@ class VaDEClusterer(BaseDeepClusterer):
         with FitTask(self, X, y, max_subtasks=3) as task:
             *start_seeds, shuffle_seed, noise_seed, view_seed = task.seeds(self, 6)
             # Phase 1: pretrain the autoencoder, and fit the mixture to its codes.
-            begin = start(self, X, image_shape, task, start_seeds)
+            begin = start(self, X, image_shape, task, start_seeds, "auto")
             rows, decoder = begin.rows, begin.autoencoder.decoder_
             model = self._started_model(begin)
             before = clustering_of(model, begin)
@@ -399,7 +399,8 @@ class VaDEClusterer(BaseDeepClusterer):
             with torch.inference_mode():
                 chosen = torch.from_numpy(clusters[part]).to(device)
                 X[part] = model.drawn(chosen, rng, noisy).cpu().numpy()
-        return in_units(X, autoencoder.offset_, autoencoder.scale_)
+        scaling = autoencoder.offset_, autoencoder.scale_, autoencoder.whitening_
+        return in_units(X, *scaling)
 
     def _model(self) -> VaDEModel:
         """Return what was fitted, on the device."""
@@ -417,4 +418,6 @@ class VaDEClusterer(BaseDeepClusterer):
         log_scale = 0.0
         if self.noise_variance_ is not None:
             log_scale = float(np.log(self.autoencoder_.scale_).sum())
+            if self.autoencoder_.whitening_ is not None:
+                log_scale -= float(np.linalg.slogdet(self.autoencoder_.whitening_)[1])
         return lambda x: log_scale - model.elbo(x)

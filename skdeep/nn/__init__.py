@@ -1,5 +1,6 @@
 """Torch modules: maps between tensors that know no device, loss, `fit` or NumPy."""
 
+from skdeep.nn.attention import AttentionEncoder
 from skdeep.nn.convolution import ConvDecoder, ConvEncoder
 from skdeep.nn.critic import ConcatenateCritic, DotCritic
 from skdeep.nn.denoiser import MLPDenoiser, UNetDenoiser
@@ -14,6 +15,7 @@ NETWORKS = {
     network.__name__: network
     for network in (
         MLP,
+        AttentionEncoder,
         ConvEncoder,
         ConvDecoder,
         ImageEncoder,
@@ -32,6 +34,7 @@ NETWORKS = {
 __all__ = [
     "MLP",
     "NETWORKS",
+    "AttentionEncoder",
     "ColumnEncoder",
     "ConcatenateCritic",
     "ConvDecoder",

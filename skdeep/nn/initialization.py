@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Generator, nn
 
+from skdeep.nn.attention import ColumnTokens
 from skdeep.nn.critic import Shortcut
 from skdeep.nn.denoiser import Waves, ZeroConvolution, ZeroLinear
 from skdeep.nn.encoders import ColumnEmbedding
@@ -55,9 +56,9 @@ def initialized(
             layer.reset_parameters()
         elif isinstance(layer, Mixing):
             layer.draw(rng)
-        elif isinstance(layer, ColumnEmbedding):
-            nn.init.uniform_(layer.weight, -1, 1, generator=rng)
-            nn.init.uniform_(layer.bias, -1, 1, generator=rng)
+        elif isinstance(layer, ColumnEmbedding | ColumnTokens):
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -1, 1, generator=rng)
         elif isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             weight, bias = layer.weight, layer.bias
             bound = 1 / math.sqrt(weight[0].numel())

@@ -12,7 +12,15 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting
-from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, chained, initialized
+from skdeep.nn import (
+    MLP,
+    AttentionEncoder,
+    ConvDecoder,
+    ConvEncoder,
+    Network,
+    chained,
+    initialized,
+)
 from skdeep.nn.augmentation import MarginalCorruption, corrupted
 from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
@@ -56,15 +64,25 @@ class AutoencoderTransformer(BaseRepresentation):
         them. For images, the channels of its convolutions, each of which halves the
         sides. ``"auto"`` is (512, 256) for tables and (16, 32, 64) for images.
 
+    network : {"dense", "attention"}, default="dense"
+        Encoder of tables. With ``"attention"`` each column is a token, and tokens read
+        each other [4]_: one layer of attention for each of `hidden_layer_sizes`, the
+        width of its dense part, of which ``"auto"`` has (128, 128). Its cost grows with
+        the square of the number of columns: for up to some fifty. The decoder is dense.
+        Images are convolved instead.
+
     image_shape : (int, int, int) or None, default=None
         Channels, height and width. With it, rows are read as images and the networks
         are convolutional. Taken from X if X has shape (n, C, H, W).
 
-    scale : {"auto", "standard", "minmax"} or None, default="auto"
+    scale : {"auto", "standard", "minmax", "half_whiten"} or None, default="auto"
         How columns are scaled before training; undone by `inverse_transform`.
         ``"auto"`` maps all entries alike if the columns share a range, as pixels and
-        word weights do, and standardises each column otherwise; ``"standard"`` and
-        ``"minmax"`` scale each column.
+        word weights do. Otherwise it standardises each column and, with a
+        `neighbor_weight`, brings the spreads of the principal components closer, each
+        to its square root, so that a few columns that say the same do not decide who
+        is near. ``"standard"`` and ``"minmax"`` scale each column, ``"half_whiten"``
+        always does both.
 
     augment : callable, MarginalCorruption or None, default=None
         Changes each batch of scaled rows (or images) before it is encoded; what it
@@ -132,6 +150,9 @@ class AutoencoderTransformer(BaseRepresentation):
     offset_, scale_ : ndarray of shape (n_features,)
         Rows are encoded as ``(X - offset_) / scale_``.
 
+    whitening_ : ndarray of shape (n_features, n_features) or None
+        Matrix by which these are multiplied, if they are half-whitened.
+
     image_shape_ : (int, int, int) or None
         Shape of an image, if rows are images.
 
@@ -171,6 +192,8 @@ class AutoencoderTransformer(BaseRepresentation):
        arXiv:2206.01816.
     .. [3] J. Yoon et al., "VIME: Extending the Success of Self- and Semi-supervised
        Learning to Tabular Domain", NeurIPS 2020.
+    .. [4] Y. Gorishniy et al., "Revisiting Deep Learning Models for Tabular Data",
+       NeurIPS 2021, arXiv:2106.11959.
 
     Examples
     --------
@@ -186,6 +209,8 @@ class AutoencoderTransformer(BaseRepresentation):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseRepresentation._parameter_constraints,
+        "scale": [StrOptions({"auto", "standard", "minmax", "half_whiten"}), None],
+        "network": [StrOptions({"dense", "attention"})],
         "augment": [callable, MarginalCorruption, None],
         "loss": [StrOptions(set(RECONSTRUCTIONS))],
         "corruption": [Interval(Real, 0, 1, closed="left")],
@@ -199,6 +224,7 @@ class AutoencoderTransformer(BaseRepresentation):
         n_components=10,
         *,
         hidden_layer_sizes="auto",
+        network="dense",
         image_shape=None,
         scale="auto",
         augment=None,
@@ -218,6 +244,7 @@ class AutoencoderTransformer(BaseRepresentation):
     ):
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.network = network
         self.image_shape = image_shape
         self.scale = scale
         self.augment = augment
@@ -283,7 +310,7 @@ class AutoencoderTransformer(BaseRepresentation):
         codes = Rows(Z, np.zeros(Z.shape[1]), np.ones(Z.shape[1]), self._home())
         output_map = RECONSTRUCTIONS[self.loss].output_map
         decoded = in_chunks(lambda z: output_map(self.decoder_(z)), codes)
-        return in_units(decoded, self.offset_, self.scale_)
+        return in_units(decoded, self.offset_, self.scale_, self.whitening_)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Minus the reconstruction loss of each row: low for unusual rows.
@@ -328,7 +355,15 @@ class AutoencoderTransformer(BaseRepresentation):
         """Train on checked X as a phase of `task`, and return the neighbours used."""
         *seeds, neighbor_seed = task.seeds(self, 4)
         unit = self.loss == "binary_cross_entropy"
-        fitting = Fitting(self, X, image_shape, seeds, N_STEPS, unit)
+        fitting = Fitting(
+            self,
+            X,
+            image_shape,
+            seeds,
+            N_STEPS,
+            unit,
+            whitens=self.neighbor_weight > 0 and not unit,
+        )
         rows, shuffle, noise = fitting.rows, fitting.shuffle, fitting.noise
         device = rows.device
 
@@ -380,7 +415,8 @@ class AutoencoderTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss, **losses}
 
-        kept = {"encoder_": encoder, "decoder_": decoder}
+        networks_ = {"encoder_": encoder, "decoder_": decoder}
+        kept = {**networks_, "whitening_": fitting.whitening}
         fitting.train(task, phase_name, step, [optimizer], kept)
         return neighbors
 
@@ -396,12 +432,30 @@ class AutoencoderTransformer(BaseRepresentation):
 
     def _networks(self, fitting: Fitting) -> tuple[Network, Network]:
         rng, n_components = fitting.weight_rng, int(self.n_components)
+        if fitting.image_shape is None and self.network == "attention":
+            sizes = checked_sizes(self, (128, 128))
+            columns = {
+                "n_features": fitting.n_features,
+                "hidden_layer_sizes": sizes,
+                "n_components": n_components,
+            }
+            widths = [n_components, *sizes[::-1], fitting.n_features]
+            return (
+                initialized(AttentionEncoder, rng, **columns),
+                initialized(MLP, rng, sizes=widths),
+            )
         if fitting.image_shape is None:
             sizes = checked_sizes(self, (512, 256))
             widths = [fitting.n_features, *sizes, n_components]
             return (
                 initialized(MLP, rng, sizes=widths),
                 initialized(MLP, rng, sizes=widths[::-1]),
+            )
+        if self.network == "attention":
+            raise ValueError(
+                f"The 'network' parameter of {type(self).__name__} is 'attention', "
+                "which reads tables, but the rows are images of shape "
+                f"{fitting.image_shape}: use network='dense', and they are convolved."
             )
         shape = {
             "image_shape": fitting.image_shape,

@@ -28,6 +28,8 @@ class Rows:
     device : torch.device
     resident : bool
         Whether the rows will be read many times, so that a copy pays.
+    whitening : ndarray of shape (n_features, n_features) or None
+        Matrix by which scaled rows are multiplied.
     """
 
     def __init__(
@@ -37,11 +39,15 @@ class Rows:
         scale: np.ndarray,
         device: torch.device,
         resident: bool = False,
+        whitening: np.ndarray | None = None,
     ) -> None:
         self.X = X
         self.offset = offset
         self.scale = scale
         self.device = device
+        self.whitening = None
+        if whitening is not None:
+            self.whitening = torch.tensor(whitening, dtype=torch.float32, device=device)
         self._resident: Tensor | None = None
         if resident and 4 * X.shape[0] * X.shape[1] <= self._capacity():
             self._resident = torch.empty(X.shape, dtype=torch.float32, device=device)
@@ -74,7 +80,8 @@ class Rows:
             x = x.toarray().astype(dtype, copy=False)
             x -= self.offset.astype(dtype)
         x /= self.scale.astype(dtype)
-        return torch.from_numpy(x).to(self.device, torch.float32)
+        scaled = torch.from_numpy(x).to(self.device, torch.float32)
+        return scaled if self.whitening is None else scaled @ self.whitening
 
     def _capacity(self) -> int:
         if self.device.type == "cuda":

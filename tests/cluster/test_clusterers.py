@@ -39,7 +39,12 @@ each_sharpening = pytest.mark.parametrize("Clusterer", SHARPENING)
 
 
 def small(n_components=2, **parameters):
-    defaults = {"hidden_layer_sizes": (16,), "max_iter": 20, "learning_rate": 1e-2}
+    defaults = {
+        "hidden_layer_sizes": (16,),
+        "scale": "standard",
+        "max_iter": 20,
+        "learning_rate": 1e-2,
+    }
     return AutoencoderTransformer(n_components, **{**defaults, **parameters})
 
 
@@ -213,7 +218,8 @@ def test_aekmeans_on_an_identity_embedding_is_kmeans():
     with torch.no_grad():
         identity.encoder_.layers[0].weight.copy_(torch.eye(2))
         identity.encoder_.layers[0].bias.zero_()
-    model = AEKMeans(4, autoencoder=FrozenEstimator(identity), random_state=0).fit(X)
+    frozen = FrozenEstimator(identity)
+    model = AEKMeans(4, autoencoder=frozen, init="kmeans", random_state=0).fit(X)
     kmeans = KMeans(4, n_init=20, random_state=0).fit(X)
     assert clustering_accuracy_score(kmeans.labels_, model.labels_) == 1
     assert model.inertia_ == pytest.approx(kmeans.inertia_, rel=1e-4)

@@ -13,7 +13,12 @@ from skdeep.representation import AutoencoderTransformer
 
 
 def small(n_components=6, **parameters):
-    defaults = {"hidden_layer_sizes": (32,), "max_iter": 30, "learning_rate": 1e-2}
+    defaults = {
+        "hidden_layer_sizes": (32,),
+        "scale": "standard",
+        "max_iter": 30,
+        "learning_rate": 1e-2,
+    }
     return AutoencoderTransformer(n_components, **{**defaults, **parameters})
 
 
@@ -52,18 +57,20 @@ def test_warning_says_what_is_returned_and_what_to_try():
             watch.warn(kept, "DECClusterer")
 
 
+@pytest.mark.filterwarnings("ignore:DCNClusterer ended with")
 def test_collapse_ends_the_deep_stage_and_the_guard_undoes_it():
     X, _ = make_blobs(300, 8, centers=6, random_state=0)
-    frozen = FrozenEstimator(small(random_state=0).fit(X))
-    # Large steps towards the centroids alone leave little of the embedding.
+    narrow = small(hidden_layer_sizes=(4,), random_state=1)
+    frozen = FrozenEstimator(narrow.fit(X))
+    # Steps so large that the few rectifiers fall silent, one after the other.
     model = DCNClusterer(
         6,
         autoencoder=frozen,
         clustering_weight=1e4,
-        learning_rate=1.0,
+        learning_rate=10.0,
         max_iter=60,
         tol=0,
-        random_state=0,
+        random_state=1,
     )
     with pytest.warns(ConvergenceWarning, match=r"collapsed .* state before it"):
         guarded = clone(model).fit(X)

@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.model_selection import GridSearchCV
 
-from skdeep.cluster import SCANClusterer
+from skdeep.cluster import AEKMeans, SCANClusterer
 from skdeep.cluster._scan_steps import code_neighbors, kmeans_head
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
@@ -25,7 +25,7 @@ from skdeep.representation import (
 )
 
 SMALL = AutoencoderTransformer(
-    2, hidden_layer_sizes=(16,), max_iter=20, learning_rate=1e-2
+    2, hidden_layer_sizes=(16,), scale="standard", max_iter=20, learning_rate=1e-2
 )
 
 BRIEF = {"max_iter": 3, "self_label_iter": 2, "batch_size": 40, "random_state": 0}
@@ -100,7 +100,7 @@ def test_neighbours_are_those_of_the_smallest_angle():
 def test_initial_labels_are_those_of_kmeans_on_the_pretrained_codes(planted):
     X, _, frozen = planted
     model = SCANClusterer(4, encoder=frozen, **BRIEF).fit(X)
-    kmeans = KMeans(4, n_init=20, random_state=0).fit(frozen.transform(X))
+    kmeans = AEKMeans(4, autoencoder=frozen, random_state=0).fit(X)
     assert clustering_accuracy_score(kmeans.labels_, model.initial_labels_) == 1
 
 

@@ -11,7 +11,12 @@ from skdeep.representation import AutoencoderTransformer, DeepInfoMaxTransformer
 
 
 def autoencoder(n_components=2, **parameters):
-    settings = {"hidden_layer_sizes": (32,), "max_iter": 40, "learning_rate": 1e-2}
+    settings = {
+        "hidden_layer_sizes": (32,),
+        "scale": "standard",
+        "max_iter": 40,
+        "learning_rate": 1e-2,
+    }
     return AutoencoderTransformer(n_components, **{**settings, **parameters})
 
 
@@ -95,6 +100,18 @@ def test_density_is_in_units_of_the_input(planted):
     assert wider.score(1000 * X) == pytest.approx(expected, abs=0.5)
 
 
+def test_half_whitening_is_counted_in_the_density(planted):
+    X, _, model = planted
+    inner = autoencoder(scale="half_whiten")
+    wider = vade(autoencoder=inner).fit(1000 * X)
+    assert wider.autoencoder_.whitening_ is not None
+    expected = model.score(X) - 5 * np.log(1000)
+    assert wider.score(1000 * X) == pytest.approx(expected, abs=1.0)
+    drawn = wider.sample(900, random_state=0)
+    np.testing.assert_allclose(drawn.mean(0), 1000 * X.mean(0), atol=700)
+    np.testing.assert_allclose(drawn.std(0), 1000 * X.std(0), rtol=0.3)
+
+
 def test_score_of_a_row_depends_on_no_other(planted):
     X, _, model = planted
     alone = np.concatenate([model.score_samples(row[None]) for row in X[:5]])
@@ -103,7 +120,8 @@ def test_score_of_a_row_depends_on_no_other(planted):
 
 def test_bernoulli_likelihood():
     X, y = load_digits(return_X_y=True)
-    inner = autoencoder(8, loss="binary_cross_entropy", hidden_layer_sizes=(64,))
+    bernoulli = {"loss": "binary_cross_entropy", "scale": "auto"}
+    inner = autoencoder(8, hidden_layer_sizes=(64,), **bernoulli)
     model = vade(10, autoencoder=inner, max_iter=10).fit(X)
     assert model.noise_variance_ is None
     drawn = model.sample(50, random_state=0)

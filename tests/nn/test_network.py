@@ -7,6 +7,7 @@ from torch import Generator
 from skdeep.nn import (
     MLP,
     NETWORKS,
+    AttentionEncoder,
     ColumnEncoder,
     ConcatenateCritic,
     ConvDecoder,
@@ -36,6 +37,11 @@ KINDS = [
             "hidden_layer_sizes": (32,),
             "n_components": 5,
         },
+        42,
+    ),
+    (
+        AttentionEncoder,
+        {"n_features": 42, "hidden_layer_sizes": (32,), "n_components": 5},
         42,
     ),
 ]

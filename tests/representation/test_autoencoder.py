@@ -9,6 +9,9 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestNeighbors
 
+from skdeep.cluster import IDECClusterer
+from skdeep.metrics import clustering_accuracy_score
+from skdeep.nn import AttentionEncoder
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._neighbors import nearest_neighbors, principal_directions
@@ -145,6 +148,25 @@ def test_images_train_convolutions():
     assert four_d.image_shape_ == (1, 8, 8)
     np.testing.assert_array_equal(flat, four_d.transform(images[:, None]))
     assert model.inverse_transform(flat).shape == (200, 64)
+
+
+def test_attention_reads_tables_and_starts_clusterers():
+    X, y = make_blobs(150, 5, centers=3, cluster_std=0.5, random_state=0)
+    autoencoder = small(n_components=2, network="attention", hidden_layer_sizes=(8,))
+    assert type(autoencoder.fit(X).encoder_) is AttentionEncoder
+    scaled = (X - autoencoder.offset_) / autoencoder.scale_
+    assert -autoencoder.score(X) < 0.5 * np.square(scaled).mean()
+    rebuilt = autoencoder.inverse_transform(autoencoder.transform(X))
+    assert rebuilt.shape == X.shape
+    idec = IDECClusterer(3, autoencoder=autoencoder, max_iter=3, random_state=0)
+    assert clustering_accuracy_score(y, idec.fit_predict(X)) == 1
+    copied = pickle.loads(pickle.dumps(idec))
+    assert np.array_equal(copied.transform(X), idec.transform(X))
+
+
+def test_attention_refuses_images():
+    with pytest.raises(ValueError, match="'network' parameter of AutoencoderTransf"):
+        AutoencoderTransformer(network="attention").fit(np.ones((4, 1, 3, 3)))
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 9), (2, 8, 8)])

@@ -32,7 +32,12 @@ X, y = make_blobs(90, n_features=6, centers=3, random_state=0)
 FEW = np.where(np.arange(90) % 9 == 0, y, -1)
 
 SMALL = AutoencoderTransformer(
-    3, hidden_layer_sizes=(16,), max_iter=20, learning_rate=1e-2, batch_size=32
+    3,
+    hidden_layer_sizes=(16,),
+    scale="standard",
+    max_iter=20,
+    learning_rate=1e-2,
+    batch_size=32,
 )
 IMAGES = SimCLRTransformer(
     3, hidden_layer_sizes=(4, 8, 8, 16), max_iter=1, batch_size=32, random_state=0

@@ -1,0 +1,163 @@
+"""Where the centroids of the deep stage start: clusters of a pretrained embedding."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn import config_context
+from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors, kneighbors_graph
+
+from skdeep._compat import StrOptions, one_thread
+from skdeep.metrics import graph_modularity
+from skdeep.scaling import are_directions
+
+N_NEIGHBORS = 15
+"""Neighbours of a row, in the graph of the input and in that of the codes."""
+
+N_SMOOTHINGS = 2
+
+REGULARISATION = 1e-3
+"""Of the covariances of a mixture, as a share of the variance of the codes."""
+
+MOST_SPECTRAL = 10_000
+"""Codes of which a spectrum is taken; others join the nearest centroid."""
+
+
+class Clusters(Protocol):
+    """What every start returns, as scikit-learn's k-means does."""
+
+    cluster_centers_: np.ndarray
+    labels_: np.ndarray
+
+
+@dataclass
+class Centroids:
+    """Clusters of an embedding.
+
+    Parameters
+    ----------
+    cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
+    labels_ : ndarray of shape (n_samples,)
+    """
+
+    cluster_centers_: np.ndarray
+    labels_: np.ndarray
+
+
+def kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
+    """scikit-learn's k-means on an embedding."""
+    # Its sums over threads end in the order in which the threads do: one thread keeps
+    # the same bits on every run.
+    with one_thread():
+        return KMeans(n_clusters, n_init=n_init, random_state=seed).fit(Z)
+
+
+def kmeans_of_graph(
+    Z: np.ndarray, n_clusters: int, n_init: int, seed: int, neighbors: np.ndarray
+) -> KMeans:
+    """Of several k-means, the one whose labels cut a graph of the rows least.
+
+    The inertia compares distances in an embedding that was not made for them; which
+    rows are neighbours in the input is known. By modularity on that graph.
+    """
+    seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_init)
+    runs = [kmeans(Z, n_clusters, 1, int(each)) for each in seeds]
+    return max(runs, key=lambda run: graph_modularity(neighbors, run.labels_))
+
+
+def gaussian_mixture(
+    Z: np.ndarray, n_clusters: int, n_init: int, seed: int
+) -> Clusters:
+    """Means of Gaussians with full covariances, from a quarter as many starts.
+
+    Each start is a k-means, and clusters may be long or of unlike spreads.
+    """
+    if len(Z) == 1:
+        return kmeans(Z, n_clusters, n_init, seed)
+    mixture = GaussianMixture(
+        n_clusters,
+        n_init=max(1, n_init // 4),
+        reg_covar=REGULARISATION * float(Z.var()) + 1e-12,
+        random_state=seed,
+    )
+    with one_thread(), config_context(array_api_dispatch=False):
+        labels = mixture.fit_predict(Z.astype(np.float64))
+    return Centroids(mixture.means_.astype(np.float32), labels)
+
+
+def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
+    """k-means on codes that were averaged over their neighbours, twice."""
+    k = min(N_NEIGHBORS, len(Z) - 1)
+    if k > 0:
+        search = NearestNeighbors(n_neighbors=k).fit(Z)
+        neighbors = search.kneighbors(return_distance=False)
+        for _ in range(N_SMOOTHINGS):
+            Z = (Z + Z[neighbors].sum(1)) / (k + 1)
+    return kmeans(Z, n_clusters, n_init, seed)
+
+
+def spectral(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
+    """Means of the clusters that cut few edges between neighbouring codes."""
+    order = np.random.RandomState(seed).permutation(len(Z))[:MOST_SPECTRAL]
+    part = Z[np.sort(order)]
+    if n_clusters == 1 or len(part) <= n_clusters + 1:
+        return kmeans(Z, n_clusters, n_init, seed)
+    k = min(N_NEIGHBORS, len(part) - 1)
+    graph = kneighbors_graph(part, k, include_self=True)
+    graph = (graph + graph.T) / 2
+    model = SpectralClustering(
+        n_clusters, affinity="precomputed", n_init=n_init, random_state=seed
+    )
+    with one_thread(), warnings.catch_warnings():
+        # Clusters far apart are not connected: nothing that anybody has to mend.
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        labels = model.fit_predict(graph)
+    found = [part[labels == label] for label in range(n_clusters)]
+    centers = np.stack([rows.mean(0) if len(rows) else part[0] for rows in found])
+    nearest = NearestNeighbors(n_neighbors=1).fit(centers)
+    return Centroids(centers, nearest.kneighbors(Z, return_distance=False)[:, 0])
+
+
+STARTS: dict[str, Callable[[np.ndarray, int, int, int], Clusters]] = {
+    "kmeans": kmeans,
+    "gmm": gaussian_mixture,
+    "smooth": smoothed_kmeans,
+    "spectral": spectral,
+}
+"""By name: takes codes, the number of clusters, starts and a seed."""
+
+INITS = StrOptions({"auto", "modularity", *STARTS})
+
+
+def started(
+    init: str,
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    neighbors: np.ndarray | None,
+) -> Clusters:
+    """Clusters of an embedding by the start of that name, which is not ``"auto"``.
+
+    `neighbors` are those of the rows in the input, which ``"modularity"`` asks for.
+    """
+    if init == "modularity":
+        assert neighbors is not None, "The graph is made for this start."
+        return kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors)
+    return STARTS[init](Z, n_clusters, n_init, seed)
+
+
+def resolved_init(init: str, X: np.ndarray | csr_matrix) -> str:
+    """Name of a start: that for the rows, if ``"auto"`` was asked for.
+
+    The classes of directions, as those of words are, differ much in size, which
+    modularity does not like, and their neighbours are often of other classes.
+    """
+    if init != "auto":
+        return init
+    return "kmeans" if are_directions(X) else "modularity"

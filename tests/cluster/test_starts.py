@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_iris, make_blobs
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.neighbors import NearestNeighbors
+
+from skdeep.cluster import AEKMeans, DECClusterer
+from skdeep.cluster._starts import (
+    N_NEIGHBORS,
+    STARTS,
+    kmeans,
+    kmeans_of_graph,
+    resolved_init,
+    started,
+)
+from skdeep.metrics import clustering_accuracy_score, graph_modularity
+from skdeep.representation import AutoencoderTransformer
+
+SMALL = AutoencoderTransformer(
+    2, hidden_layer_sizes=(16,), max_iter=20, learning_rate=1e-2, batch_size=32
+)
+
+
+def graph(X, k=N_NEIGHBORS):
+    search = NearestNeighbors(n_neighbors=k).fit(X)
+    return search.kneighbors(return_distance=False)
+
+
+def blobs(n=300, centers=4):
+    X, y = make_blobs(n, 3, centers=centers, cluster_std=0.5, random_state=1)
+    return X.astype(np.float32), y
+
+
+@pytest.mark.parametrize("init", ["modularity", *STARTS])
+def test_every_start_finds_planted_clusters_and_says_whose_centers_they_are(init):
+    X, y = blobs()
+    found = started(init, X, 4, 8, 0, graph(X))
+    assert clustering_accuracy_score(y, found.labels_) == 1
+    means = [X[found.labels_ == label].mean(0) for label in range(4)]
+    np.testing.assert_allclose(found.cluster_centers_, means, atol=0.1)
+
+
+@pytest.mark.parametrize("init", ["modularity", *STARTS])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_every_start_takes_few_codes(init, n):
+    X, _ = blobs(n, centers=1)
+    found = started(init, X, 1, 2, 0, graph(X, max(0, n - 1)) if n > 1 else X[:, :0])
+    np.testing.assert_allclose(found.cluster_centers_, X.mean(0)[None], atol=1e-5)
+    assert (found.labels_ == 0).all()
+
+
+@pytest.mark.parametrize("init", ["modularity", *STARTS])
+def test_a_seed_always_gives_the_same_start(init):
+    X, _ = blobs()
+    first, second = (started(init, X, 5, 4, 3, graph(X)) for _ in range(2))
+    np.testing.assert_array_equal(first.cluster_centers_, second.cluster_centers_)
+    np.testing.assert_array_equal(first.labels_, second.labels_)
+
+
+def test_start_of_the_graph_is_the_kmeans_of_largest_modularity():
+    X, _ = blobs(centers=6)
+    neighbors = graph(X)
+    found = kmeans_of_graph(X, 9, 10, 0, neighbors)
+    seeds = np.random.RandomState(0).randint(2**31 - 1, size=10)
+    runs = [KMeans(9, n_init=1, random_state=int(seed)).fit(X) for seed in seeds]
+    scores = [graph_modularity(neighbors, run.labels_) for run in runs]
+    assert min(scores) < max(scores)
+    assert graph_modularity(neighbors, found.labels_) == max(scores)
+
+
+def test_graph_decides_where_the_inertia_of_the_codes_misleads():
+    # The codes of one long cluster are cheaper to cut than to keep; its rows are near.
+    rng = np.random.RandomState(0)
+    long = np.column_stack([np.linspace(-6, 6, 200), rng.randn(200) * 0.1])
+    small = [rng.randn(30, 2) * 0.1 + center for center in ([0, 2.5], [0, 4])]
+    Z = np.vstack([long, *small]).astype(np.float32)
+    y = np.repeat([0, 1, 2], [200, 30, 30])
+    rows = np.eye(3)[y] * 10 + rng.randn(len(y), 3)
+    by_graph = kmeans_of_graph(Z, 3, 30, 0, graph(rows))
+    by_inertia = kmeans(Z, 3, 30, 0)
+    assert by_inertia.inertia_ <= by_graph.inertia_
+    neighbors = graph(rows)
+    assert graph_modularity(neighbors, by_graph.labels_) >= graph_modularity(
+        neighbors, by_inertia.labels_
+    )
+
+
+def test_automatic_start_takes_the_inertia_for_directions_alone():
+    X = np.abs(load_iris().data)
+    words = TfidfTransformer().fit_transform(sparse.csr_matrix(np.round(X)))
+    assert resolved_init("auto", X) == "modularity"
+    assert resolved_init("auto", words) == "kmeans"
+    assert resolved_init("spectral", words) == "spectral"
+
+
+@pytest.mark.parametrize("init", ["modularity", *STARTS])
+def test_clusterers_start_as_they_are_told(init):
+    X, y = blobs()
+    dec = DECClusterer(4, autoencoder=SMALL, init=init, max_iter=2, random_state=0)
+    assert clustering_accuracy_score(y, dec.fit(X).initial_labels_) > 0.95
+
+
+@pytest.mark.parametrize("guard", [False, True])
+def test_dec_starts_from_the_clusters_of_aekmeans(guard):
+    X, _ = blobs()
+    for init in ("auto", "kmeans"):
+        shared = {"autoencoder": SMALL, "init": init, "random_state": 0}
+        aekmeans = AEKMeans(5, **shared).fit(X)
+        dec = DECClusterer(5, max_iter=1, guard=guard, **shared).fit(X)
+        np.testing.assert_array_equal(dec.initial_labels_, aekmeans.labels_)
+        assert np.isnan(dec.initial_modularity_) == (not guard)
+
+
+@pytest.mark.parametrize("model", [AEKMeans(), DECClusterer()])
+def test_unknown_start_is_refused_by_name(model):
+    with pytest.raises(ValueError, match="'init' parameter of"):
+        model.set_params(init="best").fit(blobs()[0])
