@@ -151,7 +151,7 @@ def test_fit_killed_at_random_moments_resumes_to_the_same_bits(
 
 @pytest.mark.parametrize("name", ["clusterer", "sampler"])
 def test_fit_killed_again_and_again_ends_with_the_same_bits(
-    name, undisturbed, tmp_path, record_property
+    name, undisturbed, tmp_path
 ):
     result = tmp_path / "result"
     whole, seconds = undisturbed[name]

@@ -354,6 +354,12 @@ def test_gap_of_the_bound_is_the_divergence_from_the_true_posterior():
 # annealed importance sampling
 
 
+def test_standard_density_is_that_of_torchs_distributions(device):
+    u = normal(4, 5, 3).to(device)
+    expected = Normal(torch.zeros_like(u), torch.ones_like(u)).log_prob(u).sum(-1)
+    torch.testing.assert_close(standard_normal_log_density(u), expected)
+
+
 def test_annealed_estimate_at_the_true_posterior_is_exact():
     model = LinearModel()
     found, error = annealed_importance(
