@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.base import clone
@@ -210,14 +210,14 @@ def outcome(estimator, X, n_clusters):
 
 
 def examined(estimator, n_examples):
-    """Outcomes of so many generated inputs."""
+    """Outcomes of so many generated inputs, which are those of no other estimator."""
     counts = Counter()
 
+    @seed(ESTIMATORS.index(estimator))
     @settings(
         max_examples=n_examples,
         deadline=None,
         database=None,
-        derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
     @given(containers(), st.integers(1, 6))
@@ -235,10 +235,10 @@ def test_some_inputs_end_well_or_in_a_documented_error(estimator):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
-def test_160_inputs_end_well_or_in_a_documented_error(estimator, record_property):
-    counts = examined(estimator, 160)
+def test_200_inputs_end_well_or_in_a_documented_error(estimator, record_property):
+    counts = examined(estimator, 200)
     record_property(f"inputs of {name_of(estimator)}", dict(counts))
-    assert counts.total() >= 160
+    assert counts.total() >= 200
     assert counts["right"] >= 30
     assert counts["ValueError"] >= 30
 
