@@ -1,6 +1,6 @@
 # Every command works on a fresh machine: the first one makes .venv and installs into it.
 #   make demo [CSV=table.csv] [K=8] [LABEL=column]
-#   make test | test-all | check | docs
+#   make test | test-all | coverage | check | docs
 #   make bench | bench-quality DATA="folder ..." [BENCH="speed flows"] [BENCH_ARGS="--quick"]
 # Torch: a plain install. To pin it, or to take the CPU build, name a constraints file
 # or an index: make test PIP_ARGS="--constraint constraints.txt"
@@ -11,12 +11,13 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 export SCIPY_ARRAY_API = 1
 
-# One thread a worker: two that share the cores with others wait for each other.
-TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+# One thread a worker: two that share the cores with others wait for each other. Each
+# begins with one half of the tests, so that those of a module share what they fitted.
+TEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-all check docs bench bench-quality clean
+.PHONY: demo test test-all coverage check docs bench bench-quality clean
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +33,9 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(TEST)
+
+coverage: $(INSTALLED)
+	$(TEST) -m "not slow" --cov
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

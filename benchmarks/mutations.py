@@ -2,8 +2,9 @@
 
     python -m benchmarks.mutations [module ...]
 
-Every sum, difference and negation in a function of `skdeep.objectives` is changed, one
-at a time, in a forked process that then runs the tests of its module.
+Every sum, difference and negation in a function of `skdeep.objectives`, or in a pass
+that a `torch.autograd.Function` there writes out, is changed, one at a time, in a
+forked process that then runs the tests of its module.
 """
 
 import argparse
@@ -24,6 +25,19 @@ MODULES = sorted(
     for path in (ROOT / "skdeep" / "objectives").glob("*.py")
     if path.stem != "__init__"
 )
+
+
+def functions_of(module: types.ModuleType) -> Iterator[tuple[str, types.FunctionType]]:
+    """Name and function, undecorated, of all that a module and its classes define."""
+    for name, found in inspect.getmembers(module):
+        if getattr(found, "__module__", None) != module.__name__:
+            continue
+        if inspect.isfunction(found):
+            yield name, inspect.unwrap(found)
+        elif inspect.isclass(found):
+            for part, method in inspect.getmembers(found, inspect.isfunction):
+                if method.__module__ == module.__name__:
+                    yield f"{name}.{part}", inspect.unwrap(method)
 
 
 def mutants(tree: ast.FunctionDef) -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -68,7 +82,9 @@ def replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
                 value[value.index(old)] = new
 
 
-def is_caught(module: types.ModuleType, name: str, tree: ast.FunctionDef) -> bool:
+def is_caught(
+    module: types.ModuleType, function: types.FunctionType, tree: ast.FunctionDef
+) -> bool:
     """Whether the tests of a module fail with another function in it."""
     child = os.fork()
     if child == 0:
@@ -77,7 +93,7 @@ def is_caught(module: types.ModuleType, name: str, tree: ast.FunctionDef) -> boo
         namespace = dict(vars(module))
         exec(compile(code, module.__file__ or "", "exec"), namespace)
         # What others have imported is changed too.
-        inspect.unwrap(getattr(module, name)).__code__ = namespace[name].__code__
+        function.__code__ = namespace[tree.name].__code__
         tests = ROOT / "tests" / "objectives" / f"test_{module.__name__[18:]}.py"
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 1)
@@ -97,15 +113,13 @@ def main() -> None:
     n_mutants, missed = 0, []
     for module_name in names or MODULES:
         module = importlib.import_module(f"skdeep.objectives.{module_name}")
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ != module.__name__:
-                continue
+        for name, function in functions_of(module):
             source = textwrap.dedent(inspect.getsource(function))
             (tree,) = ast.parse(source).body
             assert isinstance(tree, ast.FunctionDef)
             for what, changed in mutants(tree):
                 n_mutants += 1
-                caught = is_caught(module, name, changed)
+                caught = is_caught(module, function, changed)
                 line = f"{module_name}.{name}: {what}"
                 print("caught" if caught else "MISSED", line, flush=True)
                 missed += [line] * (not caught)

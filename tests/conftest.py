@@ -1,4 +1,4 @@
-"""What every test module shares: the devices there are."""
+"""What every test module shares: the devices there are, and a place for counts."""
 
 import pytest
 import torch
@@ -9,3 +9,10 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 @pytest.fixture(params=DEVICES)
 def device(request):
     return torch.device(request.param)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests counted, which a dot does not tell."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.line(f"{name}: {value}")

@@ -28,23 +28,25 @@ from skdeep.representation import (
 )
 
 SMALL = AutoencoderTransformer(
-    2, hidden_layer_sizes=(16,), max_iter=20, learning_rate=1e-2, batch_size=32
+    2, hidden_layer_sizes=(16,), max_iter=6, learning_rate=3e-2, batch_size=32
 )
+
+SMALL_DEEP = {"max_iter": 3, "n_init": 2}
 
 # Four clusters: scikit-learn's check of sparse input wants of all that predict_proba as
 # many columns as its y has classes, four, of clusterers too.
 CLUSTERERS = [
-    AEKMeans(4, autoencoder=SMALL),
-    DECClusterer(4, autoencoder=SMALL, max_iter=3),
-    IDECClusterer(4, autoencoder=SMALL, max_iter=3),
-    DCNClusterer(4, autoencoder=SMALL, max_iter=3),
-    SCANClusterer(4, encoder=SMALL, max_iter=3, self_label_iter=2, batch_size=32),
-    VaDEClusterer(4, autoencoder=SMALL, max_iter=3),
+    AEKMeans(4, autoencoder=SMALL, n_init=2),
+    DECClusterer(4, autoencoder=SMALL, **SMALL_DEEP),
+    IDECClusterer(4, autoencoder=SMALL, **SMALL_DEEP),
+    DCNClusterer(4, autoencoder=SMALL, **SMALL_DEEP),
+    SCANClusterer(4, encoder=SMALL, self_label_iter=2, batch_size=32, **SMALL_DEEP),
+    VaDEClusterer(4, autoencoder=SMALL, **SMALL_DEEP),
 ]
 
 SEARCHES = [
     NClustersSearch(
-        DECClusterer(autoencoder=SMALL, max_iter=3),
+        DECClusterer(autoencoder=SMALL, **SMALL_DEEP),
         min_clusters=4,
         max_clusters=4,
     )
@@ -57,7 +59,7 @@ TRANSFORMERS = [
     SimCLRTransformer(2, max_iter=3, batch_size=32),
 ]
 
-CLASSIFIERS = [FineTunedClassifier(SMALL, max_iter=3, frozen_iter=20, batch_size=32)]
+CLASSIFIERS = [FineTunedClassifier(SMALL, max_iter=3, frozen_iter=10, batch_size=32)]
 
 SMALL_SAMPLER = {"hidden_layer_sizes": (16,), "max_iter": 3, "batch_size": 32}
 

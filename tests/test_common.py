@@ -8,6 +8,7 @@ import copy
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import joblib
 import numpy as np
@@ -60,6 +61,12 @@ def values(model, X=X):
         if hasattr(model, method):
             return getattr(model, method)(X)
     return model.sample(np.shape(X)[0], random_state=0)
+
+
+@cache
+def fitted(estimator):
+    """Fit once for all tests that leave the model as it is."""
+    return clone(estimator).set_params(random_state=3).fit(X, y)
 
 
 def assert_equal_outputs(a, b, X=X):
@@ -142,34 +149,30 @@ def test_every_public_estimator_is_in_the_list():
 
 @every_estimator
 def test_same_seed_gives_same_bits(estimator):
-    first = clone(estimator).set_params(random_state=3).fit(X, y)
-    second = clone(estimator).set_params(random_state=3).fit(X, y)
-    assert_equal_outputs(first, second)
+    again = clone(estimator).set_params(random_state=3).fit(X, y)
+    assert_equal_outputs(fitted(estimator), again)
 
 
 @every_estimator
 def test_same_seed_gives_same_bits_in_two_threads_at_once(estimator):
     model = clone(estimator).set_params(random_state=3)
-    alone = clone(model).fit(X, y)
     with ThreadPoolExecutor(2) as pool:
         both = list(pool.map(lambda _: clone(model).fit(X, y), range(2)))
-    for fitted in both:
-        assert_equal_outputs(alone, fitted)
+    for found in both:
+        assert_equal_outputs(fitted(estimator), found)
 
 
 @every_estimator
 def test_other_seeds_give_other_models(estimator):
-    first = clone(estimator).set_params(random_state=3).fit(X, y)
-    second = clone(estimator).set_params(random_state=4).fit(X, y)
-    assert not np.array_equal(values(first), values(second))
+    other = clone(estimator).set_params(random_state=4).fit(X, y)
+    assert not np.array_equal(values(fitted(estimator)), values(other))
 
 
 @every_estimator
 def test_callbacks_do_not_change_the_result(estimator):
-    plain = clone(estimator).set_params(random_state=3).fit(X, y)
     watched = clone(estimator).set_params(random_state=3)
     watched.set_callbacks(ProgressBar()).fit(X, y)
-    assert_equal_outputs(plain, watched)
+    assert_equal_outputs(fitted(estimator), watched)
 
 
 @every_estimator
@@ -242,19 +245,18 @@ COPIES = [
     "copied", COPIES, ids=["copy", "deepcopy", "pickle", "joblib", "skops"]
 )
 def test_copies_predict_the_same(estimator, copied):
-    model = clone(estimator).set_params(random_state=3).fit(X, y)
+    model = fitted(estimator)
     assert_equal_outputs(model, copied(model))
 
 
 @every_estimator
 def test_state_holds_no_torch_object(estimator):
-    model = clone(estimator).fit(X, y)
-    assert b"torch" not in pickle.dumps(model)
+    assert b"torch" not in pickle.dumps(fitted(estimator))
 
 
 @every_estimator
 def test_other_version_warns(estimator):
-    state = clone(estimator).fit(X, y).__getstate__()
+    state = fitted(estimator).__getstate__()
     model = clone(estimator)
     with pytest.warns(InconsistentVersionWarning, match="skdeep 0.0.1"):
         model.__setstate__({**state, "_skdeep_version": "0.0.1"})
@@ -265,7 +267,7 @@ def test_other_version_warns(estimator):
 
 @every_estimator
 def test_history_has_one_finite_value_an_epoch(estimator):
-    model = clone(estimator).fit(X, y)
+    model = fitted(estimator)
     n_epochs = getattr(model, "autoencoder_", model).n_iter_
     if hasattr(model, "max_iter"):
         n_epochs = model.n_iter_
@@ -300,13 +302,13 @@ def test_kinds_of_input_agree(estimator, tmp_path):
     expected = values(model, data)
     for kind, given in inputs.items():
         if kind == "images":  # another network
-            fitted = clone(estimator).set_params(random_state=3).fit(given, y)
-            assert values(fitted, given).shape == expected.shape
-            assert_equal_outputs(fitted, fitted, given)
+            other = clone(estimator).set_params(random_state=3).fit(given, y)
+            assert values(other, given).shape == expected.shape
+            assert_equal_outputs(other, other, given)
             continue
-        fitted = clone(estimator).set_params(random_state=3).fit(given, y)
+        other = clone(estimator).set_params(random_state=3).fit(given, y)
         tolerance = 0.5 if kind.startswith("bfloat16") else 1e-2
-        found = values(fitted, given)
+        found = values(other, given)
         assert found.shape == expected.shape
         assert np.isfinite(found).all()
         if kind in ("frame", "fortran", "memmap", "tensor"):
@@ -345,7 +347,7 @@ def test_bad_input_is_refused(estimator, bad, error, text):
 @every_estimator
 @pytest.mark.parametrize("method", ["transform", "predict", "predict_proba", "score"])
 def test_other_number_of_features_is_refused(estimator, method):
-    model = clone(estimator).fit(X, y)
+    model = fitted(estimator)
     if hasattr(model, method):
         with pytest.raises(ValueError, match=r"X has 3 features, but .* expecting 4"):
             getattr(model, method)(X[:, :3], *[y] * (method == "score"))
@@ -439,7 +441,7 @@ def test_planted_clusters_are_found(estimator):
 
 @every_clusterer
 def test_labels_are_what_predict_says_of_the_training_rows(estimator):
-    model = clone(estimator).fit(X)
+    model = fitted(estimator)
     np.testing.assert_array_equal(model.labels_, model.predict(X))
     np.testing.assert_array_equal(
         clone(estimator).set_params(random_state=1).fit_predict(X),
@@ -449,7 +451,7 @@ def test_labels_are_what_predict_says_of_the_training_rows(estimator):
 
 @every_clusterer
 def test_probabilities_sum_to_one_and_lead_to_the_label(estimator):
-    model = clone(estimator).fit(X)
+    model = fitted(estimator)
     q = model.predict_proba(X)
     assert q.dtype == np.float32
     assert q.shape == (len(X), 4)
@@ -465,7 +467,7 @@ def test_fewer_rows_than_clusters_is_refused(estimator):
 
 @every_clusterer
 def test_score_is_a_mean_over_rows(estimator):
-    model = clone(estimator).fit(X)
+    model = fitted(estimator)
     rows = [model.score(X[i : i + 1]) for i in range(10)]
     assert model.score(X[:10]) == pytest.approx(np.mean(rows), rel=1e-4, abs=1e-5)
 
@@ -483,5 +485,5 @@ SCORERS = [e for e in TRANSFORMERS if hasattr(e, "score_samples")]
 
 @pytest.mark.parametrize("estimator", SCORERS, ids=name_of)
 def test_score_is_the_mean_of_score_samples(estimator):
-    model = clone(estimator).fit(X)
+    model = fitted(estimator)
     assert model.score(X) == pytest.approx(model.score_samples(X).mean())

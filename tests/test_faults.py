@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -129,7 +128,7 @@ def checkpoints(directory):
 
 @pytest.mark.parametrize("name", FITS)
 def test_fit_killed_at_random_moments_resumes_to_the_same_bits(
-    name, undisturbed, tmp_path
+    name, undisturbed, tmp_path, record_property
 ):
     result = tmp_path / "result"
     whole, seconds = undisturbed[name]
@@ -145,7 +144,9 @@ def test_fit_killed_at_random_moments_resumes_to_the_same_bits(
             assert checkpoints(directory)[phase][-1] >= epochs[-1]
     assert exits.count(-signal.SIGKILL) >= N_KILLS // 2
     assert len(set(progress)) >= 5  # they were killed at different places
-    sys.stdout.write(f"{name}: {exits.count(-9)} kills after {sorted(progress)} epochs")
+    record_property(
+        f"kills of the {name}", f"{exits.count(-9)}, after {sorted(progress)} epochs"
+    )
 
 
 @pytest.mark.parametrize("name", ["clusterer", "sampler"])

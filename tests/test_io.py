@@ -33,7 +33,7 @@ from skdeep.representation import (
     DeepInfoMaxTransformer,
     SimCLRTransformer,
 )
-from skdeep.storage import digest
+from skdeep.storage import digest, write_file
 from tests.estimators import ESTIMATORS, PIPELINES, SMALL, SMALL_SAMPLER, name_of
 from tests.test_common import assert_equal_outputs
 from tests.test_docstrings import ENFORCED_AT_THE_TOP
@@ -327,9 +327,10 @@ def damaged(data):
     return files
 
 
-def test_200_damaged_files_are_refused(model_file, tmp_path):
+def test_200_damaged_files_are_refused(model_file, tmp_path, record_property):
     files = damaged(model_file)
     assert len(files) >= 200
+    record_property("damaged files refused", len(files))
     for name, data in files.items():
         assert data != model_file, name
         path = tmp_path / "model.safetensors"
@@ -411,6 +412,13 @@ FORGERIES = {
     "weights of another type": lambda f: f.arrays.__setitem__(
         "autoencoder_.encoder_.weights.layers.0.weight", np.zeros((16, 4), np.int32)
     ),
+    "text for a number": lambda f: entry(f.document, "n_iter_").__setitem__(1, "9"),
+    "text for a network": lambda f: entry(
+        f.document, "autoencoder_", "encoder_"
+    ).__setitem__(1, "MLP"),
+    "dict for an estimator": lambda f: entry(f.document, "autoencoder_").__setitem__(
+        1, entry(f.document, "autoencoder_")[1]["object"][1]
+    ),
     "unknown network": lambda f: entry(
         f.document, "autoencoder_", "encoder_", "network"
     ).__setitem__(1, "Sequential"),
@@ -456,6 +464,12 @@ def test_file_of_another_kind_is_refused(model_file, tmp_path):
     refused(forged(arrays, document, more="1"), tmp_path, "something else wrote it")
     refused(save(arrays), tmp_path, "something else wrote it")
     refused(forged(arrays, document, sha256="0" * 64), tmp_path, "digest")
+
+
+@pytest.mark.parametrize("value", [3, [1, 2], np.random.RandomState(0)], ids=type)
+def test_file_without_an_estimator_is_refused(value, tmp_path):
+    write_file(tmp_path / "model", "skdeep model", value, skdeep.io.disassembled)
+    refused((tmp_path / "model").read_bytes(), tmp_path, "holds no estimator")
 
 
 def test_flow_that_claims_to_be_long_is_refused(tmp_path):

@@ -52,15 +52,16 @@ class Scales:
     [e for e in ESTIMATORS if name_of(e) in ("AutoencoderTransformer", "GANSampler")],
     ids=name_of,
 )
-def test_2000_epochs_take_no_more_memory_than_500(estimator):
+def test_2000_epochs_take_no_more_memory_than_500(estimator, record_property):
     scales = Scales(500, 2000)
     model = clone(estimator).set_params(max_iter=2000).set_callbacks(scales).fit(X, y)
     assert model.n_iter_ == 2000
     early, late = scales.bytes
+    record_property(f"MiB of {name_of(estimator)}", [early >> 20, late >> 20])
     assert late < FLAT * early
 
 
-def test_200_fits_take_no_more_memory_than_50():
+def test_200_fits_take_no_more_memory_than_50(record_property):
     brief = clone(SMALL).set_params(max_iter=2)
     memory = {}
     for n in range(1, 201):
@@ -70,4 +71,5 @@ def test_200_fits_take_no_more_memory_than_50():
                 model.set_params(**{name: brief})
         model.fit(X, y)
         memory[n] = resident()
+    record_property("MiB after 50 and 200 fits", [memory[n] >> 20 for n in (50, 200)])
     assert memory[200] < FLAT * memory[50]

@@ -374,9 +374,7 @@ def divergence(field: Field, x: Tensor) -> tuple[Tensor, Tensor]:
         v = field(x)
         total = x.new_zeros(len(x))
         for j in range(x.shape[1]):
-            (slope,) = torch.autograd.grad(
-                v[:, j].sum(), x, retain_graph=j + 1 < x.shape[1]
-            )
+            (slope,) = torch.autograd.grad(v[:, j].sum(), x, retain_graph=True)
             total += slope[:, j]
     return v.detach(), total
 

@@ -33,8 +33,8 @@ def off_diagonal(scores: Tensor) -> Tensor:
     # The flat matrix without its first entry has each further diagonal entry at the
     # end of a run of n + 1. Slices have a cheap gradient, which a mask has not.
     n = scores.shape[-1]
-    runs = scores.flatten(-2)[..., 1:].unflatten(-1, (n - 1, n + 1))
-    return runs[..., :-1].reshape(*scores.shape[:-1], n - 1)
+    runs = scores.flatten(-2)[..., 1:].unflatten(-1, (-1, n + 1))
+    return runs[..., :-1].reshape(*scores.shape[:-1], -1)
 
 
 def positives_and_negatives(scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -494,7 +494,8 @@ def test_other_seeds_rows_and_networks_pretrain_anew(tmp_path):
 # in scikit-learn's company
 
 
-def test_pipeline_in_a_parallel_search_over_the_autoencoder():
+@pytest.mark.parametrize("n_jobs", [None, pytest.param(2, marks=pytest.mark.slow)])
+def test_pipeline_in_a_search_over_the_autoencoder(n_jobs):
     X, y = blobs(90)
     pipeline = Pipeline(
         [
@@ -514,7 +515,7 @@ def test_pipeline_in_a_parallel_search_over_the_autoencoder():
         scoring=CLUSTERING_SCORERS,
         refit="ACC",
         cv=StratifiedKFold(2, shuffle=True, random_state=0),
-        n_jobs=2,
+        n_jobs=n_jobs,
     ).fit(X, y)
     assert search.best_params_["clusterer__n_clusters"] == 3
     assert search.best_score_ > 0.95

@@ -6,6 +6,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -174,7 +175,7 @@ def test_many_rows_are_clustered_by_a_part_of_them():
     assert results["inertia"][1] < all_rows
 
 
-@pytest.mark.parametrize("wrong", [KMeans(), PCA()])
+@pytest.mark.parametrize("wrong", [KMeans(), PCA(), GaussianMixture()])
 def test_clusterer_without_an_encoder_is_refused(wrong):
     with pytest.raises((TypeError, ValueError), match="The 'clusterer' parameter of"):
         NClustersSearch(wrong).fit(blobs(2)[0])

@@ -398,6 +398,11 @@ def test_unknown_method_is_refused(fitted):
         fitted.score_samples(moons(3, 0), method="exact")
 
 
+def test_network_without_hidden_layers_is_refused():
+    with pytest.raises(ValueError, match=r"hold one integer at least\. Got \(\)"):
+        DiffusionSampler(()).fit(moons(30, 0))
+
+
 # constant columns
 
 

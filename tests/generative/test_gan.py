@@ -50,6 +50,17 @@ def test_default_finds_the_modes_of_a_ring(seed):
     assert inside > 0.5
 
 
+@early
+def test_penalty_of_zero_is_none():
+    X = np.random.RandomState(0).randn(200, 2)
+    free, light, heavy = (
+        small(gradient_penalty=weight).fit(X).sample(9, random_state=0)
+        for weight in (0, 1e-12, 100.0)
+    )
+    np.testing.assert_allclose(free, light, atol=1e-4)
+    assert np.abs(free - heavy).max() > 1e-2
+
+
 def test_gan_moves_towards_a_blob():
     X = np.random.RandomState(0).randn(600, 2) * [1, 0.3] + [4, -2]
     gan = GANSampler(4, max_iter=60, batch_size=64, random_state=0).fit(X)

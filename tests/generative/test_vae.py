@@ -16,9 +16,10 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from skdeep.generative import VAESampler, _vae_model
+from skdeep.generative import VAESampler, _vae_model, _vae_training
 from skdeep.generative import _vae as module
 from skdeep.generative._vae_noise import noise_parts
+from skdeep.generative._vae_training import means_over
 
 GRID = np.linspace(-7.5, 7.5, 51)
 PLANE = np.stack(np.meshgrid(GRID, GRID), axis=-1).reshape(-1, 2)
@@ -434,6 +435,13 @@ def test_noise_of_extreme_rows_is_finite():
 
 
 # training
+
+
+def test_means_over_parts_are_those_over_all_rows(monkeypatch):
+    monkeypatch.setattr(_vae_training, "CHUNK_ROWS", 4)
+    x = torch.arange(20.0).reshape(10, 2)
+    found = means_over(torch.arange(10), lambda i: (x[i].mean(), x[i].square().mean(0)))
+    torch.testing.assert_close(found, [x.mean(), x.square().mean(0)])
 
 
 def test_loss_is_its_parts():

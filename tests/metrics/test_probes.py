@@ -82,7 +82,7 @@ def classes():
 
 @every_probe
 def test_probe_of_the_classes_themselves_is_perfect(probe, classes):
-    scores = probe(Oracle(), classes.X, classes.y, random_state=0)
+    scores = probe(Oracle(), classes.X, classes.y, n_repeats=2, random_state=0)
     assert scores["encoder"] == {5: 1.0, 10: 1.0, "all": 1.0}
 
 
@@ -210,7 +210,7 @@ def test_rivals_do_not_lose_by_a_matter_of_units(probe, iris):
 
 @every_probe
 def test_untrained_encoder_is_a_rival(probe, classes):
-    scores = probe(Oracle(), classes.X, classes.y, random_state=0)
+    scores = probe(Oracle(), classes.X, classes.y, n_repeats=2, random_state=0)
     assert list(scores) == ["encoder", "raw", "pca", "random"]
     assert scores["random"]["all"] < 0.7
     assert [max_iter for *_, max_iter in Oracle.fits] == [3, 0]
@@ -218,18 +218,20 @@ def test_untrained_encoder_is_a_rival(probe, classes):
 
 def test_untrained_last_step_of_a_pipeline_is_a_rival(classes):
     encoder = make_pipeline(IDENTITY, Oracle())
-    assert "random" in linear_probe(encoder, classes.X, classes.y, random_state=0)
+    assert "random" in linear_probe(
+        encoder, classes.X, classes.y, n_repeats=2, random_state=0
+    )
 
 
 def test_untrained_clone_of_a_frozen_encoder_is_a_rival(classes):
     encoder = FrozenEstimator(Oracle().fit(classes.X))
-    scores = linear_probe(encoder, classes.X, classes.y, random_state=0)
+    scores = linear_probe(encoder, classes.X, classes.y, n_repeats=2, random_state=0)
     assert scores["random"]["all"] < scores["encoder"]["all"]
 
 
 @pytest.mark.parametrize("encoder", [Trained(), PCA(2)])
 def test_an_encoder_that_must_be_trained_has_no_untrained_rival(encoder, classes):
-    scores = linear_probe(encoder, classes.X, classes.y, random_state=0)
+    scores = linear_probe(encoder, classes.X, classes.y, n_repeats=2, random_state=0)
     assert list(scores) == ["encoder", "raw", "pca"]
 
 
@@ -248,7 +250,7 @@ def test_rivals_of_a_pipeline_see_the_rows_of_its_last_step(classes):
         (OneHotEncoder(), ["letter"]), (StandardScaler(), ["noise"])
     )
     scores = linear_probe(
-        make_pipeline(encode, PCA(1)), frame, classes.y, random_state=0
+        make_pipeline(encode, PCA(1)), frame, classes.y, n_repeats=2, random_state=0
     )
     assert scores["raw"]["all"] == 1.0
     assert scores["encoder"]["all"] < 1.0
@@ -318,8 +320,10 @@ def test_small_classes_give_all_the_labels_they_have():
 @every_probe
 def test_labels_may_be_strings(probe, iris):
     names = np.array(["setosa", "versicolor", "virginica"])[iris.y]
-    found = probe(None, iris.X, names, random_state=0)
-    assert found == probe(None, iris.X, iris.y, random_state=0)
+    options = dict(n_repeats=2, random_state=0)
+    assert probe(None, iris.X, names, **options) == probe(
+        None, iris.X, iris.y, **options
+    )
 
 
 def test_neighbors_are_at_most_the_labelled_rows(iris):
@@ -368,10 +372,10 @@ def test_sparse_rows_score_as_dense_ones(probe, digits):
 def test_encoders_may_be_wider_than_the_input(probe, iris):
     encoder = GaussianRandomProjection(10, random_state=0)
     with pytest.warns(UserWarning, match="number of components is higher"):
-        scores = probe(encoder, iris.X, iris.y, random_state=0)
+        scores = probe(encoder, iris.X, iris.y, n_repeats=2, random_state=0)
     assert scores["pca"]["all"] > 0.8
     wide = FunctionTransformer(lambda X: sparse.hstack([X, X], format="csr"))
-    scores = probe(wide, sparse.csr_array(iris.X), iris.y, random_state=0)
+    scores = probe(wide, sparse.csr_array(iris.X), iris.y, n_repeats=2, random_state=0)
     assert scores["pca"]["all"] > 0.8
 
 
@@ -506,6 +510,6 @@ def test_errors_of_an_untrained_encoder_that_are_its_own_are_raised(classes):
 @every_probe
 def test_clusterers_with_an_embedding_are_encoders(probe, iris):
     encoder = clone(KMeans(4, n_init=1, random_state=0))
-    scores = probe(encoder, iris.X, iris.y, random_state=0)
+    scores = probe(encoder, iris.X, iris.y, n_repeats=2, random_state=0)
     assert scores["encoder"]["all"] > 0.8
     assert "random" not in scores

@@ -6,6 +6,7 @@ from torch import Generator, nn
 
 from skdeep.nn import Flow, initialized
 from skdeep.nn.coupling import LARGEST_LOG_SCALE
+from skdeep.nn.flow import levels_of
 
 KINDS = {
     "spline": {"coupling": "spline"},
@@ -58,7 +59,7 @@ def test_inverse_gives_back_the_rows(kind, n_features):
         assert (flow.inverse(z) - x).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("image_shape", [(1, 4, 4), (2, 8, 6), (1, 7, 5)])
+@pytest.mark.parametrize("image_shape", [(1, 4, 4), (2, 8, 6), (1, 7, 5), (1, 16, 16)])
 @pytest.mark.parametrize("coupling", ["affine", "spline"])
 def test_flows_of_images_can_be_inverted_and_have_the_right_determinant(
     image_shape, coupling
@@ -73,6 +74,26 @@ def test_flows_of_images_can_be_inverted_and_have_the_right_determinant(
     jacobian = torch.autograd.functional.jacobian(lambda v: flow.map(v)[0], x)
     expected = torch.linalg.slogdet(jacobian.view(n_features, n_features))[1]
     torch.testing.assert_close(flow.map(x)[1][0], expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((5,), [(5,)]),
+        ((3, 12, 8), [(12, 6, 4)]),  # halves of 6 and 4 would be too small
+        ((1, 16, 16), [(4, 8, 8), (8, 4, 4)]),
+        ((1, 64, 64), [(4, 32, 32), (8, 16, 16), (16, 8, 8)]),  # three at most
+        ((3, 28, 28), [(12, 14, 14), (24, 7, 7)]),
+    ],
+)
+def test_levels_turn_pixels_into_channels_of_which_half_leave(shape, expected):
+    levels = levels_of(shape)
+    assert [level.shape for level in levels] == expected
+    *before, last = levels
+    assert all(level.n_leaving == level.shape[0] // 2 for level in before)
+    assert last.n_leaving == last.shape[0]
+    sizes = [level.n_leaving * math.prod(level.shape[1:]) for level in levels]
+    assert sum(sizes) == math.prod(shape)
 
 
 @every_kind

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -63,5 +64,11 @@ def test_library_follows_the_processor_and_the_version(
     assert products_for(torch.zeros(2, 2, dtype=torch.float64)) is TorchProducts
 
 
-def test_vendor_is_a_word_or_nothing():
+def test_vendor_is_a_word_or_nothing(monkeypatch):
     assert products._vendor() == "" or products._vendor().isalnum()
+
+    def missing(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert products._vendor() == ""

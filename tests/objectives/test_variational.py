@@ -17,6 +17,7 @@ from skdeep.objectives.variational import (
     elbo_per_sample,
     gaussian_log_likelihood,
     gaussian_loss,
+    gaussian_loss_of_best_variance,
     gaussian_loss_of_squares,
     importance_weighted_bound,
     kl_to_standard_normal,
@@ -198,6 +199,16 @@ def test_mean_squares_are_the_variances_of_largest_likelihood():
         assert float(gaussian_loss_of_squares(squares, (factor * squares).log())) > best
 
 
+def test_loss_of_the_best_variance_is_that_of_the_mean_square(device):
+    x, mean = normal(6, 4).to(device), normal(6, 4, seed=1).to(device)
+    squares = (x - mean).square().mean()
+    expected = -gaussian_log_likelihood(x, mean, squares.log()).mean()
+    found = gaussian_loss_of_best_variance(squares, 4)
+    torch.testing.assert_close(found, expected)
+    one = gaussian_loss_of_best_variance(torch.tensor(1.0), 2)
+    assert float(one) == pytest.approx(1 + math.log(2 * math.pi))
+
+
 def test_gradients_of_losses_are_those_of_finite_differences():
     x = uniform(4, 3)
     mean, log_var = (part.requires_grad_() for part in normal(2, 4, 3).unbind())
@@ -206,6 +217,7 @@ def test_gradients_of_losses_are_those_of_finite_differences():
     assert gradcheck(lambda m: bernoulli_loss(x, m), mean)
     squares, shared = uniform(3, seed=3).requires_grad_(), normal(3).requires_grad_()
     assert gradcheck(gaussian_loss_of_squares, (squares, shared))
+    assert gradcheck(lambda s: gaussian_loss_of_best_variance(s, 3), squares)
     assert gradcheck(lambda m, v: gaussian_log_likelihood(x, m, v), (mean, log_var))
     assert gradcheck(lambda m: bernoulli_log_likelihood(x, m), mean)
 
@@ -342,6 +354,12 @@ def test_gap_of_the_bound_is_the_divergence_from_the_true_posterior():
 # annealed importance sampling
 
 
+def test_standard_density_is_that_of_torchs_distributions(device):
+    u = normal(4, 5, 3).to(device)
+    expected = Normal(torch.zeros_like(u), torch.ones_like(u)).log_prob(u).sum(-1)
+    torch.testing.assert_close(standard_normal_log_density(u), expected)
+
+
 def test_annealed_estimate_at_the_true_posterior_is_exact():
     model = LinearModel()
     found, error = annealed_importance(
@@ -349,6 +367,82 @@ def test_annealed_estimate_at_the_true_posterior_is_exact():
     )
     torch.testing.assert_close(found, model.log_p)
     torch.testing.assert_close(error, torch.zeros_like(error), atol=1e-6, rtol=0)
+
+
+def naive_annealed_importance(model, row, mean, log_var, starts, moves, step):
+    """Estimate of one row, by the numbers drawn: starts, momenta and chances."""
+    x, b, W, s = model.x[row], model.b, model.W, model.s
+    deviation = (log_var / 2).exp()
+
+    def log_ratio_and_slope(u):
+        """Logarithm of p(x, z) / N(u; 0, I), in units of q, and the slope of p."""
+        z = mean + deviation * u
+        residual = x - b - W @ z
+        log_p = -5 / 2 * math.log(2 * math.pi * s**2) - residual @ residual / s**2 / 2
+        log_p += -math.log(2 * math.pi) - z @ z / 2 + log_var.sum() / 2
+        log_q = -math.log(2 * math.pi) - u @ u / 2
+        return float(log_p - log_q), deviation * (W.T @ residual / s**2 - z)
+
+    def energy(u, momentum, b):
+        return -b * log_ratio_and_slope(u)[0] + u @ u / 2 + momentum @ momentum / 2
+
+    def force(u, b):
+        return b * log_ratio_and_slope(u)[1] - (1 - b) * u
+
+    codes, log_weights = list(starts), [0.0] * len(starts)
+    for t, (before, b_t) in enumerate(itertools.pairwise(sigmoid_schedule(3))):
+        chances = []
+        for k, u in enumerate(codes):
+            log_weights[k] += (b_t - before) * log_ratio_and_slope(u)[0]
+            if b_t == 1:
+                continue
+            momentum, drawn = moves[t][0][k], float(moves[t][1][k])
+            moved, v = u, momentum
+            for _ in range(2):
+                v = v + step / 2 * force(moved, b_t)
+                moved = moved + step * v
+                v = v + step / 2 * force(moved, b_t)
+            lost = float(energy(moved, v, b_t) - energy(u, momentum, b_t))
+            chances.append(min(1.0, math.exp(-lost)))
+            if drawn < chances[-1]:
+                codes[k] = moved
+        if chances:
+            step *= math.exp(0.1 * (sum(chances) / len(chances) - 0.65))
+    weights = [math.exp(w) for w in log_weights]
+    estimate = sum(weights) / len(weights)
+    squares = sum((w / estimate - 1) ** 2 for w in weights) / (len(weights) - 1)
+    return math.log(estimate), math.sqrt(squares / len(weights))
+
+
+def test_annealed_estimate_equals_the_naive_loop():
+    model = LinearModel(3)
+    mean, log_var = model.mean + 0.3, model.log_var + 1
+    found, error = annealed_importance(
+        model.log_joint,
+        mean,
+        log_var,
+        generator(),
+        n_chains=6,
+        n_temperatures=3,
+        n_leapfrog=2,
+        step_size=0.9,
+    )
+    rng = generator()
+    starts = torch.randn(6, 3, 2, generator=rng, dtype=torch.float64)
+    moves = [
+        (
+            torch.randn(6, 3, 2, generator=rng, dtype=torch.float64),
+            torch.rand(6, 3, generator=rng, dtype=torch.float64),
+        )
+        for _ in range(2)
+    ]
+    for i in range(3):
+        own = [(momenta[:, i], chances[:, i]) for momenta, chances in moves]
+        estimate, spread = naive_annealed_importance(
+            model, i, mean[i], log_var[i], starts[:, i], own, 0.9
+        )
+        assert float(found[i]) == pytest.approx(estimate)
+        assert float(error[i]) == pytest.approx(spread)
 
 
 @pytest.mark.parametrize("start", ["prior", "a wrong posterior"])

@@ -291,6 +291,20 @@ def test_files_hold_no_pickle(tmp_path):
 # other fits
 
 
+def doubled(x, _):
+    return 2 * x
+
+
+def test_parameters_are_known_again_whatever_holds_them(tmp_path):
+    model = clone(INNER).set_params(random_state=0, augment=doubled)
+    checkpoint, counter = Checkpoint(tmp_path, every=1), Killer()
+    first = clone(model).set_callbacks(checkpoint).fit(X)
+    same = {"n_components": np.int64(2), "random_state": np.int64(0)}
+    again = clone(model).set_params(**same).set_callbacks(checkpoint, counter).fit(X)
+    assert "epoch" not in counter.seen
+    np.testing.assert_array_equal(first.transform(X), again.transform(X))
+
+
 DEC = DECClusterer(3, **DEEP).set_params(random_state=0)
 
 

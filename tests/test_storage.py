@@ -1,0 +1,111 @@
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from skdeep.storage import MOST_TEXT, InvalidFileError, digest, read_file, write_file
+
+KIND = "values"
+
+VALUES = [
+    None,
+    [True, 3, -(2**70), 1.5, "text", "\u0000 \U0001f600"],
+    (1, (2.5, [()])),
+    {"a": {1: "number", None: "none", (1, 2): "tuple"}, "b": []},
+    [float("inf"), -float("inf")],
+    [0.1 * n for n in range(40)],
+    np.arange(6, dtype=">i2").reshape(2, 3),
+    [np.float32(0.1), np.int8(-3), np.bool_(True)],
+    np.array(["x", "", "\u00fc\U0001f600"]),
+    np.array([["x"], ["longer"]], dtype=object),
+    np.zeros((0, 3)),
+    np.array([], dtype=str),
+    {"a.b": np.arange(2), "a": {"b": np.arange(3)}},  # of one path
+    {1: np.arange(2), "1": np.arange(3)},
+]
+
+
+def assert_same(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(a, b)
+    elif isinstance(a, dict):
+        assert list(a) == list(b)
+        assert_same(list(a.values()), list(b.values()))
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for first, second in zip(a, b, strict=True):
+            assert_same(first, second)
+    else:
+        assert a == b
+
+
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
+def test_values_come_back_as_they_were(value, tmp_path):
+    write_file(tmp_path / "file", KIND, value)
+    assert_same(read_file(tmp_path / "file", KIND), value)
+
+
+def test_what_is_no_number_comes_back(tmp_path):
+    write_file(tmp_path / "file", KIND, [float("nan")])
+    (found,) = read_file(tmp_path / "file", KIND)
+    assert type(found) is float
+    assert np.isnan(found)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        len,
+        {1, 2},
+        np.array(["text", 3], dtype=object),
+        np.zeros(2, complex),
+        np.zeros(2, np.longdouble),
+        np.zeros(2, "datetime64[s]"),
+        np.zeros(2, [("a", int)]),
+    ],
+    ids=repr,
+)
+def test_what_is_no_plain_value_is_not_written(value, tmp_path):
+    with pytest.raises(TypeError, match=r"Cannot keep a .* in a file"):
+        write_file(tmp_path / "file", KIND, {"a": [value]})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_that_could_not_be_read_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match=f"exceed {MOST_TEXT} characters"):
+        write_file(tmp_path / "file", KIND, "a" * MOST_TEXT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_objects_in_a_file_of_plain_values_are_refused(tmp_path):
+    write_file(tmp_path / "file", KIND, [len], lambda _: ("os.system", ["true"]))
+    with pytest.raises(InvalidFileError, match=r"names a 'os\.system'"):
+        read_file(tmp_path / "file", KIND)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        np.zeros((2, 3), np.float32),
+        np.zeros((2, 0), np.uint32),
+        np.array(7, np.uint32),
+        np.full((2, 1), 0x110000, np.uint32),
+    ],
+    ids=["floats", "no width", "no axis", "beyond Unicode"],
+)
+def test_numbers_that_are_no_characters_are_refused(codes, tmp_path):
+    document, arrays = '{"text": ["value", false]}', {"value": codes}
+    sha = digest(KIND, document, arrays)
+    data = save(arrays, {"kind": KIND, "document": document, "sha256": sha})
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(InvalidFileError, match="a text holds no characters"):
+        read_file(tmp_path / "file", KIND)
+
+
+def test_missing_library_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ImportError, match=r'pip install "skdeep\[io\]"'):
+        read_file(tmp_path / "file", KIND)
