@@ -45,10 +45,13 @@ from skdeep.representation._base import (
     on_rows,
 )
 from skdeep.representation._collapse import checked_rank
-from skdeep.training import FitTask
+from skdeep.training import FitTask, n_batches
 
 N_STEPS = 700
-"""Gradient steps that max_iter="auto" aims at."""
+"""Gradient steps that max_iter="auto" aims at, at least."""
+
+N_IMAGE_EPOCHS, MOST_STEPS = 20, 1600
+"""How often each of many images is seen as well, until so many steps were made."""
 
 MAX_PLACES = 64
 """Local features of a row that a step compares, drawn anew: bounds its cost."""
@@ -160,8 +163,9 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         better one with few labels.
 
     max_iter : int or "auto", default="auto"
-        Epochs. ``"auto"``: as many as make 700 gradient steps, between 2 and 200. 0
-        leaves the encoder as it was drawn.
+        Epochs. ``"auto"``: as many as make 700 gradient steps, between 2 and 200; of
+        images at least 20, until 1600 steps are made. 0 leaves the encoder as it was
+        drawn.
 
     batch_size : int, default=128
         Rows of a gradient step, among which each is told apart.
@@ -359,7 +363,9 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         phase_name: str,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        fitting = Fitting(self, X, image_shape, task.seeds(self, 3), N_STEPS)
+        is_image = self.image_shape is not None or image_shape is not None
+        n_steps = steps_for(X.shape[0], self.batch_size, is_image)
+        fitting = Fitting(self, X, image_shape, task.seeds(self, 3), n_steps)
         rows, noise, device = fitting.rows, fitting.noise, fitting.rows.device
 
         # Build the encoder, its critics, and the adversary of its prior.
@@ -545,3 +551,11 @@ def limit_of(estimator: str, n_rows: int, n_locations: int) -> float:
     """Largest value of an estimate, by the candidates that each code is given."""
     n_candidates = 1 + n_locations * (n_rows - 1)
     return {"jsd": 0.0, "infonce": math.log(n_candidates)}.get(estimator, math.inf)
+
+
+def steps_for(n_samples: int, batch_size: int, is_image: bool) -> int:
+    """Gradient steps that ``max_iter="auto"`` aims at."""
+    if not is_image:
+        return N_STEPS
+    seen = N_IMAGE_EPOCHS * n_batches(n_samples, batch_size)
+    return max(N_STEPS, min(seen, MOST_STEPS))

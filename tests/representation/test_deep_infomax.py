@@ -529,3 +529,12 @@ def test_views_can_be_searched():
     search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
     assert len(search.cv_results_["params"]) == 5
     assert search.best_score_ > 0.5
+
+
+def test_many_images_are_seen_often():
+    assert [module.steps_for(n, 100, True) for n in (100, 7000, 10**6)] == [
+        700,
+        1400,
+        1600,
+    ]
+    assert module.steps_for(7000, 100, False) == 700
