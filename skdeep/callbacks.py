@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
 import joblib
@@ -556,9 +556,23 @@ def described(value: Any) -> Any:
         return "RandomState"  # the seeds drawn of it are kept
     if isinstance(value, BaseEstimator) and not isinstance(value, FrozenEstimator):
         return type(value).__name__  # its parameters are listed by themselves
+    if isinstance(value, FunctionType):
+        inside = [cell.cell_contents for cell in value.__closure__ or ()]
+        held = [described(part) for part in (*inside, value.__defaults__)]
+        digest = joblib.hash([described_code(value.__code__), held])
+        return f"{value.__module__}.{value.__qualname__} {digest}"
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     return f"{type(value).__name__} {joblib.hash(value)}"
+
+
+def described_code(code: CodeType) -> list[Any]:
+    """Return what a function does, in plain values: lambdas share their name."""
+    constants = [
+        described_code(value) if isinstance(value, CodeType) else value
+        for value in code.co_consts
+    ]
+    return [code.co_code, code.co_names, constants]
 
 
 def described_data(X: Any) -> dict[str, Any]:

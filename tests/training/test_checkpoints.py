@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import resource
+import subprocess
+import sys
 import warnings
 
 import joblib
@@ -14,7 +16,14 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from skdeep.callbacks import Checkpoint, EarlyStopping, MetricMonitor, StopOnInterrupt
+from skdeep.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    MetricMonitor,
+    StopOnInterrupt,
+    described,
+    described_data,
+)
 from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer, SCANClusterer
 from skdeep.generative import DiffusionSampler, FlowSampler, GANSampler, VAESampler
 from skdeep.nn.augmentation import MarginalCorruption
@@ -303,6 +312,32 @@ def test_parameters_are_known_again_whatever_holds_them(tmp_path):
     again = clone(model).set_params(**same).set_callbacks(checkpoint, counter).fit(X)
     assert "epoch" not in counter.seen
     np.testing.assert_array_equal(first.transform(X), again.transform(X))
+
+
+def times(factor):
+    return lambda x: x * factor
+
+
+def test_functions_are_known_by_what_they_do():
+    assert described(times(2)) == described(times(2))
+    assert described(times(2)) != described(times(3))
+    assert described(lambda x: x * 2) != described(lambda x: x * 3)
+    assert described(lambda x: abs(x)) != described(lambda x: len(x))
+    assert described(lambda x, by=2: x * by) != described(lambda x, by=3: x * by)
+    nested = [lambda x: (lambda y: y + 1)(x), lambda x: (lambda y: y + 2)(x)]
+    assert described(nested[0]) != described(nested[1])
+    assert described(doubled).startswith(f"{__name__}.doubled ")
+    assert described(len) == "builtins.len"
+
+
+def test_functions_are_known_in_another_process():
+    program = "from skdeep.callbacks import described, described_data as function;"
+    command = [sys.executable, "-c", program + "print(described(function))"]
+    printed = {
+        subprocess.check_output(command, env=os.environ | {"PYTHONHASHSEED": seed})
+        for seed in "12"
+    }
+    assert printed == {described(described_data).encode() + b"\n"}
 
 
 DEC = DECClusterer(3, **DEEP).set_params(random_state=0)
