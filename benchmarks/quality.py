@@ -22,6 +22,7 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.metrics import normalized_mutual_info_score
+from sklearn.neighbors import kneighbors_graph
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -62,7 +63,7 @@ METHODS = {
 }
 
 
-N_COMPONENTS, N_NEIGHBORS = 20, 10
+N_COMPONENTS, N_NEIGHBORS = 20, 15
 """Principal components and neighbours of the spectral rival."""
 
 
@@ -72,13 +73,14 @@ def spectral(X: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
     Z = pca.fit_transform(X)
     kept = pca.explained_variance_ > 1e-5 * pca.explained_variance_[0]
     Z = Z[:, kept] * pca.explained_variance_[kept] ** -0.25
+    graph = kneighbors_graph(Z, N_NEIGHBORS)
     model = SpectralClustering(
         n_clusters,
-        affinity="nearest_neighbors",
-        n_neighbors=N_NEIGHBORS,
+        affinity="precomputed",
+        assign_labels="cluster_qr",
         random_state=seed,
     )
-    return model.fit_predict(Z)
+    return model.fit_predict(graph.maximum(graph.T))
 
 
 def scores(y: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -121,7 +123,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--sets", nargs="+", default=list(DATASETS), choices=DATASETS)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
     parser.add_argument(
         "--precisions",
         nargs="+",
