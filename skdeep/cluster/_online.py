@@ -255,7 +255,7 @@ def rehearse(
     n_steps = n_epochs * n_batches(n_drawn, encoder.batch_size)
     schedule = OneCycle(optimizer, encoder.learning_rate, n_steps)
     partners = torch.from_numpy(neighbors).to(rows.device)
-    view = augmentation(encoder.augment, begin, seed) if rebuilds else lambda x: x
+    view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
     rng = Generator().manual_seed(seed)
 
     def step(index: Tensor) -> dict[str, Tensor]:

@@ -391,9 +391,8 @@ class AutoencoderTransformer(BaseRepresentation):
         )
         reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
         pixel_shape = fitting.image_shape or square_image_shape(rows)
-        is_plain = self.augment == "auto" and not self.neighbor_weight
         change, shape = resolved_augment(
-            None if is_plain else self.augment, fitting.image_shape, pixel_shape
+            self._augment, fitting.image_shape, pixel_shape
         )
         augment = on_rows(change, shape, rows, shuffle)
         donors = donors_of(rows, shuffle) if self.mask_weight else rows[slice(0)]
@@ -432,6 +431,15 @@ class AutoencoderTransformer(BaseRepresentation):
         kept = {"encoder_": encoder, "decoder_": decoder, **found}
         fitting.train(task, phase_name, step, [optimizer], kept)
         return neighbors
+
+    @property
+    def _augment(self) -> Any:
+        """What `augment` asks for: of a plain autoencoder, nothing by default."""
+        return (
+            None
+            if self.augment == "auto" and not self.neighbor_weight
+            else self.augment
+        )
 
     def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
         """Network that tells which cells were replaced, from the code."""
