@@ -145,9 +145,13 @@ def encoder_and_centroids(
 def student_assignment(
     autoencoder: BaseRepresentation, centers: np.ndarray, alpha: float
 ) -> Callable[[Tensor], Tensor]:
-    """Map of scaled rows to their Student-t assignment, ``(n, n_clusters)``."""
+    """Map of scaled rows to their Student-t assignment, ``(n, n_clusters)``.
+
+    In float64: in float32 the last bits depend on where in a batch a row is.
+    """
     encoder, centroids = encoder_and_centroids(autoencoder, centers)
-    return lambda x: soft_assignment(encoder(x), centroids, alpha)
+    exact = centroids.double()
+    return lambda x: soft_assignment(encoder(x).double(), exact, alpha).float()
 
 
 def decodes(clusterer: BaseDeepClusterer) -> bool:

@@ -360,7 +360,7 @@ class SCANClusterer(BaseDeepClusterer):
 
     def _assignment(self) -> Callable[[Tensor], Tensor]:
         model = Model(self.encoder_, self.head_.to(self.encoder_._home()))
-        return lambda x: model.logits(x).softmax(1)
+        return model.probabilities
 
     def _objective(self) -> Callable[[Tensor], Tensor]:
         model = Model(self.encoder_, self.head_.to(self.encoder_._home()))

@@ -53,6 +53,10 @@ class Model:
         """Map scaled rows to logits of the clusters, ``(n, n_clusters)``."""
         return chained(x, *self.networks)[-1]
 
+    def probabilities(self, x: Tensor) -> Tensor:
+        """Softmax of the logits of scaled rows, in float64 for its last bits."""
+        return self.logits(x).double().softmax(1).float()
+
     def copied(self) -> "Model":
         """Copy both, as they are now."""
         encoder = copy.deepcopy(self.encoder)
@@ -88,7 +92,7 @@ class Clustering:
 def clustering_of(model: Model, rows: Rows) -> Clustering:
     """Copy the state that training has reached."""
     model = model.copied()
-    p = in_chunks(lambda x: model.logits(x).softmax(1), rows)
+    p = in_chunks(model.probabilities, rows)
     return Clustering(model, p, model.encoder._encode(rows))
 
 
@@ -161,7 +165,7 @@ class DeepStage:
         rows = self.rows
 
         def probabilities() -> Tensor:
-            p = in_chunks(lambda x: self.model.logits(x).softmax(1), rows)
+            p = in_chunks(self.model.probabilities, rows)
             return torch.from_numpy(p).to(rows.device)
 
         last = {"p": probabilities()}

@@ -117,7 +117,8 @@ class VaDEModel:
     def responsibilities(self, x: Tensor) -> Tensor:
         """Probability of each cluster for each row, at the mean of its code."""
         mean, _ = code_distribution(self.encoder(x))
-        return log_responsibilities(mean, *self.prior()).exp()
+        prior = [tensor.double() for tensor in self.prior()]
+        return log_responsibilities(mean.double(), *prior).exp().float()
 
     def drawn(self, clusters: Tensor, rng: Generator, noisy: bool) -> Tensor:
         """Draw a scaled row of each cluster of a list."""

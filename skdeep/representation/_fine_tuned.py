@@ -330,7 +330,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         check_is_fitted(self)
         rows = self.encoder_._scaled_rows(self._validated(X, reset=False))
         code_of, head = self.encoder_._output(), self.head_.to(rows.device)
-        return in_chunks(lambda x: head(code_of(x)).softmax(1), rows)
+        return in_chunks(lambda x: head(code_of(x)).double().softmax(1).float(), rows)
 
     def _epochs(self, n_labelled: int) -> tuple[int, int]:
         """Epochs of the head alone, and of all layers."""
