@@ -82,6 +82,10 @@ class VaDEModel:
         log_weights, means, log_vars = self.mixture
         return log_weights.log_softmax(0), means, log_vars
 
+    def exact_prior(self) -> list[Tensor]:
+        """`prior` in float64."""
+        return [tensor.double() for tensor in self.prior()]
+
     def loss_terms(self, x: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         """Minus the mean log-likelihood of rows, and the mean divergence of codes."""
         mean, log_var = code_distribution(self.encoder(x))
@@ -96,15 +100,20 @@ class VaDEModel:
         return gaussian_loss_of_best_variance(squares, x.shape[1]), kl
 
     def elbo(self, x: Tensor) -> Tensor:
-        """Evidence lower bound of each row, ``(n,)``, by the same noise for all."""
-        mean, log_var = code_distribution(self.encoder(x))
+        """Evidence lower bound of each row, ``(n,)``, by the same noise for all.
+
+        All but the networks in float64: see `responsibilities`.
+        """
+        mean, log_var = code_distribution(self.encoder(x).double())
+        prior = self.exact_prior()
         bounds = []
         for noise in fixed_noise(N_CODES, mean):
             z = reparametrised(mean, log_var, noise)
-            log_gamma = log_responsibilities(z, *self.prior())
-            kl = kl_to_mixture(mean, log_var, log_gamma, *self.prior())
-            bounds.append(self.log_likelihood(x, self.decoder(z)) - kl)
-        return torch.stack(bounds).mean(0)
+            log_gamma = log_responsibilities(z, *prior)
+            kl = kl_to_mixture(mean, log_var, log_gamma, *prior)
+            output = self.decoder(z.float()).double()
+            bounds.append(self.log_likelihood(x.double(), output) - kl)
+        return torch.stack(bounds).mean(0).float()
 
     def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
         """Log-likelihood of each row, given what the decoder says."""
@@ -115,10 +124,12 @@ class VaDEModel:
         )
 
     def responsibilities(self, x: Tensor) -> Tensor:
-        """Probability of each cluster for each row, at the mean of its code."""
-        mean, _ = code_distribution(self.encoder(x))
-        prior = [tensor.double() for tensor in self.prior()]
-        return log_responsibilities(mean.double(), *prior).exp().float()
+        """Probability of each cluster for each row, at the mean of its code.
+
+        In float64: in float32 the last bits depend on where in a batch a row is.
+        """
+        mean, _ = code_distribution(self.encoder(x).double())
+        return log_responsibilities(mean, *self.exact_prior()).exp().float()
 
     def drawn(self, clusters: Tensor, rng: Generator, noisy: bool) -> Tensor:
         """Draw a scaled row of each cluster of a list."""
