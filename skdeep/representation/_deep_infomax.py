@@ -50,7 +50,7 @@ from skdeep.training import FitTask, n_batches
 N_STEPS = 700
 """Gradient steps that max_iter="auto" aims at, at least."""
 
-N_IMAGE_EPOCHS, MOST_STEPS = 20, 1600
+N_IMAGE_EPOCHS, MOST_STEPS = 40, 3000
 """How often each of many images is seen as well, until so many steps were made."""
 
 MAX_PLACES = 64
@@ -164,7 +164,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
     max_iter : int or "auto", default="auto"
         Epochs. ``"auto"``: as many as make 700 gradient steps, between 2 and 200; of
-        images at least 20, until 1600 steps are made. 0 leaves the encoder as it was
+        images at least 40, until 3000 steps are made. 0 leaves the encoder as it was
         drawn.
 
     batch_size : int, default=128
