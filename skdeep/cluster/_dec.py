@@ -188,6 +188,10 @@ class DECClusterer(BaseDeepClusterer):
         (``reservoir_.rows``) of all that it saw (``reservoir_.n_seen``). None after
         `fit`, whose rows are not kept.
 
+    pretrained_ : AutoencoderTransformer or None
+        The autoencoder that `partial_fit` goes on to pretrain, as it is without the
+        deep stages. None before the second part of a stream.
+
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``), its second
         term if it has a weight (``"pseudo_label_loss"``), the fraction of labels that
@@ -336,6 +340,7 @@ class DECClusterer(BaseDeepClusterer):
             for name, value in fitted.items():
                 setattr(self, name, value)
             self.reservoir_: Reservoir | None = None
+            self.pretrained_: Any = None
         return self
 
     @fit_context

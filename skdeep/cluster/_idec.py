@@ -200,6 +200,10 @@ class IDECClusterer(BaseDeepClusterer):
         (``reservoir_.rows``) of all that it saw (``reservoir_.n_seen``). None after
         `fit`, whose rows are not kept.
 
+    pretrained_ : AutoencoderTransformer or None
+        The autoencoder that `partial_fit` goes on to pretrain, as it is without the
+        deep stages. None before the second part of a stream.
+
     history_ : dict of str to list of float
         One value an epoch of the deep stage: the objective (``"loss"``) and its terms
         (``"clustering_loss"``, ``"reconstruction_loss"`` and, if it has a weight,
@@ -354,6 +358,7 @@ class IDECClusterer(BaseDeepClusterer):
             for name, value in fitted.items():
                 setattr(self, name, value)
             self.reservoir_: Reservoir | None = None
+            self.pretrained_: Any = None
         return self
 
     @fit_context

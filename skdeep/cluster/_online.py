@@ -1,5 +1,6 @@
 """Clusters of rows that come a part at a time: what both clusterers share that can."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +41,15 @@ from skdeep.training import (
 CAPACITY = 2000
 """Rows that are kept for replay."""
 
-N_REHEARSALS, N_PASSES = 40, 10
-"""Times that each new row pays for a draw: what `fit` makes of them over 10 000 rows.
+N_REHEARSALS, N_PASSES = 80, 40
+"""Times that each new row pays for a draw, of pretraining that goes on and of the deep
+stage: twice and four times what `fit` makes of them over 10 000 rows.
+"""
 
-The first of pretraining that goes on, the second of the deep stage.
+SLACK = 0.01
+"""By how much the start of the deep stage may cut the graph worse than the best.
+
+The rows at hand are few, and so are the edges by which starts are told apart.
 """
 
 
@@ -142,23 +148,27 @@ def taught(
     weights = np.ones(n_old + n_new)
     weights[:n_old] = reservoir.n_seen / max(1, n_old)
     draw = WeightedDraw(weights, Generator().manual_seed(draw_seed))
-    autoencoder = clusterer.autoencoder_
+    autoencoder = copy.deepcopy(clusterer.pretrained_ or clusterer.autoencoder_)
     rows = autoencoder._scaled_rows(stacked(reservoir.rows, X), resident=True)
     known = in_chunks(clusterer._assignment(), rows).argmax(1)
     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
 
-    # Phase 1: go on with the pretraining, which knows nothing of clusters.
+    # Phase 1: go on with the pretraining, which knows nothing of clusters: clusters
+    # that were drawn together by mistake could not be told apart any more.
     centroids = torch.tensor(clusterer.cluster_centers_, device=rows.device)
     sizes = torch.from_numpy(np.bincount(known, minlength=len(centroids)))
     begin = Start(autoencoder, centroids, sizes.to(centroids), rows, None)
     rehearse(begin, neighbors, draw, N_REHEARSALS * n_new, task, rehearsal_seed)
+    pretrained = copy.deepcopy(autoencoder)
 
     # Phase 2: place the centroids anew, as far as possible in their old order.
     with task.leaf("init"):
         Z = autoencoder._encode(rows)
         counts = clusterer.n_clusters, clusterer.n_init
         if resolved_init(clusterer.init, X) == "modularity":
-            found = kmeans_of_graph(Z, *counts, kmeans_seed, neighbors, weights)
+            found = kmeans_of_graph(
+                Z, *counts, kmeans_seed, neighbors, weights, slack=SLACK
+            )
         else:
             found = kmeans(Z, *counts, kmeans_seed, weights)
         order = in_old_order(known, found.labels_, clusterer.n_clusters)
@@ -195,6 +205,7 @@ def taught(
     warn_of_emptied_clusters(before.labels, after.labels, name)
     return {
         **after.attributes(),
+        "pretrained_": pretrained,
         "cluster_frequencies_": (weights @ after.q).astype(np.float32),
         "labels_": after.labels[n_old:],
         "initial_labels_": before.labels[n_old:],

@@ -71,15 +71,19 @@ def kmeans_of_graph(
     seed: int,
     neighbors: np.ndarray,
     weights: np.ndarray | None = None,
+    slack: float = 0.0,
 ) -> KMeans:
     """Of several k-means, the one whose labels cut a graph of the rows least.
 
     The inertia compares distances in an embedding that was not made for them; which
-    rows are neighbours in the input is known. By modularity on that graph.
+    rows are neighbours in the input is known. By modularity on that graph; the inertia
+    decides among those that are at most `slack` from the best.
     """
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_init)
     runs = [kmeans(Z, n_clusters, 1, int(each), weights) for each in seeds]
-    return max(runs, key=lambda run: graph_modularity(neighbors, run.labels_))
+    cuts = np.array([graph_modularity(neighbors, run.labels_) for run in runs])
+    best = np.flatnonzero(cuts >= cuts.max() - slack)
+    return min((runs[i] for i in best), key=lambda run: run.inertia_)
 
 
 def gaussian_mixture(

@@ -1,3 +1,4 @@
+import copy
 import pickle
 
 import numpy as np
@@ -107,6 +108,24 @@ def test_first_call_is_fit(Clusterer):
     assert fitted.reservoir_ is None
     assert first.fit(X).reservoir_ is None  # and fit begins anew
     np.testing.assert_array_equal(first.transform(X), fitted.transform(X))
+
+
+@each
+def test_pretraining_goes_on_without_the_deep_stages(Clusterer):
+    X, _ = blobs()
+    model = Clusterer(4, autoencoder=small(), random_state=0).partial_fit(X[:200])
+    assert model.pretrained_ is None
+    before = model.transform(X)
+    model.partial_fit(X[200:250])
+    first = copy.deepcopy(model.pretrained_)
+    assert not np.array_equal(first.transform(X), before)
+    assert not np.array_equal(first.transform(X), model.transform(X))
+    changed = copy.deepcopy(model)
+    changed.autoencoder_.encoder_.layers[-1].bias.data += 100  # of no use to it
+    for m in (model, changed):
+        m.partial_fit(X[250:])
+    codes = [m.pretrained_.transform(X) for m in (model, changed)]
+    np.testing.assert_array_equal(*codes)
 
 
 @each

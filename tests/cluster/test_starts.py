@@ -68,6 +68,15 @@ def test_start_of_the_graph_is_the_kmeans_of_largest_modularity():
     scores = [graph_modularity(neighbors, run.labels_) for run in runs]
     assert min(scores) < max(scores)
     assert graph_modularity(neighbors, found.labels_) == max(scores)
+    slack = (max(scores) - min(scores)) / 2
+    near = [
+        r.inertia_
+        for r, s in zip(runs, scores, strict=True)
+        if s >= max(scores) - slack
+    ]
+    by_both = kmeans_of_graph(X, 9, 10, 0, neighbors, slack=slack)
+    assert by_both.inertia_ == min(near)
+    assert by_both.inertia_ < max(near)
 
 
 def test_graph_decides_where_the_inertia_of_the_codes_misleads():
