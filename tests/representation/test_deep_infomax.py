@@ -534,7 +534,7 @@ def test_views_can_be_searched():
 def test_many_images_are_seen_often():
     assert [module.steps_for(n, 100, True) for n in (100, 7000, 10**6)] == [
         700,
-        1400,
-        1600,
+        2800,
+        3000,
     ]
     assert module.steps_for(7000, 100, False) == 700
