@@ -244,7 +244,9 @@ def test_metadata_is_routed_to_steps():
 
 @pytest.mark.parametrize("kind", ["pickle", "skops"])
 def test_copies_sample_and_score_the_same(kind):
-    model = make_sampler_pipeline(PCA(whiten=True), GaussianMixture(2)).fit(FRAME)
+    model = make_sampler_pipeline(
+        PCA(whiten=True), GaussianMixture(2, random_state=0)
+    ).fit(FRAME)
     if kind == "pickle":
         copied = pickle.loads(pickle.dumps(model))
     else:
@@ -289,9 +291,11 @@ def test_pipeline_of_fitted_steps_samples_arrays():
 SAMPLERS = [
     KernelDensity(bandwidth=0.3),
     GaussianMixture(2, random_state=3),
-    BayesianGaussianMixture(n_components=2),
+    BayesianGaussianMixture(n_components=2, max_iter=1000, random_state=3),
     FrozenEstimator(
-        GaussianMixture(2).fit(StandardScaler().fit_transform(FRAME.values))
+        GaussianMixture(2, random_state=3).fit(
+            StandardScaler().fit_transform(FRAME.values)
+        )
     ),
 ]
 
@@ -581,7 +585,9 @@ def test_step_that_was_exchanged_after_fit_is_refused():
 
 
 def test_fit_transform_and_fit_predict_remember_the_columns_too():
-    pipeline = make_sampler_pipeline(StandardScaler(), GaussianMixture(2))
+    pipeline = make_sampler_pipeline(
+        StandardScaler(), GaussianMixture(2, random_state=0)
+    )
     assert set(pipeline.fit_predict(FRAME)) == {0, 1}
     assert isinstance(pipeline.sample(), pd.DataFrame)
     assert not hasattr(pipeline, "fit_transform")
