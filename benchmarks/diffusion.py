@@ -24,6 +24,7 @@ import torch
 from sklearn.datasets import load_digits, make_moons
 
 from benchmarks.peers import undisturbed
+from benchmarks.precisions import TYPES
 from benchmarks.report import header, publish
 from benchmarks.timing import alternated, seconds, seconds_an_epoch, table
 from skdeep.generative import DiffusionSampler
@@ -74,8 +75,7 @@ def step_lines(quick: bool) -> Iterator[str]:
     repetitions = 1 if quick else 3
     X = np.random.default_rng(0).random((n_rows, 1, SIDE, SIDE), dtype=np.float32)
     fits: dict[str, Callable[[int], object]] = {
-        f"skdeep {precision}": partial(ours, X, precision)
-        for precision in ("float32", "bfloat16")
+        f"skdeep {precision}": partial(ours, X, precision) for precision in TYPES
     }
     if PEER:
         fits["peer"] = partial(peer_fit, X)

@@ -14,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from benchmarks.datasets import images, planted
 from benchmarks.floors import by_hand, mirrored, products, torch_loop
 from benchmarks.peers import CLUSTPY, clustpy_autoencoder, clustpy_clusterer
+from benchmarks.precisions import TYPES
 from benchmarks.timing import Fit, alternated, on_threads, seconds_an_epoch, table
 from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer, VaDEClusterer
 from skdeep.nn.products import OneDNNProducts, Products, onednn_is_faster
@@ -30,8 +31,6 @@ CLUSTERERS = {
     "IDEC": IDECClusterer(reconstruction_weight=10),
     "DCN": DCNClusterer(),
 }
-
-FLOOR_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 NO_REFRESH = 1_000
 """An `update_interval` beyond all epochs: the targets stay."""
@@ -87,7 +86,7 @@ def products_alone(
 ) -> dict[str, Fit]:
     """Floors of nothing but products and Adam, by each type and library."""
     libraries: dict[str, tuple[torch.dtype, Products | None]] = {
-        name: (dtype, None) for name, dtype in FLOOR_TYPES.items()
+        name: (dtype, None) for name, dtype in TYPES.items()
     }
     if onednn_is_faster():
         libraries["float32, oneDNN"] = torch.float32, OneDNNProducts
@@ -133,7 +132,7 @@ def autoencoder_case(
     if CLUSTPY:
         peers["ClustPy"] = partial(clustpy_autoencoder, X, widths, batch_size)
     floors: dict[str, Fit] = {}
-    for name, dtype in FLOOR_TYPES.items():
+    for name, dtype in TYPES.items():
         floors[f"torch loop {name}"] = partial(
             torch_loop, rows, widths, batch_size, dtype
         )
@@ -197,7 +196,7 @@ def clustering_case(
 
         contestants["ClustPy"] = theirs
     widths = PAPER if method == "DEC" else mirrored(PAPER)
-    for name, dtype in FLOOR_TYPES.items():
+    for name, dtype in TYPES.items():
         contestants[f"torch loop {name}"] = partial(
             torch_loop,
             rows,

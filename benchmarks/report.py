@@ -10,6 +10,7 @@ import sklearn
 import torch
 
 import skdeep
+from benchmarks.precisions import BFLOAT16_IS_NATIVE
 
 
 def processor() -> str:
@@ -24,7 +25,7 @@ def processor() -> str:
 
 def header(*peers: str) -> Iterator[str]:
     """Date, machine and versions, also those of peers."""
-    types = "with" if torch.cpu._is_avx512_bf16_supported() else "without"
+    types = "with" if BFLOAT16_IS_NATIVE else "without"
     yield (
         f"{date.today()}  {processor()}, {types} bfloat16 products  "
         f"{os.cpu_count()} cores  {torch.get_num_threads()} threads"

@@ -29,6 +29,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from benchmarks.datasets import images
 from benchmarks.floors import dense
 from benchmarks.peers import undisturbed
+from benchmarks.precisions import TYPES
 from benchmarks.report import header, publish
 from benchmarks.timing import Fit, alternated, on_threads, seconds_an_epoch, table
 from skdeep.generative import VAESampler
@@ -53,8 +54,6 @@ else:
 """Version of pythae, None if it cannot be imported."""
 
 N_HIDDEN, N_COMPONENTS, BATCH_SIZE = 400, 20, 256
-
-TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def ours(X: np.ndarray, precision: str, n_epochs: int) -> VAESampler:
@@ -164,7 +163,7 @@ def speed_lines(X: np.ndarray, quick: bool, repetitions: int) -> Iterator[str]:
         repetitions,
     )
     yield f"{n_epochs} epochs; {repetitions} repetitions: median [quartiles]"
-    yield from table(times, ["skdeep float32", "skdeep bfloat16"], "s/epoch")
+    yield from table(times, [f"skdeep {name}" for name in TYPES], "s/epoch")
 
 
 @torch.inference_mode()
