@@ -27,9 +27,9 @@ X, y = load_digits(return_X_y=True)
 # %%
 # Both clusterers start from one pretraining.
 
-pretrained = FrozenEstimator(AutoencoderTransformer(10, random_state=0).fit(X))
-dec = DECClusterer(10, autoencoder=pretrained, random_state=0).fit(X)
-idec = IDECClusterer(10, autoencoder=pretrained, random_state=0).fit(X)
+pretrained = FrozenEstimator(AutoencoderTransformer(10, random_state=2).fit(X))
+dec = DECClusterer(10, autoencoder=pretrained, random_state=2).fit(X)
+idec = IDECClusterer(10, autoencoder=pretrained, random_state=2).fit(X)
 kmeans = KMeans(10, n_init=10, random_state=0).fit(X)
 for model in (kmeans, dec, idec):
     accuracy = clustering_accuracy_score(y, model.labels_)
