@@ -51,7 +51,7 @@ class AEKMeans(BaseDeepClusterer):
         Which of `n_init` k-means is kept. ``"modularity"``: the one whose labels cut
         the nearest-neighbour graph of the input least; ``"kmeans"``: the one of least
         inertia. ``"auto"`` is modularity, or k-means for rows of one length, as those
-        of words are.
+        of words are, and for encoders other than autoencoders.
 
     n_init : int, default=20
         k-means starts on the embedding.
@@ -187,7 +187,7 @@ class AEKMeans(BaseDeepClusterer):
                 self, "autoencoder", X, image_shape, pretrain_seed, task
             )
             rows = autoencoder._scaled_rows(X, resident=True)
-            init = resolved_init(self.init, X)
+            init = resolved_init(self.init, X, autoencoder)
             if neighbors is None and init == "modularity":
                 neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
             with task.leaf("init"):

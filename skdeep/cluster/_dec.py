@@ -76,7 +76,8 @@ class DECClusterer(BaseDeepClusterer):
         inertia, as in the papers; ``"gmm"``: at the means of Gaussians
         with full covariances; ``"smooth"``: by k-means on codes averaged over
         their neighbours; ``"spectral"``: at the means of spectral clusters. ``"auto"``
-        is modularity, or k-means for rows of one length, as those of words are.
+        is modularity, or k-means for rows of one length, as those of words are, and
+        for encoders other than autoencoders.
 
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts

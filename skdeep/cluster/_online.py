@@ -165,7 +165,7 @@ def taught(
     with task.leaf("init"):
         Z = autoencoder._encode(rows)
         counts = clusterer.n_clusters, clusterer.n_init
-        if resolved_init(clusterer.init, X) == "modularity":
+        if resolved_init(clusterer.init, X, autoencoder) == "modularity":
             found = kmeans_of_graph(
                 Z, *counts, kmeans_seed, neighbors, weights, slack=SLACK
             )

@@ -14,6 +14,8 @@ from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 
 from skdeep._compat import StrOptions, one_thread
 from skdeep.metrics import graph_modularity
+from skdeep.representation import AutoencoderTransformer
+from skdeep.representation._base import BaseRepresentation
 from skdeep.scaling import are_directions
 
 N_NEIGHBORS = 15
@@ -168,12 +170,16 @@ def started(
     return STARTS[init](Z, n_clusters, n_init, seed)
 
 
-def resolved_init(init: str, X: np.ndarray | csr_matrix) -> str:
-    """Name of a start: that for the rows, if ``"auto"`` was asked for.
+def resolved_init(
+    init: str, X: np.ndarray | csr_matrix, encoder: BaseRepresentation
+) -> str:
+    """Name of a start: that for rows and encoder, if ``"auto"`` was asked for.
 
     The classes of directions, as those of words are, differ much in size, which
-    modularity does not like, and their neighbours are often of other classes.
+    modularity does not like, and their neighbours are often of other classes. Encoders
+    of views see more than which rows are neighbours in the input.
     """
     if init != "auto":
         return init
-    return "kmeans" if are_directions(X) else "modularity"
+    keeps_neighbors = isinstance(encoder, AutoencoderTransformer)
+    return "modularity" if keeps_neighbors and not are_directions(X) else "kmeans"

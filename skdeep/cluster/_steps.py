@@ -107,7 +107,7 @@ def start(
         clusterer, parameter, X, image_shape, pretrain_seed, task, default
     )
     rows = autoencoder._scaled_rows(X, resident=True)
-    init = resolved_init(init, X)
+    init = resolved_init(init, X, autoencoder)
     if neighbors is None and (clusterer.guard or init == "modularity"):
         neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
     with task.leaf("init"):

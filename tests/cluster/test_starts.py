@@ -16,7 +16,7 @@ from skdeep.cluster._starts import (
     started,
 )
 from skdeep.metrics import clustering_accuracy_score, graph_modularity
-from skdeep.representation import AutoencoderTransformer
+from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 
 SMALL = AutoencoderTransformer(
     2, hidden_layer_sizes=(16,), max_iter=20, learning_rate=1e-2, batch_size=32
@@ -96,12 +96,14 @@ def test_graph_decides_where_the_inertia_of_the_codes_misleads():
     )
 
 
-def test_automatic_start_takes_the_inertia_for_directions_alone():
+def test_automatic_start_takes_the_inertia_for_directions_and_codes_of_views():
     X = np.abs(load_iris().data)
     words = TfidfTransformer().fit_transform(sparse.csr_matrix(np.round(X)))
-    assert resolved_init("auto", X) == "modularity"
-    assert resolved_init("auto", words) == "kmeans"
-    assert resolved_init("spectral", words) == "spectral"
+    autoencoder, contrastive = AutoencoderTransformer(), SimCLRTransformer()
+    assert resolved_init("auto", X, autoencoder) == "modularity"
+    assert resolved_init("auto", words, autoencoder) == "kmeans"
+    assert resolved_init("auto", X, contrastive) == "kmeans"
+    assert resolved_init("spectral", words, contrastive) == "spectral"
 
 
 @pytest.mark.parametrize("init", ["modularity", *STARTS])
