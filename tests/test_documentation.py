@@ -91,7 +91,7 @@ def test_readme_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
 def test_figures_of_the_documentation_are_measured_ones():
     text = (ROOT / "docs/which_estimator.rst").read_text()
     figures = re.findall(r"\b0\.\d{3}\b", text)
-    assert len(figures) >= 50
+    assert len(figures) >= 45
     assert set(figures) <= set(re.findall(r"\b0\.\d{3}\b", RESULTS))
 
 
