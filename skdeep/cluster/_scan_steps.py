@@ -79,8 +79,10 @@ class Clustering:
     def attributes(self) -> dict[str, Any]:
         """Name what a fitted clusterer needs in order to predict."""
         members = np.eye(self.p.shape[1], dtype=self.p.dtype)[self.labels]
-        # A cluster that is no row's most probable one lies where it is probable most.
-        weights = np.where(members.any(axis=0), members, self.p)
+        # A cluster that is no row's most probable one lies where it is probable most,
+        # and in the middle of all rows if it is so improbable that nothing is left.
+        likely = self.p + np.finfo(self.p.dtype).tiny
+        weights = np.where(members.any(axis=0), members, likely)
         return {
             "encoder_": self.model.encoder,
             "head_": self.model.head,

@@ -7,10 +7,13 @@ from torch.nn.functional import cross_entropy, normalize
 from skdeep.objectives.distances import student_log_softmax
 
 
-def neighbor_contrastive_loss(z: Tensor, z_neighbor: Tensor) -> Tensor:
+def neighbor_contrastive_loss(
+    z: Tensor, z_neighbor: Tensor, exaggeration: float = 1.0
+) -> Tensor:
     r"""Tell the code of each row's neighbour from the other neighbours of the batch.
 
-    .. math:: -\frac1n \sum_i \log \frac{s(z_i, z'_i)}{\sum_j s(z_i, z'_j)},
+    .. math:: -\frac1n \sum_i \log
+              \frac{s(z_i, z'_i)^\rho}{\sum_j s(z_i, z'_j)},
               \qquad s(a, b) = \frac{1}{1 + \|a - b\|^2}
 
     The Cauchy kernel s has no temperature, and its heavy tail lets the codes of
@@ -21,12 +24,18 @@ def neighbor_contrastive_loss(z: Tensor, z_neighbor: Tensor) -> Tensor:
     ----------
     z, z_neighbor : Tensor of shape (n, n_components)
         Codes of the rows, and of one neighbour of each.
+    exaggeration : float
+        The :math:`\rho` by which neighbours draw each other more than rows repel.
 
     Returns
     -------
     Tensor of shape ()
     """
-    return -student_log_softmax(z, z_neighbor).diagonal().mean()
+    loss = -student_log_softmax(z, z_neighbor).diagonal().mean()
+    if exaggeration != 1:
+        further = (z - z_neighbor).square().sum(1).log1p().mean()
+        loss = loss + (exaggeration - 1) * further
+    return loss
 
 
 def nt_xent_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5) -> Tensor:

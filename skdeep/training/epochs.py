@@ -120,8 +120,14 @@ class OneCycle:
     def __init__(self, optimizer: Adam, peak: float, n_steps: int) -> None:
         self.optimizer = optimizer
         self.peak = peak
+        self.n_warm_up = max(1, n_steps // 10)
         self.n_steps = n_steps
         self.step_number = 0
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether the next step is one of those before the peak."""
+        return self.step_number < self.n_warm_up
 
     def state(self) -> dict[str, Any]:
         """How far the course is."""
@@ -133,13 +139,13 @@ class OneCycle:
 
     def advance(self) -> None:
         """Set the learning rate of the next step."""
-        warm_up = max(1, self.n_steps // 10)
-        if self.step_number < warm_up:
+        if self.warms_up:
             start, end = 1 / 25, 1.0
-            progress = self.step_number / warm_up
+            progress = self.step_number / self.n_warm_up
         else:
             start, end = 1.0, 0.0
-            progress = (self.step_number - warm_up) / max(1, self.n_steps - warm_up)
+            n_left = max(1, self.n_steps - self.n_warm_up)
+            progress = (self.step_number - self.n_warm_up) / n_left
         share = (1 - math.cos(math.pi * min(progress, 1.0))) / 2
         self.optimizer.learning_rate = self.peak * (start + (end - start) * share)
         self.step_number += 1

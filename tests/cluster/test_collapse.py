@@ -60,7 +60,7 @@ def test_warning_says_what_is_returned_and_what_to_try():
 @pytest.mark.filterwarnings("ignore:DCNClusterer ended with")
 def test_collapse_ends_the_deep_stage_and_the_guard_undoes_it():
     X, _ = make_blobs(300, 8, centers=6, random_state=0)
-    narrow = small(hidden_layer_sizes=(4,), random_state=1)
+    narrow = small(hidden_layer_sizes=(4,), early_exaggeration=1, random_state=1)
     frozen = FrozenEstimator(narrow.fit(X))
     # Steps so large that the few rectifiers fall silent, one after the other.
     model = DCNClusterer(

@@ -29,7 +29,7 @@ def fitted_autoencoder(X, **parameters):
 @pytest.fixture(scope="module")
 def planted():
     X, y = blobs()
-    return X, y, fitted_autoencoder(X)
+    return X, y, fitted_autoencoder(X, early_exaggeration=1)
 
 
 def spread(Z):

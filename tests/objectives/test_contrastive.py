@@ -16,7 +16,7 @@ def codes(n=7, n_components=3, noise=0.5):
     return z, z + noise * normal(n, n_components, seed=2)
 
 
-def naive_loss(z, z_neighbor):
+def naive_loss(z, z_neighbor, exaggeration=1):
     def similarity(a, b):
         return 1 / (1 + sum((u - v) ** 2 for u, v in zip(a, b, strict=True)))
 
@@ -25,7 +25,7 @@ def naive_loss(z, z_neighbor):
     for i in range(len(z)):
         own = similarity(z[i], z_neighbor[i])
         everyone = sum(similarity(z[i], other) for other in z_neighbor)
-        total -= math.log(own / everyone)
+        total -= math.log(own**exaggeration / everyone)
     return total / len(z)
 
 
@@ -39,10 +39,12 @@ def test_worked_example():
 
 @pytest.mark.parametrize("n", [1, 2, 7, 20])
 @pytest.mark.parametrize("n_components", [1, 3])
-def test_loss_equals_the_naive_double_loop(n, n_components, device):
+@pytest.mark.parametrize("exaggeration", [1, 4])
+def test_loss_equals_the_naive_double_loop(n, n_components, exaggeration, device):
     z, z_neighbor = codes(n, n_components)
-    found = neighbor_contrastive_loss(z.to(device), z_neighbor.to(device))
-    assert float(found) == pytest.approx(naive_loss(z, z_neighbor))
+    pairs = z.to(device), z_neighbor.to(device)
+    found = neighbor_contrastive_loss(*pairs, exaggeration)
+    assert float(found) == pytest.approx(naive_loss(z, z_neighbor, exaggeration))
 
 
 def test_rigid_motions_keep_the_loss():
@@ -66,7 +68,8 @@ def test_order_of_the_pairs_does_not_matter():
 def test_gradient_is_that_of_finite_differences():
     z, z_neighbor = codes(n=4, n_components=2)
     inputs = (z.requires_grad_(), z_neighbor.requires_grad_())
-    assert torch.autograd.gradcheck(neighbor_contrastive_loss, inputs)
+    assert torch.autograd.gradcheck(neighbor_contrastive_loss, (*inputs, 1))
+    assert torch.autograd.gradcheck(neighbor_contrastive_loss, (*inputs, 4))
 
 
 @pytest.mark.parametrize("n", [1, 2, 10])

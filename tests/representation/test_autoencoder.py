@@ -9,11 +9,12 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestNeighbors
 
-from skdeep.cluster import IDECClusterer
+from skdeep.cluster import AEKMeans, IDECClusterer
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.nn import AttentionEncoder
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
-from skdeep.representation import AutoencoderTransformer
+from skdeep.objectives.contrastive import neighbor_contrastive_loss
+from skdeep.representation import AutoencoderTransformer, _autoencoder
 from skdeep.representation._neighbors import nearest_neighbors, principal_directions
 from skdeep.training import Rows
 
@@ -66,6 +67,33 @@ def test_neighbor_term_puts_neighbors_closer_than_strangers():
         return near / np.linalg.norm(Z[:, None] - Z[None], axis=2).mean()
 
     assert contrast(with_term) < 0.75 * contrast(without)
+
+
+def test_neighbors_attract_more_while_the_step_size_warms_up(monkeypatch):
+    seen = []
+
+    def spy(z, z_neighbor, exaggeration):
+        seen.append(exaggeration)
+        return neighbor_contrastive_loss(z, z_neighbor, exaggeration)
+
+    monkeypatch.setattr(_autoencoder, "neighbor_contrastive_loss", spy)
+    X = digits(100)
+    small(batch_size=10, max_iter=2).fit(X)
+    assert seen == [4.0] * 2 + [1.0] * 18
+    seen.clear()
+    small(batch_size=10, max_iter=2, early_exaggeration=3).fit(X)
+    assert seen == [3] * 2 + [1.0] * 18
+    seen.clear()
+    small(batch_size=10, max_iter=2, augment=lambda x, _: x).fit(X)
+    assert seen == [1.0] * 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 3])  # 0.88 and 0.89 without early exaggeration
+def test_no_seed_tears_digits_apart(seed):
+    X, y = load_digits(return_X_y=True)
+    labels = AEKMeans(10, random_state=seed).fit_predict(X)
+    assert clustering_accuracy_score(y, labels) > 0.92
 
 
 def test_denoising_rebuilds_masked_columns_better():
@@ -284,6 +312,7 @@ def test_augmentation_sees_scaled_images_with_their_partners():
         return x
 
     options = {"hidden_layer_sizes": (4, 4), "batch_size": 40, "max_iter": 2}
+    options["early_exaggeration"] = 1  # else of unchanged batches alone
     with_spy = small(augment=spy, **options).fit(images)
     assert [tuple(x.shape) for x in seen] == [(80, 1, 8, 8)] * 2
     scaled = (images.reshape(40, -1) - with_spy.offset_) / with_spy.scale_

@@ -157,6 +157,17 @@ def test_learning_rate_warms_up_for_a_tenth_and_anneals_to_zero(n_steps):
     assert after == pytest.approx([0.0, 0.0, 0.0], abs=1e-12)
 
 
+@pytest.mark.parametrize("n_steps", [2, 10, 99])
+def test_a_tenth_of_the_steps_warms_up(n_steps):
+    schedule = OneCycle(Adam([MLP([2, 1])], learning_rate=1.0), 1.0, n_steps)
+    warms_up = []
+    for _ in range(n_steps):
+        warms_up.append(schedule.warms_up)
+        schedule.advance()
+    n_warm_up = max(1, n_steps // 10)
+    assert warms_up == [True] * n_warm_up + [False] * (n_steps - n_warm_up)
+
+
 def test_learning_rate_follows_half_cosines():
     rates, _ = learning_rates(100)
     assert rates[5] == pytest.approx(0.5 * (1 + 1 / 25) / 2)  # half way up
