@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from sklearn.frozen import FrozenEstimator
 from torch import Generator, Tensor
 
 from skdeep.cluster._starts import (
@@ -23,11 +24,13 @@ from skdeep.cluster._steps import (
     clustering_of,
     warn_of_emptied_clusters,
 )
+from skdeep.nn import initialized
 from skdeep.objectives.clustering import target_distribution
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.representation._pixels import resolved_augment
 from skdeep.training import (
     Adam,
     FitTask,
@@ -45,6 +48,12 @@ N_REHEARSALS, N_PASSES = 80, 40
 """Times that each new row pays for a draw, of pretraining that goes on and of the deep
 stage: twice and four times what `fit` makes of them over 10 000 rows.
 """
+
+FOREIGN = 0.5
+"""Share of their mixing with the earlier rows that new rows of other kinds lack."""
+
+ENOUGH_DRAWS = 100_000
+"""Draws by which networks that are drawn anew learn as well as the first ones."""
 
 SLACK = 0.01
 """By how much the start of the deep stage may cut the graph worse than the best.
@@ -154,11 +163,22 @@ def taught(
     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
 
     # Phase 1: go on with the pretraining, which knows nothing of clusters: clusters
-    # that were drawn together by mistake could not be told apart any more.
+    # that were drawn together by mistake could not be told apart any more. Nor can
+    # kinds of rows that the networks have never seen side by side, and took for one.
+    begins_anew = (
+        N_REHEARSALS * n_new >= ENOUGH_DRAWS
+        and foreignness(neighbors, n_old) > FOREIGN
+        and isinstance(autoencoder, AutoencoderTransformer)
+        and not isinstance(clusterer.autoencoder, FrozenEstimator)
+    )
+    if begins_anew:
+        redraw(autoencoder, rehearsal_seed)
     centroids = torch.tensor(clusterer.cluster_centers_, device=rows.device)
     sizes = torch.from_numpy(np.bincount(known, minlength=len(centroids)))
     begin = Start(autoencoder, centroids, sizes.to(centroids), rows, None)
-    rehearse(begin, neighbors, draw, N_REHEARSALS * n_new, task, rehearsal_seed)
+    rehearse(
+        begin, neighbors, draw, N_REHEARSALS * n_new, task, rehearsal_seed, begins_anew
+    )
     pretrained = copy.deepcopy(autoencoder)
 
     # Phase 2: place the centroids anew, as far as possible in their old order.
@@ -216,6 +236,29 @@ def taught(
     }
 
 
+def foreignness(neighbors: np.ndarray, n_old: int) -> float:
+    """How little the rows from number `n_old` on mix with those before them.
+
+    0 if a neighbour of such a row is as often another such row as chance has it, as in
+    a stream that comes shuffled; 1 if it always is.
+    """
+    if not 0 < n_old < len(neighbors) or neighbors.shape[1] == 0:
+        return 0.0
+    n_others = len(neighbors) - 1
+    expected = (n_others - n_old) / n_others
+    found = np.mean(neighbors[n_old:] >= n_old)
+    return float((found - expected) / (1 - expected))
+
+
+def redraw(autoencoder: AutoencoderTransformer, seed: int) -> None:
+    """Give an autoencoder networks that have learned nothing."""
+    rng = Generator().manual_seed(seed)
+    for name in ("encoder_", "decoder_"):
+        old = getattr(autoencoder, name)
+        new = initialized(type(old), rng, **old.arguments).eval()
+        setattr(autoencoder, name, new.to(next(old.parameters()).device))
+
+
 class WeightedDraw:
     """Turn the row numbers of a batch into as many others, drawn by weight."""
 
@@ -228,6 +271,12 @@ class WeightedDraw:
             self.weights, len(index), replacement=True, generator=self.rng
         )
         return drawn.to(index.device)
+
+    def among(self, choices: Tensor) -> Tensor:
+        """Draw one row number of each line of `choices`, by weight."""
+        shares = self.weights[choices.cpu()]
+        drawn = torch.multinomial(shares, 1, generator=self.rng)
+        return choices.gather(1, drawn.to(choices.device)).squeeze(1)
 
 
 def epochs_of(n_draws: int, n_drawn: int) -> int:
@@ -242,10 +291,12 @@ def rehearse(
     n_draws: int,
     task: FitTask,
     seed: int,
+    begins_anew: bool,
 ) -> None:
     """Go on with the pretraining of an encoder: its neighbours, and the decoder.
 
-    Encoders of other objectives keep to their neighbours alone.
+    Neighbours that stand for several rows are drawn as often. Encoders of other
+    objectives keep to their neighbours alone.
     """
     encoder, rows = begin.autoencoder, begin.rows
     rebuilds = isinstance(encoder, AutoencoderTransformer)
@@ -267,21 +318,26 @@ def rehearse(
     schedule = OneCycle(optimizer, encoder.learning_rate, n_steps)
     partners = torch.from_numpy(neighbors).to(rows.device)
     view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
-    rng = Generator().manual_seed(seed)
+    exaggeration = 1.0
+    if begins_anew:
+        shapes = encoder.image_shape_, encoder.pixel_shape_
+        change, _ = resolved_augment(encoder._augment, *shapes)
+        exaggeration = encoder._resolved_exaggeration(changes=change is not None)
+    shuffle = Generator().manual_seed(seed)
 
     def step(index: Tensor) -> dict[str, Tensor]:
         index = draw(index)
         n = len(index)
         losses = {}
         if paired:
-            drawn = torch.randint(partners.shape[1], (n,), generator=rng)
-            drawn = drawn.to(index.device)
-            index = torch.cat([index, partners[index, drawn]])
+            index = torch.cat([index, draw.among(partners[index])])
         x = view(rows[index])
         z = encoder.encoder_(x)
         if paired:
             z, z_partner = z.chunk(2)
-            nearness = neighbor_contrastive_loss(z, z_partner)
+            nearness = neighbor_contrastive_loss(
+                z, z_partner, exaggeration if schedule.warms_up else 1.0
+            )
             losses["neighbor_loss"] = weight * nearness
         if rebuilds:
             loss = RECONSTRUCTIONS[encoder.loss].loss
@@ -296,7 +352,7 @@ def rehearse(
             n_drawn,
             phase,
             batch_size=encoder.batch_size,
-            rng=rng,
+            rng=shuffle,
             device=rows.device,
         )
     phase.check_weights(networks)

@@ -413,9 +413,7 @@ class AutoencoderTransformer(BaseRepresentation):
             self._augment, fitting.image_shape, pixel_shape
         )
         augment = on_rows(change, shape, rows, shuffle)
-        exaggeration = self.early_exaggeration
-        if exaggeration == "auto":
-            exaggeration = EXAGGERATION if change is None else 1.0
+        exaggeration = self._resolved_exaggeration(changes=change is not None)
         donors = donors_of(rows, shuffle) if self.mask_weight else rows[slice(0)]
 
         def step(index: Tensor) -> dict[str, Tensor]:
@@ -463,6 +461,12 @@ class AutoencoderTransformer(BaseRepresentation):
             if self.augment == "auto" and not self.neighbor_weight
             else self.augment
         )
+
+    def _resolved_exaggeration(self, changes: bool) -> float:
+        """What `early_exaggeration` asks for where batches change, or do not."""
+        if self.early_exaggeration == "auto":
+            return 1.0 if changes else EXAGGERATION
+        return float(self.early_exaggeration)
 
     def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
         """Network that tells which cells were replaced, from the code."""

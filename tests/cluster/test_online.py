@@ -6,9 +6,16 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.neighbors import NearestNeighbors
 
 from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
-from skdeep.cluster._online import CAPACITY, Reservoir, WeightedDraw, in_old_order
+from skdeep.cluster._online import (
+    CAPACITY,
+    Reservoir,
+    WeightedDraw,
+    foreignness,
+    in_old_order,
+)
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 
@@ -63,6 +70,31 @@ def test_rows_are_drawn_by_weight():
     np.testing.assert_allclose(np.bincount(drawn) / 8000, [0, 0.25, 0.75], atol=0.02)
 
 
+def test_neighbours_are_drawn_by_weight():
+    from torch import Generator, tensor
+
+    draw = WeightedDraw(np.array([0.0, 1.0, 3.0, 1.0]), Generator().manual_seed(0))
+    drawn = draw.among(tensor([[0, 1, 2]] * 4000 + [[3, 0, 0]]))
+    assert drawn.shape == (4001,)
+    assert int(drawn[-1]) == 3
+    shares = np.bincount(drawn[:-1].numpy(), minlength=4) / 4000
+    np.testing.assert_allclose(shares, [0, 0.25, 0.75, 0], atol=0.03)
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0, 0), (100, 1)])
+def test_foreignness_tells_rows_of_other_kinds_from_rows_alike(gap, expected):
+    X = np.random.RandomState(0).randn(900, 3)
+    X[500:] += gap
+    neighbors = NearestNeighbors(n_neighbors=15).fit(X)
+    found = foreignness(neighbors.kneighbors(return_distance=False), 500)
+    assert found == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize("n_old", [0, 4])
+def test_without_rows_to_compare_nothing_is_foreign(n_old):
+    assert foreignness(np.array([[1], [0], [3], [2]]), n_old) == 0
+
+
 def test_clusters_keep_the_numbers_of_their_rows():
     old = np.array([0, 0, 0, 1, 1, 2, 2, 2])
     new = np.array([2, 2, 2, 0, 0, 1, 1, 0])
@@ -88,6 +120,31 @@ def test_sorted_stream_forgets_no_cluster(Clusterer):
     X, y = X[np.argsort(y)], np.sort(y)
     model = streamed(Clusterer(4, autoencoder=small(), random_state=0), X, 100)
     assert clustering_accuracy_score(y, model.predict(X)) > 0.95
+
+
+def test_rows_of_other_kinds_let_the_pretraining_begin_anew():
+    X, y = blobs(3000)
+    order = np.argsort(y, kind="stable")
+    first, second = order[:1500], order[1500:]
+    options = {"n_init": 3, "max_iter": 2, "random_state": 0}
+    model = DECClusterer(4, autoencoder=small(max_iter=5), **options)
+    model.partial_fit(X[first])
+    ignored = copy.deepcopy(model)
+    ignored.autoencoder_.encoder_.layers[0].weight.data += 1  # of no use if anew
+    for each_model in (model, ignored):
+        each_model.partial_fit(X[second])
+    codes = [m.pretrained_.transform(X) for m in (model, ignored)]
+    np.testing.assert_array_equal(*codes)
+    assert clustering_accuracy_score(y, model.predict(X)) > 0.95
+
+    shuffled = DECClusterer(4, autoencoder=small(max_iter=5), **options)
+    shuffled.partial_fit(X[::2])
+    ignored = copy.deepcopy(shuffled)
+    ignored.autoencoder_.encoder_.layers[0].weight.data += 1
+    for each_model in (shuffled, ignored):
+        each_model.partial_fit(X[1::2])
+    codes = [m.pretrained_.transform(X) for m in (shuffled, ignored)]
+    assert not np.array_equal(*codes)
 
 
 @each
