@@ -351,6 +351,9 @@ class DECClusterer(BaseDeepClusterer):
         The first call is `fit`. Each later one goes on with the pretraining, places the
         centroids anew and takes the deep stage further, on the new rows and at most
         2000 earlier ones. Clusters keep their numbers as far as they keep their rows.
+        Where at least 1250 new rows are of other kinds than the earlier ones, whose
+        neighbours they rarely are, pretraining begins anew on both: networks that took
+        a new kind for an old one hardly ever part them. Frozen autoencoders never do.
         After `fit`, which keeps no rows, the networks go on from those of the fit, and
         clusters of which the stream has no rows are lost.
 

@@ -463,7 +463,7 @@ class AutoencoderTransformer(BaseRepresentation):
         )
 
     def _resolved_exaggeration(self, changes: bool) -> float:
-        """What `early_exaggeration` asks for where batches change, or do not."""
+        """Return what `early_exaggeration` asks for where batches change or not."""
         if self.early_exaggeration == "auto":
             return 1.0 if changes else EXAGGERATION
         return float(self.early_exaggeration)
