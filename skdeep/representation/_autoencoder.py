@@ -399,6 +399,7 @@ class AutoencoderTransformer(BaseRepresentation):
             neighbors = nearest_neighbors(rows, self.n_neighbors, neighbor_seed)
         paired = neighbors is not None and neighbors.shape[1] > 0
         partners = torch.from_numpy(neighbors).to(device) if paired else None
+        pixel_shape = fitting.image_shape or square_image_shape(rows)
 
         # Build the networks and their optimiser.
         encoder, decoder = self._networks(fitting)
@@ -408,7 +409,6 @@ class AutoencoderTransformer(BaseRepresentation):
             [*networks, *[mask_head] * bool(self.mask_weight)]
         )
         reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
-        pixel_shape = fitting.image_shape or square_image_shape(rows)
         change, shape = resolved_augment(
             self._augment, fitting.image_shape, pixel_shape
         )
