@@ -27,8 +27,15 @@ from skdeep.representation import (
     SimCLRTransformer,
 )
 
+# Of ten rows and four clusters, early exaggeration would put some upon each other, and
+# VaDE would warn that a cluster ended without rows.
 SMALL = AutoencoderTransformer(
-    2, hidden_layer_sizes=(16,), max_iter=6, learning_rate=3e-2, batch_size=32
+    2,
+    hidden_layer_sizes=(16,),
+    early_exaggeration=1,
+    max_iter=6,
+    learning_rate=3e-2,
+    batch_size=32,
 )
 
 SMALL_DEEP = {"max_iter": 3, "n_init": 2}
