@@ -30,7 +30,6 @@ from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._neighbors import nearest_neighbors
-from skdeep.representation._pixels import resolved_augment
 from skdeep.training import (
     Adam,
     FitTask,
@@ -52,8 +51,8 @@ stage: twice and four times what `fit` makes of them over 10 000 rows.
 FOREIGN = 0.5
 """Share of their mixing with the earlier rows that new rows of other kinds lack."""
 
-ENOUGH_DRAWS = 100_000
-"""Draws by which networks that are drawn anew learn as well as the first ones."""
+ENOUGH_ROWS = 1250
+"""New rows that pay for the draws in which networks learn anew."""
 
 SLACK = 0.01
 """By how much the start of the deep stage may cut the graph worse than the best.
@@ -166,19 +165,21 @@ def taught(
     # that were drawn together by mistake could not be told apart any more. Nor can
     # kinds of rows that the networks have never seen side by side, and took for one.
     begins_anew = (
-        N_REHEARSALS * n_new >= ENOUGH_DRAWS
+        n_new >= ENOUGH_ROWS
         and foreignness(neighbors, n_old) > FOREIGN
         and isinstance(autoencoder, AutoencoderTransformer)
         and not isinstance(clusterer.autoencoder, FrozenEstimator)
     )
+    exaggeration = 1.0
     if begins_anew:
         redraw(autoencoder, rehearsal_seed)
+        shapes = autoencoder.image_shape_, autoencoder.pixel_shape_
+        exaggeration = autoencoder._resolved_exaggeration(*shapes)
     centroids = torch.tensor(clusterer.cluster_centers_, device=rows.device)
     sizes = torch.from_numpy(np.bincount(known, minlength=len(centroids)))
     begin = Start(autoencoder, centroids, sizes.to(centroids), rows, None)
-    rehearse(
-        begin, neighbors, draw, N_REHEARSALS * n_new, task, rehearsal_seed, begins_anew
-    )
+    n_draws = N_REHEARSALS * n_new
+    rehearse(begin, neighbors, draw, n_draws, task, rehearsal_seed, exaggeration)
     pretrained = copy.deepcopy(autoencoder)
 
     # Phase 2: place the centroids anew, as far as possible in their old order.
@@ -291,7 +292,7 @@ def rehearse(
     n_draws: int,
     task: FitTask,
     seed: int,
-    begins_anew: bool,
+    exaggeration: float,
 ) -> None:
     """Go on with the pretraining of an encoder: its neighbours, and the decoder.
 
@@ -318,11 +319,6 @@ def rehearse(
     schedule = OneCycle(optimizer, encoder.learning_rate, n_steps)
     partners = torch.from_numpy(neighbors).to(rows.device)
     view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
-    exaggeration = 1.0
-    if begins_anew:
-        shapes = encoder.image_shape_, encoder.pixel_shape_
-        change, _ = resolved_augment(encoder._augment, *shapes)
-        exaggeration = encoder._resolved_exaggeration(changes=change is not None)
     shuffle = Generator().manual_seed(seed)
 
     def step(index: Tensor) -> dict[str, Tensor]:

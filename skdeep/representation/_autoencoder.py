@@ -413,7 +413,7 @@ class AutoencoderTransformer(BaseRepresentation):
             self._augment, fitting.image_shape, pixel_shape
         )
         augment = on_rows(change, shape, rows, shuffle)
-        exaggeration = self._resolved_exaggeration(changes=change is not None)
+        exaggeration = self._resolved_exaggeration(fitting.image_shape, pixel_shape)
         donors = donors_of(rows, shuffle) if self.mask_weight else rows[slice(0)]
 
         def step(index: Tensor) -> dict[str, Tensor]:
@@ -462,11 +462,14 @@ class AutoencoderTransformer(BaseRepresentation):
             else self.augment
         )
 
-    def _resolved_exaggeration(self, changes: bool) -> float:
-        """Return what `early_exaggeration` asks for where batches change or not."""
-        if self.early_exaggeration == "auto":
-            return 1.0 if changes else EXAGGERATION
-        return float(self.early_exaggeration)
+    def _resolved_exaggeration(
+        self, image_shape: ImageShape | None, pixel_shape: ImageShape | None
+    ) -> float:
+        """Power of the contrastive term's attraction while the step size warms up."""
+        if self.early_exaggeration != "auto":
+            return float(self.early_exaggeration)
+        change, _ = resolved_augment(self._augment, image_shape, pixel_shape)
+        return EXAGGERATION if change is None else 1.0
 
     def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
         """Network that tells which cells were replaced, from the code."""
