@@ -59,7 +59,8 @@ SampleDisplay.from_samples(prototypes, image_shape=(1, 8, 8))
 plt.show()
 
 # %%
-# The objectives over the epochs, one panel a phase.
+# The objectives over the epochs, one panel a phase. That of the neighbours drops where
+# its early exaggeration ends.
 
 LossCurveDisplay.from_estimator(idec)
 plt.show()
