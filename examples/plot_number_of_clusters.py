@@ -22,7 +22,7 @@ print(f"accuracy {clustering_accuracy_score(y, search.labels_):.2f}")
 
 # %%
 # The curve that it chose from, and the clusters that DEC then made. A digit that is
-# written in two ways may count as two groups: no criterion that knows no labels can tell.
+# written in two ways may count as two groups: no criterion without labels can tell.
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
 NClustersDisplay.from_estimator(search, ax=axes[0])
