@@ -6,11 +6,12 @@ the same on tables of any width.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 
 def squared_error_per_sample(output: Tensor, x: Tensor) -> Tensor:
@@ -27,9 +28,32 @@ def cross_entropy_per_sample(output: Tensor, x: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(output, x, reduction="none").mean(1)
 
 
+class SquaredError(torch.autograd.Function):
+    r"""Mean squared error that needs one array of the size of the rows, not three.
+
+    The difference of output and rows is kept for the pass back, and becomes the
+    gradient where it lies: a second pass back through the same loss is an error.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, x: Tensor) -> Tensor:
+        """Return the mean over rows and features."""
+        difference = output - x
+        ctx.save_for_backward(difference)
+        flat = difference.flatten()
+        return torch.dot(flat, flat) / flat.numel()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return that of the output; rows have none."""
+        (difference,) = ctx.saved_tensors
+        return difference.mul_(2 * gradient / difference.numel()), None
+
+
 def squared_error(output: Tensor, x: Tensor) -> Tensor:
     """Mean over the rows of `squared_error_per_sample`, in one operation."""
-    return mse_loss(output, x)
+    return SquaredError.apply(output, x)
 
 
 def cross_entropy(output: Tensor, x: Tensor) -> Tensor:
