@@ -255,7 +255,8 @@ class VaDEClusterer(BaseDeepClusterer):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Or images of shape (n_samples, C, H, W). At least `n_clusters` rows.
+            Or images of shape (n_samples, C, H, W). At least `n_clusters` rows, and
+            two.
         y : None
             Ignored.
 
@@ -276,7 +277,7 @@ class VaDEClusterer(BaseDeepClusterer):
         """
         require_decoder(self)
         image_shape = image_shape_of(X)
-        X = self._validated(X, reset=True, min_samples=self.n_clusters)
+        X = self._validated(X, reset=True, min_samples=max(2, self.n_clusters))
         with FitTask(self, X, y, max_subtasks=3) as task:
             *start_seeds, shuffle_seed, noise_seed, view_seed = task.seeds(self, 6)
             # Phase 1: pretrain the autoencoder, and fit the mixture to its codes.

@@ -173,3 +173,8 @@ def test_frozen_autoencoder_is_not_changed(planted):
     codes = fitted.transform(X)
     vade(autoencoder=FrozenEstimator(fitted), max_iter=2).fit(X)
     np.testing.assert_array_equal(fitted.transform(X), codes)
+
+
+def test_one_row_is_refused_before_anything_is_trained():
+    with pytest.raises(ValueError, match="minimum of 2 is required by VaDEClusterer"):
+        VaDEClusterer(1).fit([[1.0, 2.0, 3.0]])
