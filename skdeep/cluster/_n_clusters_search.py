@@ -29,6 +29,9 @@ from skdeep.training import FitTask
 MAX_ROWS = 20_000
 """Rows on which k-means places the centers of a candidate; all rows get a label."""
 
+BLURRED = 1 / 15
+"""Share of edges that the best labels cut, from which on the tolerance is full."""
+
 ENCODERS: dict[str, type[BaseRepresentation]] = {
     "autoencoder": AutoencoderTransformer,
     "encoder": SimCLRTransformer,
@@ -41,13 +44,24 @@ class NClustersSearch(BaseDeepClusterer):
 
     The encoder of the clusterer is pretrained once. Then k-means clusters its codes
     with each number of clusters K, and the labels are judged in the input: by how few
-    edges of its nearest-neighbour graph they cut. Of the shares :math:`e_{cc}` of the
-    edges inside cluster c, and :math:`a_c` of the edge ends in it,
+    edges of its nearest-neighbour graph they cut. With the shares :math:`e_{cc}` of the
+    edges inside cluster c and :math:`a_c` of the edge ends in it, their modularity and
+    cut are
 
-    .. math:: K^* = \arg\max_K \sum_{c=1}^K \left( e_{cc} - \gamma \, a_c^2 \right)
+    .. math::
+        Q_K = \sum_{c=1}^K \left( e_{cc} - a_c^2 \right), \qquad
+        C_K = 1 - \sum_{c=1}^K e_{cc} .
 
-    is chosen, and the clusterer is fitted with :math:`K^*` clusters, starting from the
-    pretrained encoder.
+    Modularity alone splits most real classes: around its peak :math:`\hat K` the curve
+    is flat. The fewest clusters are chosen that lose little, by the tolerance
+    :math:`\tau`,
+
+    .. math:: K^* = \min \{ K : Q_K \ge Q_{\hat K}
+              - \tau \min (1, 15 \, C_{\hat K}) \},
+
+    and the clusterer is fitted with :math:`K^*` clusters, starting from the pretrained
+    encoder. Where clusters lie apart, the best labels cut nothing, and nothing is given
+    up.
 
     Parameters
     ----------
@@ -61,9 +75,8 @@ class NClustersSearch(BaseDeepClusterer):
     max_clusters : int, default=30
         Largest number of clusters that is tried, as far as there are rows.
 
-    resolution : float, default=0.5
-        :math:`\gamma`: larger finds more clusters. 1 gives Newman's modularity, which
-        splits most real classes.
+    tolerance : float, default=0.02
+        :math:`\tau`: larger finds fewer clusters. 0 takes the largest modularity.
 
     n_init : int, default=5
         k-means starts of each candidate; the best is kept.
@@ -81,9 +94,9 @@ class NClustersSearch(BaseDeepClusterer):
 
     results_ : dict of str to ndarray
         The curve it was chosen from, a table of one line a candidate:
-        ``"n_clusters"``, ``"score"`` (the sum above, the larger the better) and
-        ``"inertia"`` (that of k-means, for those who look for its elbow). It goes into
-        ``pandas.DataFrame``.
+        ``"n_clusters"``, ``"score"`` (the modularity :math:`Q_K`, the larger the
+        better), ``"cut"`` (:math:`C_K`) and ``"inertia"`` (that of k-means, for those
+        who look for its elbow). It goes into ``pandas.DataFrame``.
 
     clusterer_ : estimator
         The fitted clusterer.
@@ -109,25 +122,24 @@ class NClustersSearch(BaseDeepClusterer):
 
     See Also
     --------
-    skdeep.metrics.graph_modularity : The criterion, and its resolution.
+    skdeep.metrics.graph_modularity : The criterion.
     sklearn.model_selection.GridSearchCV : Searches all other parameters.
 
     Notes
     -----
     The number is that of groups which the neighbourhoods of the input tell apart. A
     class of several shapes counts as several, and two classes that lie side by side
-    as one. Of k-means on the codes, silhouettes, the gap statistic, the stability of
-    the labels, the Bayesian information criterion of a mixture and modularity at a
-    resolution of 1 were farther from the true number on most real sets; the user guide
-    has the table.
+    as one. Silhouettes, the gap statistic, the stability of the labels, the Bayesian
+    information criterion of a mixture and the largest modularity were farther from the
+    true number on most real sets; the user guide has the table.
 
     Cost: one pretraining, k-means on at most 20 000 codes a candidate, and one fit of
     the clusterer that starts from the pretrained encoder.
 
     References
     ----------
-    .. [1] J. Reichardt, S. Bornholdt, "Statistical mechanics of community detection",
-       Physical Review E 74, 2006, arXiv:cond-mat/0603718.
+    .. [1] M. E. J. Newman, M. Girvan, "Finding and evaluating community structure in
+       networks", Physical Review E 69, 2004, arXiv:cond-mat/0308217.
 
     Examples
     --------
@@ -145,7 +157,7 @@ class NClustersSearch(BaseDeepClusterer):
         "clusterer": [HasMethods(["fit", "predict_proba"]), None],
         "min_clusters": [Interval(Integral, 1, None, closed="left")],
         "max_clusters": [Interval(Integral, 1, None, closed="left")],
-        "resolution": [Interval(Real, 0, None, closed="neither")],
+        "tolerance": [Interval(Real, 0, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -157,7 +169,7 @@ class NClustersSearch(BaseDeepClusterer):
         *,
         min_clusters=2,
         max_clusters=30,
-        resolution=0.5,
+        tolerance=0.02,
         n_init=5,
         random_state=None,
         verbose=0,
@@ -165,7 +177,7 @@ class NClustersSearch(BaseDeepClusterer):
         self.clusterer = clusterer
         self.min_clusters = min_clusters
         self.max_clusters = max_clusters
-        self.resolution = resolution
+        self.tolerance = tolerance
         self.n_init = n_init
         self.random_state = random_state
         self.verbose = verbose
@@ -212,10 +224,8 @@ class NClustersSearch(BaseDeepClusterer):
                 if neighbors is None:
                     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
                 Z = encoder._encode(rows)
-                results = curve(
-                    Z, neighbors, candidates, self.resolution, self.n_init, kmeans_seed
-                )
-            n_clusters = int(candidates[results["score"].argmax()])
+                results = curve(Z, neighbors, candidates, self.n_init, kmeans_seed)
+            n_clusters = fewest_clusters(results, self.tolerance)
 
             # Phase 3: fit the clusterer, from the pretrained encoder on.
             open_encoder = getattr(clusterer, parameter)
@@ -299,7 +309,6 @@ def curve(
     Z: np.ndarray,
     neighbors: np.ndarray,
     candidates: np.ndarray,
-    resolution: float,
     n_init: int,
     seed: int,
 ) -> dict[str, np.ndarray]:
@@ -311,7 +320,6 @@ def curve(
     neighbors : ndarray of int of shape (n_samples, n_neighbors)
         The nearest-neighbour graph of the input.
     candidates : ndarray of int of shape (n_candidates,)
-    resolution : float
     n_init, seed : int
         Of k-means.
 
@@ -323,17 +331,28 @@ def curve(
     if len(Z) > MAX_ROWS:
         rows = np.random.RandomState(seed).choice(len(Z), MAX_ROWS, replace=False)
         part = Z[rows]
-    scores, inertias = [], []
+    scores, cuts, inertias = [], [], []
     for n_clusters in candidates:
         with warnings.catch_warnings():
             # Rows of fewer distinct values than clusters: their labels are judged too.
             warnings.simplefilter("ignore", ConvergenceWarning)
             found = kmeans(part, int(n_clusters), n_init, seed)
         labels = found.labels_ if part is Z else found.predict(Z)
-        scores.append(graph_modularity(neighbors, labels, resolution=resolution))
+        scores.append(graph_modularity(neighbors, labels))
+        cuts.append(1 - graph_modularity(neighbors, labels, resolution=0))
         inertias.append(found.inertia_)
     return {
         "n_clusters": candidates,
         "score": np.array(scores),
+        "cut": np.array(cuts),
         "inertia": np.array(inertias),
     }
+
+
+def fewest_clusters(results: dict[str, np.ndarray], tolerance: float) -> int:
+    """Smallest number of clusters whose modularity is about the largest."""
+    score = results["score"]
+    best = score.argmax()
+    loss = tolerance * min(1.0, results["cut"][best] / BLURRED)
+    enough = score >= score[best] - loss
+    return int(results["n_clusters"][enough.argmax()])

@@ -90,7 +90,7 @@ class NClustersDisplay:
             model.results_["n_clusters"],
             model.results_["score"],
             chosen=model.n_clusters_,
-            score_name=f"modularity, resolution {model.resolution:g}",
+            score_name="modularity",
         ).plot(ax)
 
     @classmethod

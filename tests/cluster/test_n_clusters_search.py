@@ -18,7 +18,7 @@ from skdeep.cluster import (
     NClustersSearch,
     SCANClusterer,
 )
-from skdeep.cluster._n_clusters_search import MAX_ROWS, curve
+from skdeep.cluster._n_clusters_search import MAX_ROWS, curve, fewest_clusters
 from skdeep.metrics import clustering_accuracy_score, graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 
@@ -51,7 +51,11 @@ def test_number_of_digits_is_found_with_defaults():
 def test_results_are_a_table_from_which_the_best_was_chosen():
     X, _ = blobs(4)
     search = NClustersSearch(
-        AEKMeans(autoencoder=small()), min_clusters=3, max_clusters=9, random_state=0
+        AEKMeans(autoencoder=small()),
+        min_clusters=3,
+        max_clusters=9,
+        tolerance=0,
+        random_state=0,
     ).fit(X)
     table = pd.DataFrame(search.results_)
     assert list(table["n_clusters"]) == [3, 4, 5, 6, 7, 8, 9]
@@ -59,18 +63,40 @@ def test_results_are_a_table_from_which_the_best_was_chosen():
     assert (np.diff(table["inertia"]) < 0).all()
 
 
-def test_resolution_sets_how_fine_the_clusters_are():
+@pytest.mark.parametrize(
+    ("tolerance", "cut", "n_clusters"),
+    [(0, 0.2, 5), (0.02, 0.2, 4), (0.1, 0.2, 3), (0.02, 0.05, 4), (0.02, 0.025, 5)],
+)
+def test_fewest_clusters_that_lose_little_are_chosen(tolerance, cut, n_clusters):
+    results = {
+        "n_clusters": np.array([2, 3, 4, 5, 6]),
+        "score": np.array([0.30, 0.61, 0.69, 0.70, 0.70]),
+        "cut": np.array([0.1, 0.1, 0.1, cut, 0.3]),
+    }
+    assert fewest_clusters(results, tolerance) == n_clusters
+
+
+def test_tolerance_costs_nothing_where_clusters_lie_apart():
+    X, _ = blobs(8)
+    search = NClustersSearch(
+        AEKMeans(autoencoder=small()), max_clusters=12, tolerance=0.1, random_state=0
+    ).fit(X)
+    assert search.n_clusters_ == 8
+    assert search.results_["cut"][6] < 0.005
+
+
+def test_tolerance_sets_how_fine_the_clusters_are():
     X, _ = load_digits(return_X_y=True)
     X = X[:600]
     frozen = FrozenEstimator(small(random_state=0).fit(X))
 
-    def found(resolution):
+    def found(tolerance):
         search = NClustersSearch(
-            AEKMeans(autoencoder=frozen), resolution=resolution, random_state=0
+            AEKMeans(autoencoder=frozen), tolerance=tolerance, random_state=0
         )
         return search.fit(X).n_clusters_
 
-    assert found(0.1) < found(1.0) <= found(4.0)
+    assert found(0.2) < found(0.02) < found(0)
 
 
 def test_clusterer_is_fitted_from_the_pretrained_encoder():
@@ -167,10 +193,10 @@ def test_many_rows_are_clustered_by_a_part_of_them():
     Z = rng.randn(len(y), 2) + 20 * y[:, None]
     members = [np.flatnonzero(y == j) for j in range(3)]
     neighbors = np.stack([rng.choice(members[j], 5) for j in y])
-    results = curve(Z, neighbors, np.array([2, 3, 4]), 0.5, 1, 0)
+    results = curve(Z, neighbors, np.array([2, 3, 4]), 1, 0)
     assert results["score"].argmax() == 1
-    expected = graph_modularity(neighbors, y, resolution=0.5)
-    assert results["score"][1] == pytest.approx(expected)
+    assert results["score"][1] == pytest.approx(graph_modularity(neighbors, y))
+    assert results["cut"][1] == 0
     all_rows = KMeans(3, random_state=0).fit(Z).inertia_
     assert results["inertia"][1] < all_rows
 
