@@ -84,7 +84,8 @@ class IDECClusterer(BaseDeepClusterer):
     init : {"auto", "modularity", "kmeans", "gmm", "smooth", "spectral"}, default="auto"
         How the centroids are placed in the pretrained embedding.
         ``"modularity"``: of `n_init` k-means, the one whose labels cut the
-        nearest-neighbour graph of the input least; ``"kmeans"``: the one of least
+        nearest-neighbour graph of the input least, or, if they cut clearly less, the
+        means of Gaussians of one common covariance; ``"kmeans"``: the one of least
         inertia, as in the papers; ``"gmm"``: at the means of Gaussians
         with full covariances; ``"smooth"``: by k-means on codes averaged over
         their neighbours; ``"spectral"``: at the means of spectral clusters. ``"auto"``

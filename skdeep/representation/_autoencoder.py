@@ -437,6 +437,7 @@ class AutoencoderTransformer(BaseRepresentation):
                 )
                 output = decoder(z)
             losses["reconstruction_loss"] = reconstruction_loss(output, x[:n])
+            del output  # as large as the rows, of which there may be wide ones
             loss = losses["reconstruction_loss"]
             if partners is not None:
                 loss = loss + self.neighbor_weight * losses["neighbor_loss"]

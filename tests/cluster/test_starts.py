@@ -8,8 +8,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from skdeep.cluster import AEKMeans, DECClusterer
 from skdeep.cluster._starts import (
+    MOST_OF_MIXTURES,
     N_NEIGHBORS,
     STARTS,
+    clusters_of_graph,
     kmeans,
     kmeans_of_graph,
     resolved_init,
@@ -67,7 +69,7 @@ def test_start_of_the_graph_is_the_kmeans_of_largest_modularity():
     runs = [KMeans(9, n_init=1, random_state=int(seed)).fit(X) for seed in seeds]
     scores = [graph_modularity(neighbors, run.labels_) for run in runs]
     assert min(scores) < max(scores)
-    assert graph_modularity(neighbors, found.labels_) == max(scores)
+    assert graph_modularity(neighbors, found.labels_) == pytest.approx(max(scores))
     slack = (max(scores) - min(scores)) / 2
     near = [
         r.inertia_
@@ -75,7 +77,7 @@ def test_start_of_the_graph_is_the_kmeans_of_largest_modularity():
         if s >= max(scores) - slack
     ]
     by_both = kmeans_of_graph(X, 9, 10, 0, neighbors, slack=slack)
-    assert by_both.inertia_ == min(near)
+    assert by_both.inertia_ == pytest.approx(min(near), rel=1e-6)
     assert by_both.inertia_ < max(near)
 
 
@@ -94,6 +96,39 @@ def test_graph_decides_where_the_inertia_of_the_codes_misleads():
     assert graph_modularity(neighbors, by_graph.labels_) >= graph_modularity(
         neighbors, by_inertia.labels_
     )
+
+
+def stretched(n=300):
+    """Three clusters apart along one axis, and spread as far along the other."""
+    rng = np.random.RandomState(0)
+    y = rng.randint(3, size=n)
+    Z = rng.randn(n, 2) * [0.4, 3] + np.column_stack([3 * y, np.zeros(n)])
+    return Z.astype(np.float32), y, graph(10 * np.eye(3)[y] + rng.randn(n, 3))
+
+
+def test_clusters_that_are_stretched_alike_are_found_by_their_own_metric():
+    Z, y, neighbors = stretched()
+    plain = kmeans_of_graph(Z, 3, 10, 0, neighbors)
+    assert clustering_accuracy_score(y, plain.labels_) < 0.7
+    found = clusters_of_graph(Z, 3, 10, 0, neighbors)
+    assert clustering_accuracy_score(y, found.labels_) > 0.98
+
+
+def test_clusters_are_those_of_kmeans_where_no_other_metric_is_clearly_better():
+    X, _ = blobs(centers=6)
+    neighbors = graph(X)
+    found, plain = (
+        f(X, 5, 8, 0, neighbors) for f in (clusters_of_graph, kmeans_of_graph)
+    )
+    np.testing.assert_array_equal(found.labels_, plain.labels_)
+
+
+def test_rows_that_no_mixture_was_fitted_to_have_labels():
+    n = MOST_OF_MIXTURES + 500
+    Z, y, neighbors = stretched(n)
+    found = clusters_of_graph(Z, 3, 8, 0, neighbors)
+    assert found.labels_.shape == (n,)
+    assert clustering_accuracy_score(y, found.labels_) > 0.98
 
 
 def test_automatic_start_takes_the_inertia_for_directions_and_codes_of_views():
