@@ -4,9 +4,10 @@ Clusters of any encoder
 ========================
 
 The clusterers start from every representation estimator, in one line. Here it is a
-contrastive encoder of images of digits, whose views are shifted, turned and scaled:
-k-means finds the classes in its codes about as well as in the pixels, and the deep
-stage then draws them apart.
+contrastive encoder of images of digits, whose views are shifted, turned and scaled.
+k-means finds the classes in its codes no better than in the pixels, since codes spread
+by these moves. DEC starts from Gaussians of one covariance, which tell the two apart,
+and draws the classes away from each other.
 """
 
 import matplotlib.pyplot as plt

@@ -21,7 +21,8 @@ print(f"{search.n_clusters_} clusters, of {len(set(y))} digits")
 print(f"accuracy {clustering_accuracy_score(y, search.labels_):.2f}")
 
 # %%
-# The curve that it chose from, and the clusters that DEC then made. A digit that is
+# The curve that it chose from, and the clusters that DEC then made. Around its peak the
+# curve is flat: the fewest clusters that are about as good are taken. A digit that is
 # written in two ways may count as two groups: no criterion without labels can tell.
 
 figure, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")

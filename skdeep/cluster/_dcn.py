@@ -73,19 +73,20 @@ class DCNClusterer(BaseDeepClusterer):
         components and weights the second by :math:`\lambda / 2`: that is
         ``clustering_weight`` :math:`= \lambda / 2D`.
 
-    init : {"auto", "modularity", "kmeans", "gmm", "smooth", "spectral"}, default="auto"
+    init : str, default="auto"
         How the centroids are placed in the pretrained embedding.
         ``"modularity"``: of `n_init` k-means, the one whose labels cut the
         nearest-neighbour graph of the input least, or, if they cut clearly less, the
         means of Gaussians of one common covariance; ``"kmeans"``: the one of least
-        inertia, as in the papers; ``"gmm"``: at the means of Gaussians
-        with full covariances; ``"smooth"``: by k-means on codes averaged over
-        their neighbours; ``"spectral"``: at the means of spectral clusters. ``"auto"``
-        is modularity, or k-means for rows of one length, as those of words are.
+        inertia, as in the papers; ``"tied"`` and ``"gmm"``: at the means of Gaussians
+        of one common or of full covariances; ``"smooth"``: by k-means on codes averaged
+        over their neighbours; ``"spectral"``: at the means of spectral clusters.
+        ``"auto"`` is modularity, or k-means for rows of one length, as those of words
+        are.
 
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts
-        from a k-means, have a quarter as many.
+        from a k-means, have a quarter as many, but for ``"tied"``.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the

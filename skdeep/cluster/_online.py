@@ -176,8 +176,9 @@ def taught(
         shapes = autoencoder.image_shape_, autoencoder.pixel_shape_
         exaggeration = autoencoder._resolved_exaggeration(*shapes)
     centroids = torch.tensor(clusterer.cluster_centers_, device=rows.device)
-    sizes = torch.from_numpy(np.bincount(known, minlength=len(centroids)))
-    begin = Start(autoencoder, centroids, sizes.to(centroids), rows, None)
+    labels = torch.from_numpy(known)
+    sizes = torch.bincount(labels, minlength=len(centroids)).to(centroids)
+    begin = Start(autoencoder, centroids, labels, sizes, rows, None)
     n_draws = N_REHEARSALS * n_new
     rehearse(begin, neighbors, draw, n_draws, task, rehearsal_seed, exaggeration)
     pretrained = copy.deepcopy(autoencoder)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, one_hot
 
 from skdeep.base import network_copy
 from skdeep.cluster._base import BaseDeepClusterer
+from skdeep.cluster._starts import REGULARISATION
 from skdeep.cluster._steps import LabelWatch, Start, guarded
 from skdeep.nn import MLP, Network, chained, initialized
-from skdeep.objectives.distances import squared_distances
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.training import (
@@ -225,24 +225,32 @@ def code_neighbors(Z: Tensor, n_neighbors: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def kmeans_head(Z: Tensor, centroids: Tensor) -> Network:
-    r"""Linear head that says which centroid a code is nearest to, and how surely.
+def discriminant_head(Z: Tensor, labels: Tensor, n_clusters: int) -> Network:
+    r"""Linear head that says which center a code is nearest to, and how surely.
 
-    .. math:: p_{ij} \propto \exp \left( -\frac{\|z_i - \mu_j\|^2}{2 s^2} \right)
-              \propto \exp \left( \frac{(\mu_j - m)^\top z_i}{s^2}
-              - \frac{\|\mu_j\|^2}{2 s^2} \right),
-              \qquad s^2 = \frac1n \sum_i \min_j \|z_i - \mu_j\|^2
+    Near in the metric in which the clusters, of mean covariance S, are round. With the
+    means :math:`\mu_j` of the clusters and d components,
 
-    The mean m of the centroids changes no probability and keeps the weights small.
+    .. math:: p_{ij} \propto \exp \left( -\frac{1}{2d} (z_i - \mu_j)^\top S^{-1}
+              (z_i - \mu_j) \right)
+              \propto \exp \left( \frac1d (\mu_j - m)^\top S^{-1} z_i
+              - \frac{1}{2d} \mu_j^\top S^{-1} \mu_j \right) .
+
+    Without the d, which Gaussians do not have, few rows would leave anything to learn.
+    The mean m of the centers changes no probability and keeps the weights small.
     """
-    n_clusters, n_components = centroids.shape
-    spread = squared_distances(Z, centroids).amin(1).mean()
-    spread = torch.where(spread > 0, spread, 1.0)
-    center = centroids.mean(0)
-    offset = centroids - center
-    head = initialized(MLP, Generator(), sizes=[n_components, n_clusters])
+    members = one_hot(labels, n_clusters).to(Z.dtype)
+    sizes = members.sum(0).clamp_min(1).unsqueeze(1)
+    centers = members.T @ Z / sizes
+    inner = Z - centers[labels]
+    floor = REGULARISATION * Z.var(correction=0)
+    floor = torch.where(floor > 0, floor, 1.0)
+    covariance = inner.T @ inner / len(Z) + floor * torch.eye(Z.shape[1]).to(Z)
+    middle = centers.mean(0)
+    offset = torch.linalg.solve(Z.shape[1] * covariance, (centers - middle).T).T
+    head = initialized(MLP, Generator(), sizes=[Z.shape[1], n_clusters])
     weight, bias = head.to(Z.device).parameters()
-    weight.copy_(offset / spread)
-    # |mu|^2 less |m|^2, without the difference of two large numbers.
-    bias.copy_(-(offset * (offset + 2 * center)).sum(1) / (2 * spread))
+    weight.copy_(offset)
+    # Of each center less that of the middle, without a difference of large numbers.
+    bias.copy_(-(offset * (centers + middle)).sum(1) / 2)
     return head

@@ -82,6 +82,7 @@ class Start:
 
     autoencoder: Any
     centroids: Tensor
+    labels: Tensor
     sizes: Tensor
     rows: Rows
     neighbors: np.ndarray | None
@@ -117,9 +118,10 @@ def start(
     if not clusterer.guard:
         neighbors = None
     centroids = torch.tensor(found.cluster_centers_, device=rows.device)
-    members = np.bincount(found.labels_, minlength=len(centroids))
-    sizes = torch.from_numpy(members).to(centroids)
-    return Start(autoencoder, centroids, sizes, rows, neighbors, [centroids, sizes])
+    labels = torch.from_numpy(found.labels_).to(torch.int64)
+    sizes = torch.bincount(labels, minlength=len(centroids)).to(centroids)
+    moving: list[Thing] = [centroids, sizes]
+    return Start(autoencoder, centroids, labels, sizes, rows, neighbors, moving)
 
 
 def augmentation(

@@ -114,6 +114,13 @@ def test_clusters_that_are_stretched_alike_are_found_by_their_own_metric():
     assert clustering_accuracy_score(y, found.labels_) > 0.98
 
 
+def test_gaussians_of_one_covariance_are_found_from_afar():
+    Z, y, _ = stretched()
+    found = STARTS["tied"](Z, 3, 10, 0)
+    assert clustering_accuracy_score(y, found.labels_) > 0.98
+    assert clustering_accuracy_score(y, kmeans(Z, 3, 10, 0).labels_) < 0.7
+
+
 def test_clusters_are_those_of_kmeans_where_no_other_metric_is_clearly_better():
     X, _ = blobs(centers=6)
     neighbors = graph(X)
@@ -134,11 +141,13 @@ def test_rows_that_no_mixture_was_fitted_to_have_labels():
 def test_automatic_start_takes_the_inertia_for_directions_and_codes_of_views():
     X = np.abs(load_iris().data)
     words = TfidfTransformer().fit_transform(sparse.csr_matrix(np.round(X)))
-    autoencoder, contrastive = AutoencoderTransformer(), SimCLRTransformer()
+    autoencoder = AutoencoderTransformer()
     assert resolved_init("auto", X, autoencoder) == "modularity"
     assert resolved_init("auto", words, autoencoder) == "kmeans"
-    assert resolved_init("auto", X, contrastive) == "kmeans"
+    contrastive = SimCLRTransformer(2, max_iter=0)
+    assert resolved_init("auto", X, contrastive.fit(X)) == "kmeans"
     assert resolved_init("spectral", words, contrastive) == "spectral"
+    assert resolved_init("auto", X, contrastive.fit(X.reshape(-1, 1, 2, 2))) == "tied"
 
 
 @pytest.mark.parametrize("init", ["modularity", *STARTS])
