@@ -73,7 +73,7 @@ class DCNClusterer(BaseDeepClusterer):
         components and weights the second by :math:`\lambda / 2`: that is
         ``clustering_weight`` :math:`= \lambda / 2D`.
 
-    init : str, default="auto"
+    init : {"auto", "modularity", "kmeans", "tied", "gmm", "smooth", "spectral"}, default="auto"
         How the centroids are placed in the pretrained embedding.
         ``"modularity"``: of `n_init` k-means, the one whose labels cut the
         nearest-neighbour graph of the input least, or, if they cut clearly less, the
@@ -239,7 +239,7 @@ class DCNClusterer(BaseDeepClusterer):
     >>> dcn = DCNClusterer(3, autoencoder=autoencoder, random_state=0).fit(X)
     >>> dcn.inverse_transform(dcn.cluster_centers_).shape
     (3, 4)
-    """
+    """  # noqa: E501
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,

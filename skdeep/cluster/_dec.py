@@ -69,7 +69,7 @@ class DECClusterer(BaseDeepClusterer):
         How centroids move: by the gradient at each step, as in the paper, or at each
         refresh to the mean of the rows assigned to them.
 
-    init : str, default="auto"
+    init : {"auto", "modularity", "kmeans", "tied", "gmm", "smooth", "spectral"}, default="auto"
         How the centroids are placed in the pretrained embedding.
         ``"modularity"``: of `n_init` k-means, the one whose labels cut the
         nearest-neighbour graph of the input least, or, if they cut clearly less, the
@@ -238,7 +238,7 @@ class DECClusterer(BaseDeepClusterer):
     >>> dec = DECClusterer(3, autoencoder=autoencoder, random_state=0).fit(X)
     >>> dec.predict_proba(X[:4]).shape
     (4, 3)
-    """
+    """  # noqa: E501
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,

@@ -81,7 +81,7 @@ class IDECClusterer(BaseDeepClusterer):
         How centroids move: by the gradient at each step, as in the paper, or at each
         refresh to the mean of the rows assigned to them.
 
-    init : str, default="auto"
+    init : {"auto", "modularity", "kmeans", "tied", "gmm", "smooth", "spectral"}, default="auto"
         How the centroids are placed in the pretrained embedding.
         ``"modularity"``: of `n_init` k-means, the one whose labels cut the
         nearest-neighbour graph of the input least, or, if they cut clearly less, the
@@ -252,7 +252,7 @@ class IDECClusterer(BaseDeepClusterer):
     >>> idec = IDECClusterer(3, autoencoder=autoencoder, random_state=0).fit(X)
     >>> idec.inverse_transform(idec.cluster_centers_).shape
     (3, 4)
-    """
+    """  # noqa: E501
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
