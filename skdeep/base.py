@@ -203,7 +203,7 @@ def torch_device(name: str, owner: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(0, dtype=torch.float64, device=device)  # not on all of them
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(
             f"The 'device' parameter of {owner} names a device that torch cannot use "

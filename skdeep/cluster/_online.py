@@ -155,9 +155,9 @@ def taught(
     n_old, n_new = reservoir.rows.shape[0], X.shape[0]
     weights = np.ones(n_old + n_new)
     weights[:n_old] = reservoir.n_seen / max(1, n_old)
-    draw = WeightedDraw(weights, Generator().manual_seed(draw_seed))
     autoencoder = copy.deepcopy(clusterer.pretrained_ or clusterer.autoencoder_)
     rows = autoencoder._scaled_rows(stacked(reservoir.rows, X), resident=True)
+    draw = WeightedDraw(weights, draw_seed, rows.device)
     known = in_chunks(clusterer._assignment(), rows).argmax(1)
     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
 
@@ -264,21 +264,19 @@ def redraw(autoencoder: AutoencoderTransformer, seed: int) -> None:
 class WeightedDraw:
     """Turn the row numbers of a batch into as many others, drawn by weight."""
 
-    def __init__(self, weights: np.ndarray, rng: Generator) -> None:
-        self.weights = torch.from_numpy(weights)
-        self.rng = rng
+    def __init__(self, weights: np.ndarray, seed: int, device: torch.device) -> None:
+        self.weights = torch.from_numpy(weights).to(device)
+        self.rng = Generator(device).manual_seed(seed)
 
     def __call__(self, index: Tensor) -> Tensor:
-        drawn = torch.multinomial(
+        return torch.multinomial(
             self.weights, len(index), replacement=True, generator=self.rng
         )
-        return drawn.to(index.device)
 
     def among(self, choices: Tensor) -> Tensor:
         """Draw one row number of each line of `choices`, by weight."""
-        shares = self.weights[choices.cpu()]
-        drawn = torch.multinomial(shares, 1, generator=self.rng)
-        return choices.gather(1, drawn.to(choices.device)).squeeze(1)
+        drawn = torch.multinomial(self.weights[choices], 1, generator=self.rng)
+        return choices.gather(1, drawn).squeeze(1)
 
 
 def epochs_of(n_draws: int, n_drawn: int) -> int:

@@ -315,7 +315,9 @@ class SCANClusterer(BaseDeepClusterer):
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=4) as task:
-            *start_seeds, partner_seed, view_seed, shuffle_seed = task.seeds(self, 6)
+            *start_seeds, neighbor_seed, view_seed, shuffle_seed, partner_seed = (
+                task.seeds(self, 7)
+            )
             # Phase 1: pretrain the encoder; clusters of its codes make the head.
             inner = "encoder", SimCLRTransformer
             begin = start(self, X, image_shape, task, start_seeds, "auto", *inner)
@@ -328,12 +330,19 @@ class SCANClusterer(BaseDeepClusterer):
             stage = DeepStage(self, begin, model, task, rng)
 
             # Phase 2: a row and its neighbours belong to one cluster.
-            partners = code_neighbors(Z, self.n_neighbors, partner_seed)
+            partners = code_neighbors(Z, self.n_neighbors, neighbor_seed)
+            choice = Generator(rows.device).manual_seed(partner_seed)
+            stage.moving.append(choice)
             adam, schedule = stage.optimizer(self.learning_rate)
 
             def agree(index: Tensor, _: Tensor) -> dict[str, Tensor]:
-                drawn = torch.randint(partners.shape[1], index.shape, generator=rng)
-                neighbors = partners[index, drawn.to(index.device)]
+                drawn = torch.randint(
+                    partners.shape[1],
+                    index.shape,
+                    generator=choice,
+                    device=rows.device,
+                )
+                neighbors = partners[index, drawn]
                 x = view(rows[torch.cat([index, neighbors])])
                 log_p, log_p_neighbor = model.logits(x).log_softmax(1).chunk(2)
                 consistency = consistency_loss(log_p, log_p_neighbor)

@@ -414,7 +414,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
         # Build the flow, which starts as the Gaussian of the rows.
         flow = self._gaussian_flow(fitting, columns, constants, context)
-        gaussian: Any = network_copy(flow)
+        gaussian: Any = network_copy(flow).to(rows.device)
         # Determinants and sums over bins need the digits of float32.
         optimizer, schedule = fitting.optimizer(
             [flow], max_gradient_norm=MAX_GRADIENT_NORM, precision="float32"

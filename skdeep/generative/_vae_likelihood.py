@@ -88,7 +88,9 @@ class Gaussian(Likelihood):
         self.variance = variance
         self.pooled = pooled
         self.varies = variance > 0
-        self.counted = slice(None) if bool(self.varies.all()) else self.varies
+        self.counted: slice | Tensor = slice(None)
+        if not self.varies.all():
+            self.counted = self.varies.nonzero()[:, 0]
 
     @abstractmethod
     def moments(self, output: Tensor) -> tuple[Tensor, Tensor]:

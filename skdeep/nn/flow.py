@@ -100,8 +100,10 @@ class Mixing(nn.Module):
         """Return L U P after each coupling, ``(n_couplings, n_columns, n_columns)``."""
         product = self.log_scale.exp().diag_embed()
         if self.triangles is not None:
-            eye = torch.eye(product.shape[2], dtype=product.dtype)
-            lower = self.triangles.tril(-1) + eye.to(product.device)
+            eye = torch.eye(
+                product.shape[2], dtype=product.dtype, device=product.device
+            )
+            lower = self.triangles.tril(-1) + eye
             product = lower @ (self.triangles.triu(1) + product)
         columns = self.order.argsort(1).unsqueeze(1).expand_as(product)
         return product.gather(2, columns)

@@ -262,7 +262,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             )
             code_of = encoder._output()
             rows = encoder._scaled_rows(X, resident=True)
-            targets = targets.to(rows.device)
+            labelled, targets = labelled.to(rows.device), targets.to(rows.device)
 
             def fitted() -> dict[str, Any]:
                 return {
@@ -372,7 +372,14 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
 
         phase.moves(optimizer, schedule, rng)
         with optimizer.training():
-            train(step, len(targets), phase, batch_size=self.batch_size, rng=rng)
+            train(
+                step,
+                len(targets),
+                phase,
+                batch_size=self.batch_size,
+                rng=rng,
+                device=targets.device,
+            )
         phase.check_weights(networks)
 
 

@@ -410,7 +410,9 @@ def mutual_information(
     history: dict[str, list[float]] = {"loss": []}
     with optimizer.training():
         for epoch in range(int(max_iter)):
-            mean = train_epoch(step, len(x), batch_size=batch_size, rng=shuffle)
+            mean = train_epoch(
+                step, len(x), batch_size=batch_size, rng=shuffle, device=home
+            )
             history["loss"].append(mean["loss"])
             if not math.isfinite(mean["loss"]):
                 raise FloatingPointError(
