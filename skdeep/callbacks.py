@@ -483,6 +483,12 @@ class Checkpoint(BaseCallback):
             )
 
     def _before_fit(self, task: FitTask, X: Any, y: Any) -> None:
+        if task.goes_on:
+            raise ValueError(
+                "Checkpoint keeps whole fits, not the parts of a stream: before "
+                "partial_fit take it off by set_callbacks(), and keep the model "
+                "between the parts by skdeep.io.save."
+            )
         fit = description_of(task.estimator, X, y)
         task.store = Store(Path(self.directory), self.every, self.keep, fit)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.frozen import FrozenEstimator
@@ -34,6 +35,7 @@ from sklearn.preprocessing import (
 
 from skdeep import cluster, compose, generative, representation
 from skdeep.base import NETWORK_KEYS, BaseDeepEstimator
+from skdeep.cluster._online import Reservoir
 from skdeep.compose import SamplerPipeline
 from skdeep.compose._table_format import TableFormat
 from skdeep.nn import NETWORKS
@@ -54,6 +56,7 @@ OWN = {
         ),
         ImageAugmentation,
         MarginalCorruption,
+        Reservoir,
         TableFormat,
     )
     if inspect.isclass(found)
@@ -83,8 +86,10 @@ OTHERS = {
 CLASSES: dict[str, type] = {**OWN, **OTHERS}
 """Name in a file -> class: `load` makes these, and none beside them."""
 
-TRUSTED_TYPES = sorted(f"{c.__module__}.{c.__qualname__}" for c in OWN.values())
-"""Names of all classes of skdeep that a model may hold, for ``skops.io.load``."""
+TRUSTED_TYPES = sorted(
+    f"{c.__module__}.{c.__qualname__}" for c in [*OWN.values(), sparse.csr_matrix]
+)
+"""Names of the classes that a model may hold, for ``skops.io.load``."""
 
 LEFT_OUT = {"_skl_callbacks"}
 """What is no part of a model: callbacks belong to a fit."""
@@ -197,6 +202,8 @@ def disassembled(value: Any) -> tuple[str, Any]:
     """Name of a known object, and its state."""
     if isinstance(value, np.random.RandomState):
         return "RandomState", list(value.get_state())
+    if sparse.issparse(value) and value.format == "csr":
+        return "csr", [value.data, value.indices, value.indptr, list(value.shape)]
     name = next((n for n, c in CLASSES.items() if type(value) is c), None)
     if name is None:
         raise TypeError(
@@ -212,13 +219,18 @@ def disassembled(value: Any) -> tuple[str, Any]:
 
 def rebuilt(name: str, state: Any) -> Any:
     """Object of a known class with a checked state."""
-    if name != "RandomState" and name not in CLASSES:
+    if name not in ("RandomState", "csr") and name not in CLASSES:
         raise InvalidFileError(f"it names an unknown class {name!r}")
     try:
         if name == "RandomState":
             random_state = np.random.RandomState()
             random_state.set_state(tuple(state))
             return random_state
+        if name == "csr":
+            *parts, shape = state
+            rows = sparse.csr_matrix(tuple(parts), shape=tuple(shape))
+            rows.check_format()
+            return rows
         if not isinstance(state, dict) or not all(isinstance(n, str) for n in state):
             raise InvalidFileError(f"the state of {name} has no names")
         return object_of(CLASSES[name], state)
@@ -309,6 +321,10 @@ def require_documented(found: type, state: dict[str, Any]) -> None:
             raise InvalidFileError(f"{name} is no {kind}, but {value!r}")
         if kind == "torch.nn.Module":
             require_network(name, value)
+        if kind == "Reservoir or None" and not (
+            isinstance(value, Reservoir) and value.n_features == sizes["n_features"]
+        ):
+            raise InvalidFileError(f"{name} holds no rows of X, but {value!r}")
         if (kind == "estimator" or kind in OWN) and not isinstance(
             value, BaseDeepEstimator
         ):
@@ -359,7 +375,7 @@ def require_works(estimator: Any) -> None:
     is_fitted = isinstance(estimator, BaseDeepEstimator) and hasattr(
         estimator, "history_"
     )
-    if not is_fitted or not hasattr(estimator, "device"):
+    if not is_fitted or "device" not in estimator.get_params(deep=False):
         return
     device = estimator.device
     row = np.zeros((1, estimator.n_features_in_), dtype=np.float32)

@@ -40,7 +40,7 @@ MAY_IMPORT = {
     | {"parameters", "scaling", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
-    | {"storage", "numpy", "sklearn", "torch"},
+    | {"storage", "numpy", "scipy", "sklearn", "torch"},
     "inspection": {"base", "inspection", "metrics"}
     | {"matplotlib", "numpy", "scipy", "sklearn"},
     "metrics": {"metrics", "numpy", "scipy", "sklearn"},

@@ -14,6 +14,7 @@ import skops.io
 from numpydoc.docscrape import FunctionDoc
 from numpydoc.validate import validate
 from safetensors.numpy import load, load_file, save
+from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.frozen import FrozenEstimator
@@ -23,7 +24,13 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skdeep
 import skdeep.io
-from skdeep.cluster import AEKMeans, DECClusterer
+from skdeep.cluster import (
+    AEKMeans,
+    DECClusterer,
+    IDECClusterer,
+    SCANClusterer,
+    VaDEClusterer,
+)
 from skdeep.compose import make_sampler_pipeline
 from skdeep.generative import FlowSampler, VAESampler
 from skdeep.io import InvalidFileError
@@ -31,6 +38,7 @@ from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.representation import (
     AutoencoderTransformer,
     DeepInfoMaxTransformer,
+    FineTunedClassifier,
     SimCLRTransformer,
 )
 from skdeep.storage import digest, write_file
@@ -219,6 +227,47 @@ def test_model_of_a_device_that_is_not_here_is_brought_home(tmp_path):
     with pytest.raises(ValueError, match="'auto' and 'cpu' always work"):
         loaded.transform(X)
     loaded.set_params(device="cpu").transform(X)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        DECClusterer(3, autoencoder=SMALL, max_iter=1),
+        VaDEClusterer(3, autoencoder=SMALL, max_iter=1),
+        SCANClusterer(3, encoder=SMALL, max_iter=1, self_label_iter=0),
+        FineTunedClassifier(SMALL, max_iter=1),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_networks_inside_go_where_their_owner_goes(estimator, tmp_path):
+    y = np.arange(len(X)) % 3
+    model = clone(estimator).set_params(random_state=0).fit(X, y)
+    expected = model.predict_proba(X)
+    inner = getattr(model, "autoencoder_", None) or model.encoder_
+    assert inner.device == "auto"
+    inner.device = model.device = "cuda:7"  # as if it had been fitted there
+    loaded = round_trip(model, tmp_path)
+    with pytest.raises(ValueError, match="'auto' and 'cpu' always work"):
+        loaded.predict_proba(X)
+    loaded.set_params(device="cpu")
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    if hasattr(loaded, "sample"):
+        loaded.sample(2)
+
+
+@pytest.mark.parametrize("container", [np.asarray, csr_matrix, csr_array])
+@pytest.mark.parametrize("Clusterer", [DECClusterer, IDECClusterer])
+def test_stream_goes_on_after_its_model_was_kept(Clusterer, container, tmp_path):
+    rows = container(X)
+    model = Clusterer(3, autoencoder=SMALL, max_iter=1, random_state=0)
+    model.partial_fit(rows[:30])
+    loaded = round_trip(model, tmp_path)
+    trusted = skops.io.loads(skops.io.dumps(model), trusted=skdeep.io.TRUSTED_TYPES)
+    expected = model.partial_fit(rows[30:]).predict_proba(X)
+    for kept in (loaded, trusted):
+        kept.partial_fit(rows[30:])
+        np.testing.assert_array_equal(kept.predict_proba(X), expected)
+        assert kept.reservoir_.n_seen == len(X)
 
 
 # skops

@@ -373,8 +373,11 @@ class DECClusterer(BaseDeepClusterer):
 
         Raises
         ------
+        ValueError
+            If `n_clusters` is not what the stream began with, or a `Checkpoint` is set.
         FloatingPointError
-            If a loss turns infinite or NaN; the estimator is then unfitted.
+            If a loss turns infinite or NaN. After any error but in the first call, the
+            estimator is what it was before.
         """
         partially_fit(self, X, self._deep_stage)
         return self

@@ -77,6 +77,11 @@ class Reservoir:
     rows: Any
     n_seen: int = 0
 
+    @property
+    def n_features(self) -> int:
+        """Columns of the rows."""
+        return self.rows.shape[1]
+
     def add(self, X: Any, rng: np.random.RandomState) -> None:
         """Let the rows of X pass by."""
         n_old, n_new = self.rows.shape[0], X.shape[0]
@@ -93,9 +98,10 @@ class Reservoir:
 
 
 def stacked(first: Any, second: Any) -> Any:
-    """Rows of two matrices, one below the other."""
-    if sparse.issparse(second):
-        return sparse.vstack([first, second], format="csr")
+    """Rows of two matrices, one below the other: sparse if one of them is."""
+    if sparse.issparse(first) or sparse.issparse(second):
+        both = [sparse.csr_matrix(rows) for rows in (first, second)]
+        return sparse.vstack(both, format="csr")
     return np.concatenate([first, second])
 
 
@@ -125,12 +131,24 @@ def partially_fit(clusterer: Any, X: Any, training: Training) -> None:
     rng = np.random.RandomState(entropy)
     if goes_on:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=6)]
-        with FitTask(clusterer, X, None, max_subtasks=3) as task:
+        require_as_many_clusters(clusterer)
+        with FitTask(clusterer, X, None, max_subtasks=3, goes_on=True) as task:
             fitted = taught(clusterer, X, reservoir, training, task, seeds)
             for name, value in fitted.items():
                 setattr(clusterer, name, value)
     reservoir.add(X, rng)
     clusterer.reservoir_ = reservoir
+
+
+def require_as_many_clusters(clusterer: Any) -> None:
+    """Raise if a stream was begun with another number of clusters."""
+    n_begun = len(clusterer.cluster_centers_)
+    if clusterer.n_clusters != n_begun:
+        raise ValueError(
+            f"This stream was begun with n_clusters={n_begun}, and goes on with as "
+            f"many. Got {clusterer.n_clusters!r}: clone the "
+            f"{type(clusterer).__name__} to begin another."
+        )
 
 
 def taught(
@@ -156,6 +174,7 @@ def taught(
     weights = np.ones(n_old + n_new)
     weights[:n_old] = reservoir.n_seen / max(1, n_old)
     autoencoder = copy.deepcopy(clusterer.pretrained_ or clusterer.autoencoder_)
+    autoencoder.device = clusterer.device
     rows = autoencoder._scaled_rows(stacked(reservoir.rows, X), resident=True)
     draw = WeightedDraw(weights, draw_seed, rows.device)
     known = in_chunks(clusterer._assignment(), rows).argmax(1)
@@ -200,7 +219,12 @@ def taught(
     # Phase 3: the deep stage.
     optimizer, step, refresh = training(begin, noise_seed)
     n_drawn = max(len(rows), clusterer.batch_size)
-    phase = task.phase("cluster", epochs_of(N_PASSES * n_new, n_drawn))
+
+    def now() -> dict[str, Any]:
+        found = clustering_of(begin, clusterer.alpha).attributes()
+        return {**found, "history_": phase.history}
+
+    phase = task.phase("cluster", epochs_of(N_PASSES * n_new, n_drawn), now)
     shares = torch.from_numpy(weights).to(rows.device, torch.float32).unsqueeze(1)
     shuffle = Generator().manual_seed(seed)
     for _ in phase:

@@ -33,7 +33,7 @@ class FitTask:
     """The root of one fit's tasks; entered around all that can fail.
 
     If the fit raises, the estimator forgets what it had learned: nothing half-fitted
-    stays behind.
+    stays behind. One that goes on with an earlier fit keeps that as it was.
 
     Parameters
     ----------
@@ -42,12 +42,22 @@ class FitTask:
         What callbacks are shown.
     max_subtasks : int
         Phases of the fit.
+    goes_on : bool
+        Whether it goes on with an earlier fit.
     """
 
-    def __init__(self, estimator: Any, X: Any, y: Any, max_subtasks: int) -> None:
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        max_subtasks: int,
+        goes_on: bool = False,
+    ) -> None:
         self.estimator = estimator
         self.data = {"estimator": estimator, "X": X, "y": y}
         self.max_subtasks = max_subtasks
+        self.goes_on = goes_on
         self.begun: set[str] = set()
         self.running: Phase | None = None
         self.interrupted_phase: Phase | None = None
@@ -70,7 +80,7 @@ class FitTask:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self.estimator._forget()
+            self._clear()
             return
         with self._forgetting():
             self.context.call_on_fit_task_end(
@@ -94,8 +104,12 @@ class FitTask:
         try:
             yield
         except BaseException:
-            self.estimator._forget()
+            self._clear()
             raise
+
+    def _clear(self) -> None:
+        if not self.goes_on:
+            self.estimator._forget()
 
     def phase(
         self, name: str, max_iter: int, snapshot: Snapshot | None = None

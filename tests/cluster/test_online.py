@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.neighbors import NearestNeighbors
 
+from skdeep.callbacks import Checkpoint, EarlyStopping, MetricMonitor
 from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
 from skdeep.cluster._online import (
     CAPACITY,
@@ -225,13 +226,15 @@ def streamed_sparse(model, rows):
 
 
 @each
-def test_divergence_leaves_an_unfitted_estimator(Clusterer):
+def test_divergence_leaves_the_model_as_it_was(Clusterer):
     X, _ = blobs()
     model = Clusterer(4, autoencoder=small(), random_state=0).partial_fit(X[:200])
+    before = model.predict_proba(X)
     model.set_params(learning_rate=1e30)
     with pytest.raises(FloatingPointError, match=r"of phase 'cluster'"):
         model.partial_fit(X[200:])
-    assert [name for name in vars(model) if name.endswith("_")] == []
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    assert model.reservoir_.n_seen == 200
 
 
 def test_other_columns_are_refused():
@@ -244,3 +247,57 @@ def test_other_columns_are_refused():
     with pytest.raises(ValueError, match="minimum of 4 is required"):
         DECClusterer(4, autoencoder=small(), max_iter=2).fit(X).partial_fit(X[:3])
     assert not hasattr(AEKMeans, "partial_fit")
+
+
+PARTS = np.array_split(blobs(120)[0], 2)
+
+
+def small_dec():
+    autoencoder = small(max_iter=2)
+    return DECClusterer(3, autoencoder=autoencoder, max_iter=2, random_state=0)
+
+
+MISTAKES = {
+    "n_clusters": lambda model: model.set_params(n_clusters=4),
+    "Checkpoint keeps whole fits": lambda model: model.set_callbacks(
+        Checkpoint("unused")
+    ),
+    "monitors 'nothing'": lambda model: model.set_callbacks(EarlyStopping("nothing")),
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_mistakes_in_a_later_part_leave_the_model_as_it_was(
+    text, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    model = small_dec().partial_fit(PARTS[0])
+    before = model.predict_proba(PARTS[1])
+    MISTAKES[text](model)
+    with pytest.raises(ValueError, match=text):
+        model.partial_fit(PARTS[1])
+    np.testing.assert_array_equal(model.predict_proba(PARTS[1]), before)
+    assert model.reservoir_.n_seen == len(PARTS[0])
+    model.set_params(n_clusters=3).set_callbacks().partial_fit(PARTS[1])
+
+
+def test_parts_may_be_sparse_or_not():
+    models = [small_dec().partial_fit(PARTS[0]).partial_fit(PARTS[1])]
+    for first, second in [
+        (sparse.csr_matrix, np.asarray),
+        (np.asarray, sparse.csr_array),
+    ]:
+        model = small_dec().partial_fit(first(PARTS[0])).partial_fit(second(PARTS[1]))
+        models.append(model)
+    expected, *others = (model.predict_proba(PARTS[0]) for model in models)
+    for found in others:
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_later_parts_are_monitored():
+    model = small_dec().partial_fit(PARTS[0])
+    model.set_callbacks(
+        MetricMonitor({"rows": lambda model, X, _: len(model.predict(X))})
+    )
+    model.partial_fit(PARTS[1])
+    assert model.history_["rows"] == [len(PARTS[1])] * model.n_iter_
