@@ -3,6 +3,7 @@
 There is no fit here, no hook and no loss.
 """
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +33,12 @@ NUMBERS = [
 ]
 """Types that are read as they are; all others become the first of them."""
 
+DEFAULTS = {
+    "autoencoder": "AutoencoderTransformer",
+    "clusterer": "DECClusterer",
+    "encoder": "SimCLRTransformer",
+}
+"""Parameters that hold an estimator, and what None stands for."""
 
 PAGES = Path(__file__).parents[1] / "docs" / "_build" / "html"
 """Documentation that `make docs` built beside the package."""
@@ -80,11 +87,12 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         own = self.get_params(deep=False)
         for name in params:
             inner, nested, _ = name.partition("__")
-            if nested and inner in own and params.get(inner, own[inner]) is None:
+            left_open = inner in own and params.get(inner, own[inner]) is None
+            if nested and left_open and inner in DEFAULTS:
                 raise ValueError(
                     f"{name!r} sets a parameter of {inner!r}, which is None. Give the "
                     f"estimator itself first, for example "
-                    f"{type(self).__name__}({inner}=AutoencoderTransformer())."
+                    f"{type(self).__name__}({inner}={DEFAULTS[inner]}())."
                 )
         return super().set_params(**params)
 
@@ -116,6 +124,8 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         if values.dtype == np.float64 and values.size:
             largest = max(-values.min(), values.max())
             if largest > np.finfo(np.float32).max:
+                if reset:  # the width of X is noted already
+                    self._forget()
                 raise ValueError(
                     "Input X contains infinity or a value too large for "
                     "dtype('float32')."
@@ -228,7 +238,7 @@ def flat_rows(X: Any) -> Any:
         X = X.detach().cpu()
         X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
     if image_shape_of(X) is not None:
-        X = X.reshape(len(X), -1)
+        X = X.reshape(len(X), math.prod(X.shape[1:]))
     return X
 
 

@@ -123,7 +123,13 @@ class BaseDeepClusterer(
 
     def _rows(self, X: Any) -> Rows:
         check_is_fitted(self)
-        return self._embedder()._scaled_rows(self._validated(X, reset=False))
+        return self._placed()._scaled_rows(self._validated(X, reset=False))
+
+    def _placed(self) -> BaseRepresentation:
+        """Embedder, on the device that the parameter names by now."""
+        embedder = self._embedder()
+        embedder.device = self.device
+        return embedder
 
     def _embedder(self) -> BaseRepresentation:
         """Estimator of which `transform` returns the codes."""
@@ -179,7 +185,7 @@ def inverse_transform(self: Any, X: Any) -> np.ndarray:
     """
     # A method of those that train the decoder along: each names it.
     check_is_fitted(self)
-    return self.autoencoder_.inverse_transform(X)
+    return self._placed().inverse_transform(X)
 
 
 def require_decoder(clusterer: BaseDeepClusterer) -> None:

@@ -6,7 +6,6 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -207,9 +206,15 @@ class NClustersSearch(BaseDeepClusterer):
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """
         clusterer, parameter = clusterer_of(self)
+        first, last = self.min_clusters, self.max_clusters
+        if last < first:
+            raise ValueError(
+                "The 'max_clusters' parameter of NClustersSearch must be at least "
+                f"min_clusters={first}. Got {last!r} instead."
+            )
         image_shape, given = image_shape_of(X), X
-        X = self._validated(X, reset=True, min_samples=self.min_clusters)
-        candidates = candidates_of(self, X.shape[0])
+        X = self._validated(X, reset=True, min_samples=first)
+        candidates = np.arange(first, min(last, X.shape[0]) + 1)
         with FitTask(self, X, y, max_subtasks=3) as task:
             pretrain_seed, neighbor_seed, kmeans_seed, fit_seed = task.seeds(self, 4)
             # Phase 1: pretrain the encoder, once.
@@ -262,8 +267,10 @@ class NClustersSearch(BaseDeepClusterer):
         check_is_fitted(self)
         return self.clusterer_.inverse_transform(X)
 
-    def _device(self) -> torch.device:
-        return clusterer_of(self)[0]._device()
+    @property
+    def device(self) -> str:
+        """That of the clusterer."""
+        return clusterer_of(self)[0].device
 
     def _embedder(self) -> BaseRepresentation:
         return self.clusterer_._embedder()
@@ -292,17 +299,6 @@ def clusterer_decodes(search: NClustersSearch) -> bool:
     """Whether the clusterer of a search, fitted or not, has a decoder."""
     clusterer = getattr(search, "clusterer_", search.clusterer)
     return hasattr(clusterer, "inverse_transform")
-
-
-def candidates_of(search: NClustersSearch, n_samples: int) -> np.ndarray:
-    """Numbers of clusters to try."""
-    first, last = search.min_clusters, search.max_clusters
-    if last < first:
-        raise ValueError(
-            "The 'max_clusters' parameter of NClustersSearch must be at least "
-            f"min_clusters={first}. Got {last!r} instead."
-        )
-    return np.arange(first, min(last, n_samples) + 1)
 
 
 def curve(

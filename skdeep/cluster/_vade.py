@@ -390,7 +390,7 @@ class VaDEClusterer(BaseDeepClusterer):
         drawn = check_random_state(random_state)
         weights = self.weights_.astype(np.float64)
         clusters = drawn.choice(len(weights), n_samples, p=weights / weights.sum())
-        model, autoencoder = self._model(), self.autoencoder_
+        model, autoencoder = self._model(), self._placed()
         device = autoencoder._home()
         rng = Generator(device).manual_seed(int(drawn.randint(2**31 - 1)))
         noisy = autoencoder.image_shape_ is None

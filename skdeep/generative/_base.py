@@ -20,7 +20,7 @@ from sklearn.utils.validation import (
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions
-from skdeep.base import BaseDeepEstimator
+from skdeep.base import BaseDeepEstimator, flat_rows
 from skdeep.scaling import in_units
 from skdeep.training import Rows, in_chunks
 
@@ -193,7 +193,7 @@ class BaseSampler(BaseDeepEstimator):
     ) -> np.ndarray:
         """Rows in units of the input that a function makes of codes Z."""
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float32)
+        Z = check_array(flat_rows(Z), dtype=np.float32)
         if Z.shape[1] != n_components:
             raise ValueError(
                 f"X has {Z.shape[1]} columns, but the codes of this "

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import image_shape_of
+from skdeep.base import flat_rows, image_shape_of
 from skdeep.fitting import Fitting
 from skdeep.nn import (
     MLP,
@@ -327,7 +327,7 @@ class AutoencoderTransformer(BaseRepresentation):
         X_original : ndarray of shape (n_samples, n_features), float32
         """
         check_is_fitted(self)
-        Z = check_array(X, dtype=np.float32)
+        Z = check_array(flat_rows(X), dtype=np.float32)
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"X has {Z.shape[1]} columns, but the codes of this "

@@ -328,6 +328,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             Rows sum to one.
         """
         check_is_fitted(self)
+        self.encoder_.device = self.device  # which may have been set since
         rows = self.encoder_._scaled_rows(self._validated(X, reset=False))
         code_of, head = self.encoder_._output(), self.head_.to(rows.device)
         return in_chunks(lambda x: head(code_of(x)).double().softmax(1).float(), rows)

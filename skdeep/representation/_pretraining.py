@@ -79,6 +79,7 @@ def fitted_encoder(
         with task.leaf("pretrain"):
             pass
     inner.__setstate__(state)
+    inner.device = owner.device  # on which the owner goes on, here or elsewhere
     return inner, neighbors
 
 
@@ -109,4 +110,18 @@ def _copy_of_frozen(
             f"X has {X.shape[1]} features, but the frozen {type(fitted).__name__} was "
             f"fitted on {fitted.n_features_in_}."
         )
-    return copy.deepcopy(fitted)
+    names, known = (getattr(e, "feature_names_in_", None) for e in (owner, fitted))
+    if names is not None and known is not None and list(names) != list(known):
+        differing = [
+            f"{a!r} for {b!r}" for a, b in zip(names, known, strict=True) if a != b
+        ]
+        raise ValueError(
+            f"X has other columns, or in another order, than those that the frozen "
+            f"{type(fitted).__name__} was fitted on: {', '.join(differing[:3])}"
+            f"{', ...' * (len(differing) > 3)}."
+        )
+    copied = copy.deepcopy(fitted)
+    copied.device = owner.device
+    if copied.precision == "auto":
+        copied.precision = owner.precision
+    return copied

@@ -141,7 +141,8 @@ def test_neighbours_learn_to_agree_and_all_clusters_stay(planted):
     model = SCANClusterer(3, encoder=frozen, **options).fit(X)
     assert clustering_accuracy_score(y, model.labels_) > 0.95
     history = model.history_
-    assert history["consistency_loss"][-1] < 0.7 * history["consistency_loss"][0]
+    consistency = history["consistency_loss"]
+    assert np.mean(consistency[-10:]) < 0.8 * np.mean(consistency[:10])
     assert history["entropy"][-1] == pytest.approx(np.log(3), abs=0.05)
     np.testing.assert_allclose(
         history["loss"],
@@ -183,7 +184,7 @@ def test_self_labelling_makes_rows_surer(planted):
     )
     assert clustering_accuracy_score(y, after.labels_) > 0.9
     history = after.self_label_history_
-    assert history["loss"][-1] < history["loss"][0]
+    assert np.mean(history["loss"][-10:]) < np.mean(history["loss"][:10])
     assert history["sure_fraction"][-1] >= history["sure_fraction"][0] > 0.5
     assert all(len(values) == 50 for values in history.values())
     assert before.self_label_history_ == {}

@@ -1,0 +1,71 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+
+from skdeep import AEKMeans, DECClusterer, NClustersSearch, SCANClusterer
+from tests.estimators import SMALL
+
+X, _ = make_blobs(60, 4, centers=3, random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "parameter", "advised"),
+    [
+        (DECClusterer(), "autoencoder__max_iter", "autoencoder=AutoencoderTransformer"),
+        (SCANClusterer(), "encoder__max_iter", "encoder=SimCLRTransformer"),
+        (NClustersSearch(), "clusterer__n_init", "clusterer=DECClusterer"),
+    ],
+)
+def test_parameters_of_none_name_what_can_be_given(estimator, parameter, advised):
+    with pytest.raises(ValueError, match=advised):
+        estimator.set_params(**{parameter: 3})
+
+
+def test_no_estimator_is_advised_for_parameters_that_hold_none():
+    with pytest.raises(AttributeError):
+        DECClusterer().set_params(memory__folder="x")
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda model: model.fit(np.full((60, 2), 1e300)),
+        lambda model: model.set_params(image_shape=(1, 3, 3)).fit(X[:, :2]),
+    ],
+)
+def test_refused_refit_leaves_the_estimator_unfitted(refused):
+    model = clone(SMALL).fit(X)
+    with pytest.raises(ValueError, match=r"too large|image_shape"):
+        refused(model)
+    with pytest.raises(NotFittedError):
+        model.transform(X)
+    model.set_params(image_shape=None).fit(X[:, :2]).transform(X[:, :2])
+
+
+def test_wrong_range_of_a_search_leaves_it_as_it_was():
+    search = NClustersSearch(AEKMeans(autoencoder=SMALL), max_clusters=3).fit(X)
+    with pytest.raises(ValueError, match="'max_clusters' parameter"):
+        search.set_params(max_clusters=1).fit(X[:, :2])
+    assert len(search.predict(X)) == len(X)
+
+
+def test_frozen_encoders_take_the_columns_that_they_know():
+    frame = pd.DataFrame(X, columns=[*"abcd"])
+    frozen = FrozenEstimator(clone(SMALL).fit(frame))
+    model = AEKMeans(3, autoencoder=frozen)
+    assert len(model.fit(frame).labels_) == len(X)
+    with pytest.raises(
+        ValueError, match=r"'d' for 'a', 'c' for 'b', 'b' for 'c', \.\.\."
+    ):
+        model.fit(frame[frame.columns[::-1]])
+
+
+def test_no_images_are_refused_in_words():
+    images = X.reshape(-1, 1, 2, 2)
+    model = clone(SMALL).set_params(max_iter=1).fit(images)
+    with pytest.raises(ValueError, match="0 sample"):
+        model.transform(images[:0])
