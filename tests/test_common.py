@@ -25,6 +25,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 import skdeep
+import skdeep.io
 from tests.estimators import (
     CLUSTERERS,
     ESTIMATORS,
@@ -423,10 +424,38 @@ def test_failed_refit_leaves_an_unfitted_estimator(estimator):
         values(model)
 
 
+# devices
+
+
+def on_device(model, device):
+    """Set the device of a model, or of the clusterer that it fits."""
+    name = (
+        "clusterer__device" if isinstance(model, skdeep.NClustersSearch) else "device"
+    )
+    return model.set_params(**{name: str(device)})
+
+
+@every_estimator
+def test_model_of_any_device_is_kept_and_works_on_the_cpu(estimator, device, tmp_path):
+    model = on_device(clone(estimator).set_params(random_state=3), device).fit(X, y)
+    skdeep.io.save(model, tmp_path / "model")
+    loaded = skdeep.io.load(tmp_path / "model")
+    assert_equal_outputs(model, loaded)
+    there, here = outputs(model), outputs(on_device(loaded, "cpu"))
+    for method, found in there.items():
+        assert here[method].shape == found.shape
+        assert here[method].dtype == found.dtype
+        assert np.isfinite(here[method]).all()
+    # What is drawn, densities by chance too, depends on the device.
+    for method in {"transform", "predict_proba"} & there.keys():
+        np.testing.assert_allclose(here[method], there[method], rtol=1e-3, atol=1e-3)
+    if hasattr(model, "score"):
+        assert np.isfinite([model.score(X, y), loaded.score(X, y)]).all()
+
+
 @every_estimator
 def test_unusable_device_is_refused(estimator):
-    device = "clusterer__device" if estimator in SEARCHES else "device"
-    model = clone(estimator).set_params(**{device: "quantum"})
+    model = on_device(clone(estimator), "quantum")
     with pytest.raises(ValueError, match=r"The 'device' parameter of .* 'quantum'"):
         model.fit(X, y)
 
