@@ -15,7 +15,7 @@ from tests.estimators import ESTIMATORS, name_of
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 EXAMPLES = sorted((ROOT / "examples").glob("plot_*.py"))
-RESULTS = "".join(p.read_text() for p in (ROOT / "benchmarks/results").glob("*.txt"))
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def blocks_of(path):
@@ -88,11 +88,100 @@ def test_readme_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == printed[1]
 
 
-def test_figures_of_the_documentation_are_measured_ones():
+# figures
+
+SETS = {
+    "20 Newsgroups": "newsgroups20",
+    "MNIST, 10 000 test images": "mnist",
+    "Reuters R8": "reuters_r8",
+    "satimage (a table)": "satimage",
+    "worm neurons": "worm",
+}
+"""Name of a set in the text -> in the results, where they differ."""
+
+SPEEDS = {
+    "the papers' autoencoder, 10 000 x 784": "^autoencoder ",
+    "DEC, between refreshes of the target": "^DEC clustering, between",
+    "DEC between refreshes of the target": "^DEC clustering, between",
+    "DEC with a refresh each epoch": "^DEC clustering, a refresh",
+    "IDEC between refreshes of the target": "^IDEC clustering, between",
+    "IDEC with a refresh each epoch": "^IDEC clustering, a refresh",
+    "DCN": "^DCN clustering ",
+    "a small network, 500 x 10": "^small table(?s:.*?)ClustPy, faster",
+    "the default network, digits": "^default network(?s:.*?)ClustPy, faster",
+    "digits, until as good as ClustPy's DEC ends": "^ClustPy's ACC",
+}
+"""Name of a case in the text -> the begin of its line in the results."""
+
+
+def newest(kind):
+    return max(RESULTS.glob(f"*-{kind}.txt")).read_text()  # names begin with dates
+
+
+def list_table(text):
+    """Rows of the first list-table in a text."""
+    table = text.partition(".. list-table::")[2].partition("\n\n\n")[0]
+    rows = re.split(r"^   \* - ", table, flags=re.MULTILINE)[1:]
+    return [re.split(r"\n +- ?", row.partition("\n\n")[0].strip()) for row in rows]
+
+
+def measured_accuracies():
+    """(set, method) -> accuracy, of the newest results."""
+    lines = r"^(\S+) +(\S+(?: \S+)*) +(0\.\d{3}) "
+    found = re.findall(lines, newest("quality"), flags=re.MULTILINE)
+    return {(name, method): accuracy for name, method, accuracy in found}
+
+
+def measured_ratios(case):
+    """Ratios in the line of a case: to default precision, and to float32."""
+    results = newest("speed-amd") + newest("speed-intel")
+    line = re.search(f"{SPEEDS[case]}.*", results, flags=re.MULTILINE)[0]
+    line = re.sub(r"\[.*?\]|\(.*?\)", "", line.rpartition("\n")[2])  # quartiles
+    return [float(ratio) for ratio in re.findall(r"\d+\.\d+", line)][-2:]
+
+
+def rounded_as(figures, numbers):
+    """Numbers written with as many decimals as the figures beside them."""
+    pairs = zip(figures, numbers, strict=True)
+    return [f"{n:.{len(figure.partition('.')[2])}f}" for figure, n in pairs]
+
+
+def test_accuracies_of_which_estimator_are_the_newest_ones():
     text = (ROOT / "docs/which_estimator.rst").read_text()
-    figures = re.findall(r"\b0\.\d{3}\b", text)
-    assert len(figures) >= 45
-    assert set(figures) <= set(re.findall(r"\b0\.\d{3}\b", RESULTS))
+    table, measured = (
+        text.partition("What the table rests on")[2],
+        measured_accuracies(),
+    )
+    (_, *methods), *rows = list_table(table)
+    assert len(rows) >= 9
+    for name, *figures in rows:
+        expected = [measured[SETS.get(name, name), method] for method in methods]
+        assert [figure.strip("*") for figure in figures] == expected, name
+        is_bold = [figure.startswith("**") for figure in figures]
+        assert is_bold == [figure == max(expected) for figure in expected], name
+    beside = [measured["digits", method] for method in ("DCN", "VaDE", "plain DEC")]
+    assert re.findall(r"\((0\.\d{3})\)", table) == beside
+
+
+def test_figures_of_the_readme_are_the_newest_ones():
+    line = r"^\| (.+?) \| (\.\d+) \| (\.\d+) \| \| (.+?) \| (.+?) \|$"
+    rows = re.findall(line, README.read_text(), flags=re.MULTILINE)
+    assert len(rows) == 5
+    accuracies = measured_accuracies()
+    for name, kmeans, dec, case, ratios in rows:
+        key = SETS.get(name, name)
+        assert f"0{kmeans}" == accuracies[key, "k-means"], name
+        assert f"0{dec}" == accuracies[key, "DEC"], name
+        said = ratios.split(" / ")
+        assert said == rounded_as(said, measured_ratios(case)), case
+
+
+def test_speeds_of_the_documentation_are_the_newest_ones():
+    _, *rows = list_table((ROOT / "docs/performance.rst").read_text())
+    assert len(rows) >= 8
+    for case, *ratios in rows:
+        said = [ratio for ratio in ratios if ratio]
+        assert said == rounded_as(said, measured_ratios(case)), case
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
