@@ -36,8 +36,8 @@ MAY_IMPORT = {
     "compose": {"_compat", "compose", "numpy", "scipy", "sklearn"},
     "fitting": {"base", "nn", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "torch"},
-    "generative": {"_compat", "base", "fitting", "generative", "nn", "objectives"}
-    | {"parameters", "scaling", "training"}
+    "generative": {"_compat", "base", "fitting", "generative", "metrics", "nn"}
+    | {"objectives", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "scipy", "sklearn", "torch"},

@@ -10,9 +10,7 @@ from sklearn.utils import check_array, check_consistent_length, check_scalar
 from sklearn.utils.validation import column_or_1d
 
 from skdeep.base import flat_rows
-
-PARALLEL = 1e-4
-"""Sine of the angle between two codes below which an arc is as good as a line."""
+from skdeep.metrics._path_length import PATHS
 
 
 def interpolated_codes(
@@ -70,18 +68,7 @@ def interpolated_codes(
             f"Got the shapes {a.shape} and {b.shape}."
         )
     t = np.linspace(0, 1, n_steps).reshape(-1, *[1] * a.ndim)
-    straight = (1 - t) * a + t * b
-    if method == "linear":
-        return straight
-    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    cosine = (a * b).sum(axis=-1) / np.where(lengths > 0, lengths, 1)
-    angle = np.where(lengths > 0, np.arccos(np.clip(cosine, -1, 1)), 0)[..., None]
-    sine = np.sin(angle)
-    # Between codes on one line through the origin there is no arc, or there are many.
-    is_arc = sine > PARALLEL
-    sine = np.where(is_arc, sine, 1)
-    arc = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
-    return np.where(is_arc, arc, straight)
+    return PATHS[method](a, b, t)
 
 
 def interpolate(

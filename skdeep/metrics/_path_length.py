@@ -161,19 +161,19 @@ def perceptual_path_length(
 
 def linear_path(a, b, t):
     """Codes at t on the straight line from a to b."""
-    return a + t * (b - a)
+    return (1 - t) * a + t * b
 
 
 def spherical_path(a, b, t):
     """Codes at t on the great circle from a to b; straight where there is none."""
-    lengths = np.linalg.norm([a, b], axis=2, keepdims=True)
+    lengths = np.linalg.norm([a, b], axis=-1, keepdims=True)
     directions = np.divide(
         [a, b], lengths, where=lengths > 0, out=np.zeros((2, *a.shape))
     )
     # Of two directions, the sum and the difference tell small and large angles alike.
     apart, along = np.linalg.norm(
         [directions[0] - directions[1], directions[0] + directions[1]],
-        axis=2,
+        axis=-1,
         keepdims=True,
     )
     angle = 2 * np.arctan2(apart, along)

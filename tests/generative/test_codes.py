@@ -104,6 +104,14 @@ def test_codes_without_an_arc_are_joined_by_a_line(a, b):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_short_arcs_are_arcs():
+    for angle in np.logspace(-12, 0, 13):
+        found = interpolated_codes([1, 0], [np.cos(angle), np.sin(angle)], 5)
+        at = np.linspace(0, angle, 5)
+        expected = np.transpose([np.cos(at), np.sin(at)])
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 # rows
 
 
