@@ -19,6 +19,7 @@ from sklearn.utils import resample
 
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
+from skdeep.metrics._rows import n_rows
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,
 # and some twenty of them for dense rows as wide as images.
@@ -361,17 +362,13 @@ def _require_labels(y, name):
 
 
 def _labels_of_refit(estimator, X, seed):
-    n_rows = ceil(0.8 * _n_rows(X))
-    rows = resample(X, replace=False, n_samples=n_rows, random_state=seed)
+    n_samples = ceil(0.8 * n_rows(X))
+    rows = resample(X, replace=False, n_samples=n_samples, random_state=seed)
     return np.asarray(clone(estimator).fit(rows).predict(X))
-
-
-def _n_rows(X):
-    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def _sample_rows(X, max_rows):
     # The seed is fixed so that all candidates of a search are judged on the same rows.
-    if _n_rows(X) <= max_rows:
+    if n_rows(X) <= max_rows:
         return X
     return resample(X, replace=False, n_samples=max_rows, random_state=0)
