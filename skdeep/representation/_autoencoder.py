@@ -21,7 +21,7 @@ from skdeep.nn import (
     chained,
     initialized,
 )
-from skdeep.nn.augmentation import MarginalCorruption, corrupted
+from skdeep.nn.augmentation import corrupted
 from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS, cross_entropy
@@ -231,7 +231,6 @@ class AutoencoderTransformer(BaseRepresentation):
         **BaseRepresentation._parameter_constraints,
         "scale": [StrOptions({"auto", "standard", "minmax", "half_whiten"}), None],
         "network": [StrOptions({"dense", "attention"})],
-        "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
         "loss": [StrOptions(set(RECONSTRUCTIONS))],
         "corruption": [Interval(Real, 0, 1, closed="left")],
         "mask_weight": [Interval(Real, 0, None, closed="left")],
