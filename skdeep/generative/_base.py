@@ -206,6 +206,23 @@ class BaseSampler(BaseDeepEstimator):
         return in_units(X, self.offset_, self.scale_)
 
 
+def score(self: Any, X: Any, y: Any = None) -> float:
+    """Mean of `score_samples`: larger is better.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : class, array-like of shape (n_samples,) or None, default=None
+        As in `score_samples`.
+
+    Returns
+    -------
+    score : float
+    """
+    # A method of those that have densities: each names it.
+    return float(self.score_samples(X, y).mean(dtype=np.float64))
+
+
 def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:
     """One column a class, ``(n, n_classes)``, with a one for that of each row."""
     return torch.eye(n_classes)[torch.from_numpy(np.asarray(codes, dtype=np.int64))]

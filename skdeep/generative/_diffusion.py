@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler
+from skdeep.generative._base import BaseSampler, score
 from skdeep.generative._diffusion_model import DiffusionModel
 from skdeep.generative._diffusion_training import Denoising, new_denoiser
 from skdeep.generative._fixed_columns import scaled_constants
@@ -383,20 +383,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
             X, y, lambda x, *given: log_density(x, *given) + log_scale
         )
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean of `score_samples`: larger is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or None, default=None
-            With ``conditional=True``: the class of each row.
-
-        Returns
-        -------
-        score : float
-        """
-        return float(self.score_samples(X, y).mean(dtype=np.float64))
+    score = score
 
     @property
     def _n_features_out(self) -> int:

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler
+from skdeep.generative._base import BaseSampler, score
 from skdeep.generative._fixed_columns import scaled_constants
 from skdeep.generative._vae_likelihood import (
     Bernoulli,
@@ -462,20 +462,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         log_scale = float(np.log(self.scale_[~is_density]).sum())
         return self._log_densities(X, y, log_density)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean of `score_samples`: larger is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or None, default=None
-            With ``conditional=True``: the class of each row.
-
-        Returns
-        -------
-        score : float
-        """
-        return float(self.score_samples(X, y).mean(dtype=np.float64))
+    score = score
 
     @property
     def _n_features_out(self) -> int:
