@@ -403,10 +403,11 @@ class AutoencoderTransformer(BaseRepresentation):
         # Build the networks and their optimiser.
         encoder, decoder = self._networks(fitting)
         networks = [encoder.to(device), decoder.to(device)]
-        mask_head = self._mask_head(decoder, fitting.weight_rng).to(device)
-        optimizer, schedule = fitting.optimizer(
-            [*networks, *[mask_head] * bool(self.mask_weight)]
-        )
+        trained = list(networks)
+        if self.mask_weight:
+            mask_head = self._mask_head(decoder, fitting.weight_rng).to(device)
+            trained.append(mask_head)
+        optimizer, schedule = fitting.optimizer(trained)
         reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
         change, shape = resolved_augment(
             self._augment, fitting.image_shape, pixel_shape
@@ -473,7 +474,7 @@ class AutoencoderTransformer(BaseRepresentation):
 
     def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
         """Network that tells which cells were replaced, from the code."""
-        if self.mask_weight and not self.corruption:
+        if not self.corruption:
             raise ValueError(
                 "mask_weight above 0 needs cells to be replaced: the 'corruption' "
                 f"parameter of {type(self).__name__} must be above 0, for example 0.3. "

@@ -368,9 +368,9 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         fitting = Fitting(self, X, image_shape, task.seeds(self, 3), n_steps)
         rows, noise, device = fitting.rows, fitting.noise, fitting.rows.device
 
-        # Build the encoder, its critics, and the adversary of its prior.
+        # Build the encoder, its critics, and the adversary of a prior with a weight.
         encoder = self._encoder(fitting).to(device)
-        critics, discriminator = self._critics(encoder, fitting.weight_rng)
+        critics = self._critics(encoder, fitting.weight_rng)
         networks = [encoder, *(critic.to(device) for critic in critics.values())]
         pairs_of = self._views(encoder, fitting)
         estimate, quantity = MUTUAL_INFORMATION_BOUNDS[self.estimator]
@@ -381,7 +381,12 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             n_locations = min(encoder.n_places, MAX_PLACES)
 
         optimizer, schedule = fitting.optimizer(networks)
-        adversary, _ = fitting.optimizer([discriminator.to(device)])
+        optimizers = [optimizer]
+        if self.prior_weight:
+            sizes = [encoder.n_outputs, *DISCRIMINATOR, 1]
+            discriminator = initialized(MLP, fitting.weight_rng, sizes=sizes)
+            adversary, _ = fitting.optimizer([discriminator.to(device)])
+            optimizers.append(adversary)
 
         def step(index: Tensor) -> dict[str, Tensor]:
             pairs = pairs_of(rows[index], noise)
@@ -403,14 +408,14 @@ class DeepInfoMaxTransformer(BaseRepresentation):
                     discriminator(real), discriminator(fake.detach())
                 )
                 adversary.step(told)
-                fooled = non_saturating_generator_loss(discriminator(fake))
+                with adversary.frozen():
+                    fooled = non_saturating_generator_loss(discriminator(fake))
                 losses |= {"prior_loss": fooled, "discriminator_loss": told}
                 loss = loss + self.prior_weight * fooled
             schedule.advance()
             optimizer.step(loss)
             return {"loss": loss, **losses}
 
-        optimizers = [optimizer, adversary]
         fitting.train(task, phase_name, step, optimizers, {"encoder_": encoder})
 
         # Read the estimate off, and look whether the codes use their dimensions.
@@ -448,8 +453,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
     def _critics(
         self, encoder: LocalEncoder | MLP, rng: Generator
-    ) -> tuple[dict[str, Network], MLP]:
-        """Critics of the terms that have a weight, and the discriminator."""
+    ) -> dict[str, Network]:
+        """Critics of the terms that have a weight."""
         kind = DotCritic if self.critic == "dot" else ConcatenateCritic
         n_global = encoder.n_outputs
         if isinstance(encoder, MLP):
@@ -466,13 +471,12 @@ class DeepInfoMaxTransformer(BaseRepresentation):
                 "One of the 'local_weight' and 'global_weight' parameters of "
                 f"{type(self).__name__} must be above 0. Got 0 for both."
             )
-        critics = {
+        return {
             name: initialized(
                 kind, rng, n_local=width, n_global=n_global, n_units=int(self.n_units)
             )
             for name, width in widths.items()
         }
-        return critics, initialized(MLP, rng, sizes=[n_global, *DISCRIMINATOR, 1])
 
     def _views(
         self, encoder: LocalEncoder | MLP, fitting: Fitting
