@@ -4,7 +4,9 @@ Parameter constraints are private there, callbacks experimental. A release that 
 them is mended here alone.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
@@ -14,6 +16,7 @@ from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
+    validate_params,
 )
 from sklearn.utils.parallel import _get_threadpool_controller
 
@@ -26,6 +29,16 @@ def fit_context(fit: Fit) -> Fit:
     One fit of an estimator runs at a time.
     """
     return exclusively(_fit_context(prefer_skip_nested_validation=True)(fit))
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def checks_parameters(
+    constraints: dict[str, list[Any]],
+) -> Callable[[Function], Function]:
+    """Decorate a function: check the parameters that have constraints."""
+    return validate_params(constraints, prefer_skip_nested_validation=False)
 
 
 def one_thread() -> AbstractContextManager[None]:
@@ -43,6 +56,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "checks_parameters",
     "fit_context",
     "one_thread",
     "standardizer_of",

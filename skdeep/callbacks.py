@@ -4,15 +4,15 @@ Each works on every estimator: ``estimator.set_callbacks(EarlyStopping(), ...)``
 """
 
 import math
-import numbers
 import os
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 import joblib
 import numpy as np
@@ -23,6 +23,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer
 
+from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
 from skdeep._version import __version__
 from skdeep.training import FitTask, Phase, Store, fit_task_of
 
@@ -44,6 +45,8 @@ WITHOUT_EFFECT = {"memory", "verbose"}
 class BaseCallback:
     """scikit-learn's hooks, as the few moments that a callback of ours looks at."""
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+
     def setup(self, estimator: Any, context: Any) -> None:
         """Prepare for a fit.
 
@@ -54,6 +57,9 @@ class BaseCallback:
         context : CallbackContext
             Of the whole fit.
         """
+        validate_parameter_constraints(
+            self._parameter_constraints, vars(self), type(self).__name__
+        )
         self._prepare()
 
     def teardown(self, estimator: Any, context: Any) -> None:
@@ -178,6 +184,12 @@ class EarlyStopping(BaseCallback):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "mode": [StrOptions({"min", "max"})],
+    }
+
     def __init__(
         self,
         monitor: str = "auto",
@@ -192,19 +204,6 @@ class EarlyStopping(BaseCallback):
         self.tol = tol
         self.mode = mode
         self.phase = phase
-
-    def _prepare(self) -> None:
-        require_positive_integer(self, "n_iter_no_change")
-        if self.mode not in ("min", "max"):
-            raise ValueError(
-                "The 'mode' parameter of EarlyStopping must be 'min' or 'max'. Got "
-                f"{self.mode!r} instead."
-            )
-        if not isinstance(self.tol, numbers.Real) or not self.tol >= 0:
-            raise ValueError(
-                "The 'tol' parameter of EarlyStopping must be a number of at least 0. "
-                f"Got {self.tol!r} instead."
-            )
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
         if self.phase not in (None, phase.name):
@@ -274,6 +273,10 @@ class MetricMonitor(BaseCallback):
     True
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "every": [Interval(Integral, 1, None, closed="left")],
+    }
+
     def __init__(
         self,
         scoring: str | Callable[..., float] | Mapping[str, Any],
@@ -288,7 +291,6 @@ class MetricMonitor(BaseCallback):
         self.every = every
 
     def _prepare(self) -> None:
-        require_positive_integer(self, "every")
         scorers_of(self.scoring)
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
@@ -337,15 +339,12 @@ class GradientClipping(BaseCallback):
     5
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "max_norm": [Interval(Real, 0, None, closed="neither")],
+    }
+
     def __init__(self, max_norm: float = 1.0) -> None:
         self.max_norm = max_norm
-
-    def _prepare(self) -> None:
-        if not isinstance(self.max_norm, numbers.Real) or not self.max_norm > 0:
-            raise ValueError(
-                "The 'max_norm' parameter of GradientClipping must be a number above "
-                f"0. Got {self.max_norm!r} instead."
-            )
 
     def _before_phase(self, phase: Phase) -> None:
         for optimizer in phase.optimizers:
@@ -466,21 +465,18 @@ class Checkpoint(BaseCallback):
     20
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "directory": [str, os.PathLike],
+        "every": [Interval(Integral, 1, None, closed="left")],
+        "keep": [Interval(Integral, 1, None, closed="left")],
+    }
+
     def __init__(
         self, directory: str | os.PathLike[str], *, every: int = 10, keep: int = 2
     ) -> None:
         self.directory = directory
         self.every = every
         self.keep = keep
-
-    def _prepare(self) -> None:
-        require_positive_integer(self, "every")
-        require_positive_integer(self, "keep")
-        if not isinstance(self.directory, str | os.PathLike):
-            raise ValueError(
-                "The 'directory' parameter of Checkpoint must be a path. Got "
-                f"{self.directory!r} instead."
-            )
 
     def _before_fit(self, task: FitTask, X: Any, y: Any) -> None:
         if task.goes_on:
@@ -516,16 +512,6 @@ def scorers_of(scoring: Any) -> dict[str, Callable[..., float]]:
                 f"such. Got {scorer!r} instead."
             )
     return {name: get_scorer(scorer) for name, scorer in scoring.items()}
-
-
-def require_positive_integer(callback: BaseCallback, name: str) -> None:
-    """Raise if a parameter of a callback is not a whole number above zero."""
-    value = getattr(callback, name)
-    if not isinstance(value, numbers.Integral) or int(value) < 1:
-        raise ValueError(
-            f"The {name!r} parameter of {type(callback).__name__} must be a whole "
-            f"number of at least 1. Got {value!r} instead."
-        )
 
 
 def description_of(estimator: Any, X: Any, y: Any) -> dict[str, dict[str, Any]]:

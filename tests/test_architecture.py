@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "_version": set(),
     "base": {"_compat", "_version", "nn", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
-    "callbacks": {"_version", "training"}
+    "callbacks": {"_compat", "_version", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
     | {"representation", "scaling", "training"}
@@ -43,7 +43,7 @@ MAY_IMPORT = {
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
     "inspection": {"base", "inspection", "metrics"}
     | {"matplotlib", "numpy", "scipy", "sklearn"},
-    "metrics": {"metrics", "numpy", "scipy", "sklearn"},
+    "metrics": {"_compat", "metrics", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
     "parameters": {"numpy"},

@@ -9,10 +9,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length, check_scalar
 from sklearn.utils.validation import column_or_1d
 
+from skdeep._compat import StrOptions, checks_parameters
 from skdeep.base import flat_rows
 from skdeep.metrics._path_length import PATHS
 
 
+@checks_parameters({"method": [StrOptions(set(PATHS))]})
 def interpolated_codes(
     z_start: Any, z_end: Any, n_steps: int = 8, *, method: str = "spherical"
 ) -> np.ndarray:
@@ -59,7 +61,6 @@ def interpolated_codes(
            [0.71, 0.71],
            [1.  , 0.  ]])
     """
-    checked_method(method, ("spherical", "linear"), "interpolated_codes")
     n_steps = check_scalar(n_steps, "n_steps", Integral, min_val=2)
     a, b = (np.asarray(z, dtype=np.float64) for z in (z_start, z_end))
     if a.shape != b.shape or a.ndim not in (1, 2):
@@ -71,6 +72,7 @@ def interpolated_codes(
     return PATHS[method](a, b, t)
 
 
+@checks_parameters({"method": [StrOptions(set(PATHS))]})
 def interpolate(
     sampler: Any,
     x_start: Any,
@@ -119,7 +121,6 @@ def interpolate(
     >>> interpolate(vae, X[0], X[100], 5).shape
     (5, 4)
     """
-    checked_method(method, ("spherical", "linear"), "interpolate")
     x_start, x_end = (np.asarray(x) for x in (x_start, x_end))
     is_one = x_start.ndim in (1, 3)
     if is_one:
@@ -135,6 +136,7 @@ def interpolate(
     return X if is_one else X.reshape(n_steps, len(x_start), -1)
 
 
+@checks_parameters({"method": [StrOptions({"means", "linear"})]})
 def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     r"""Direction in the codes along which an attribute changes.
 
@@ -176,7 +178,6 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     >>> attribute_direction([[0, 0], [0, 1], [2, 0], [2, 1]], [0, 0, 1, 1])
     array([2., 0.])
     """
-    checked_method(method, ("means", "linear"), "attribute_direction")
     Z = check_array(Z, dtype=np.float64)
     y = column_or_1d(y, warn=True)
     check_consistent_length(Z, y)
@@ -194,12 +195,3 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     model = LogisticRegression(max_iter=1000).fit(scaler.transform(Z), has)
     normal = model.coef_[0] / scaler.scale_
     return normal * (normal @ difference) / (normal @ normal)
-
-
-def checked_method(method: str, accepted: tuple[str, ...], name: str) -> None:
-    """Raise if a function does not know a method."""
-    if method not in accepted:
-        raise ValueError(
-            f"The 'method' parameter of {name} must be one of {list(accepted)}. "
-            f"Got {method!r} instead."
-        )

@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
+from skdeep._compat import Interval, checks_parameters
 from skdeep.metrics._rows import comparable_features
 from skdeep.metrics._tables import comparable_tables
 
@@ -49,6 +50,7 @@ def uniqueness_score(X_sampled):
     return len(np.unique(keys)) / len(keys)
 
 
+@checks_parameters({"tolerance": [Interval(Real, 0, None, closed="left")]})
 def novelty_score(X_real, X_sampled, *, tolerance=0.0, features=None):
     """Share of sampled rows that are no copies of training rows.
 
@@ -98,15 +100,6 @@ def novelty_score(X_real, X_sampled, *, tolerance=0.0, features=None):
     >>> novelty_score(X_train, X_sampled, tolerance=0.2)
     0.0
     """
-    if (
-        not isinstance(tolerance, Real)
-        or isinstance(tolerance, bool)
-        or not 0 <= tolerance < np.inf
-    ):
-        raise ValueError(
-            "The 'tolerance' parameter of novelty_score must be a float in the range "
-            f"[0.0, inf). Got {tolerance!r} instead."
-        )
     tables = {"X_real": X_real, "X_sampled": X_sampled}
     if tolerance > 0 or features is not None:
         found = comparable_features(tables, features, "novelty_score")

@@ -6,7 +6,10 @@ import numpy as np
 from scipy.special import entr
 from sklearn.utils import check_array
 
+from skdeep._compat import HasMethods, checks_parameters
 
+
+@checks_parameters({"classifier": [HasMethods("predict_proba"), None]})
 def inception_score(X_sampled, *, classifier=None, n_splits=None):
     r"""Effective number of classes among sampled rows, as a classifier sees them.
 
@@ -75,15 +78,7 @@ def inception_score(X_sampled, *, classifier=None, n_splits=None):
     >>> 2.0 < inception_score(X, classifier=classifier) < 3.0
     True
     """
-    if classifier is None:
-        p = X_sampled
-    elif hasattr(classifier, "predict_proba"):
-        p = classifier.predict_proba(X_sampled)
-    else:
-        raise TypeError(
-            "The 'classifier' parameter of inception_score must be a fitted classifier "
-            f"with predict_proba, or None. Got {classifier!r} instead."
-        )
+    p = X_sampled if classifier is None else classifier.predict_proba(X_sampled)
     p = check_array(p, dtype=np.float64, input_name="the probabilities")
     # Probabilities in float16 sum to 1 within this.
     if p.min() < 0 or not np.allclose(p.sum(axis=1), 1, atol=1e-2):

@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms, safe_sparse_dot
 
+from skdeep._compat import Interval, checks_parameters
 from skdeep.metrics._rows import comparable_features
 
 _PAIRS_AT_ONCE = 2**20
@@ -28,6 +29,7 @@ class ManifoldScores(NamedTuple):
     coverage: float
 
 
+@checks_parameters({"n_neighbors": [Interval(Integral, 1, None, closed="left")]})
 def manifold_precision_recall(X_real, X_sampled, *, n_neighbors=5, features=None):
     r"""Precision, recall, density and coverage of sampled rows among real ones.
 
@@ -115,15 +117,6 @@ def manifold_precision_recall(X_real, X_sampled, *, n_neighbors=5, features=None
     >>> manifold_precision_recall(X, X + 10)
     ManifoldScores(precision=0.0, recall=0.0, density=0.0, coverage=0.0)
     """
-    if (
-        not isinstance(n_neighbors, Integral)
-        or isinstance(n_neighbors, bool)
-        or n_neighbors < 1
-    ):
-        raise ValueError(
-            "The 'n_neighbors' parameter of manifold_precision_recall must be an int "
-            f"in the range [1, inf). Got {n_neighbors!r} instead."
-        )
     X, Y = comparable_features(
         {"X_real": X_real, "X_sampled": X_sampled},
         features,

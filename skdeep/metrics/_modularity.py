@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_consistent_length
 
+from skdeep._compat import Interval, checks_parameters
+
 
 def graph_modularity(neighbors, labels, *, resolution=1.0):
     r"""Newman's modularity of labels on the graph of given neighbours.
@@ -102,6 +104,7 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     return float(e - resolution * (a @ a))
 
 
+@checks_parameters({"n_neighbors": [Interval(Integral, 1, None, closed="left")]})
 def neighbor_modularity_score(X, labels, *, n_neighbors=15):
     r"""Modularity of labels on the nearest-neighbour graph of the rows of X.
 
@@ -159,11 +162,6 @@ def neighbor_modularity_score(X, labels, *, n_neighbors=15):
     >>> neighbor_modularity_score(X, X[:, 1] > 0.25) < 0.5
     True
     """
-    if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
-        raise ValueError(
-            "The 'n_neighbors' parameter of neighbor_modularity_score must be an int "
-            f"in the range [1, inf). Got {n_neighbors!r} instead."
-        )
     X = check_array(X, accept_sparse="csr", allow_nd=True, input_name="X")
     check_consistent_length(X, labels)
     if X.ndim > 2:

@@ -9,11 +9,48 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_array, check_random_state, gen_batches
 
+from skdeep._compat import HasMethods, Interval, StrOptions, checks_parameters
 from skdeep.metrics._rows import features_of, n_rows
 
 _ROWS_AT_ONCE = 1024
 
 
+def linear_path(a, b, t):
+    """Codes at t on the straight line from a to b."""
+    return (1 - t) * a + t * b
+
+
+def spherical_path(a, b, t):
+    """Codes at t on the great circle from a to b; straight where there is none."""
+    lengths = np.linalg.norm([a, b], axis=-1, keepdims=True)
+    directions = np.divide(
+        [a, b], lengths, where=lengths > 0, out=np.zeros((2, *a.shape))
+    )
+    # Of two directions, the sum and the difference tell small and large angles alike.
+    apart, along = np.linalg.norm(
+        [directions[0] - directions[1], directions[0] + directions[1]],
+        axis=-1,
+        keepdims=True,
+    )
+    angle = 2 * np.arctan2(apart, along)
+    sine = np.sin(angle)
+    curved = (sine > 1e-6) & (lengths > 0).all(axis=0)
+    sine = np.where(curved, sine, 1.0)
+    circle = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
+    return np.where(curved, circle, linear_path(a, b, t))
+
+
+PATHS = {"linear": linear_path, "spherical": spherical_path}
+
+
+@checks_parameters(
+    {
+        "decoder": [callable, HasMethods("inverse_transform")],
+        "interpolation": [StrOptions(set(PATHS))],
+        "epsilon": [Interval(Real, 0, 1, closed="right")],
+        "distance": [callable, None],
+    }
+)
 def perceptual_path_length(
     decoder,
     codes,
@@ -111,26 +148,7 @@ def perceptual_path_length(
     >>> 0 < smooth < perceptual_path_length(with_a_jump, codes, random_state=0)
     True
     """
-    if interpolation not in tuple(PATHS):
-        raise ValueError(
-            "The 'interpolation' parameter of perceptual_path_length must be "
-            f"'spherical' or 'linear'. Got {interpolation!r} instead."
-        )
-    if (
-        not isinstance(epsilon, Real)
-        or isinstance(epsilon, bool)
-        or not 0 < epsilon <= 1
-    ):
-        raise ValueError(
-            "The 'epsilon' parameter of perceptual_path_length must be a float in the "
-            f"range (0.0, 1.0]. Got {epsilon!r} instead."
-        )
-    if distance is not None and not callable(distance):
-        raise TypeError(
-            "The 'distance' parameter of perceptual_path_length must be a callable or "
-            f"None. Got {distance!r} instead."
-        )
-    decode, path = _decoding(decoder), PATHS[interpolation]
+    decode, path = getattr(decoder, "inverse_transform", decoder), PATHS[interpolation]
     distance = _squared_distances if distance is None else distance
     rng = check_random_state(random_state)
     a, b = _ends(codes, end_codes, rng)
@@ -159,34 +177,6 @@ def perceptual_path_length(
     return float(total / epsilon**2 / len(a))
 
 
-def linear_path(a, b, t):
-    """Codes at t on the straight line from a to b."""
-    return (1 - t) * a + t * b
-
-
-def spherical_path(a, b, t):
-    """Codes at t on the great circle from a to b; straight where there is none."""
-    lengths = np.linalg.norm([a, b], axis=-1, keepdims=True)
-    directions = np.divide(
-        [a, b], lengths, where=lengths > 0, out=np.zeros((2, *a.shape))
-    )
-    # Of two directions, the sum and the difference tell small and large angles alike.
-    apart, along = np.linalg.norm(
-        [directions[0] - directions[1], directions[0] + directions[1]],
-        axis=-1,
-        keepdims=True,
-    )
-    angle = 2 * np.arctan2(apart, along)
-    sine = np.sin(angle)
-    curved = (sine > 1e-6) & (lengths > 0).all(axis=0)
-    sine = np.where(curved, sine, 1.0)
-    circle = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
-    return np.where(curved, circle, linear_path(a, b, t))
-
-
-PATHS = {"linear": linear_path, "spherical": spherical_path}
-
-
 def _ends(codes, end_codes, rng):
     a = check_array(codes, dtype=np.float64, input_name="codes")
     if end_codes is not None:
@@ -204,17 +194,6 @@ def _ends(codes, end_codes, rng):
     # In a cycle no code is its own end.
     order = rng.permutation(len(a))
     return a[order], a[np.roll(order, 1)]
-
-
-def _decoding(decoder):
-    if hasattr(decoder, "inverse_transform"):
-        return decoder.inverse_transform
-    if callable(decoder):
-        return decoder
-    raise TypeError(
-        "The 'decoder' parameter of perceptual_path_length must be a callable or a "
-        f"fitted estimator with inverse_transform. Got {decoder!r} instead."
-    )
 
 
 def _squared_distances(F, G):

@@ -20,7 +20,25 @@ from sklearn.utils import check_array, check_consistent_length, check_random_sta
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from skdeep._compat import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
 RIVALS = ("raw", "pca", "random")
+
+CONSTRAINTS = {
+    "encoder": [HasMethods(["fit", "transform"]), None],
+    "n_labels": [tuple, list],
+    "baselines": [tuple, list],
+    "n_repeats": [Interval(Integral, 1, None, closed="left")],
+    "C": [Interval(Real, 0, None, closed="neither")],
+    "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+    "metric": [StrOptions({"euclidean", "cosine"})],
+}
+"""What the parameters of the probes may be."""
 
 
 class ProbeScores(dict):
@@ -160,7 +178,7 @@ def linear_probe(
     >>> 0.5 < scores["encoder"][5] < scores["raw"][5] < 1.0
     True
     """
-    _require(_is_positive(C, Real), "linear_probe", "C", "a float in (0.0, inf)", C)
+    validate_parameter_constraints(CONSTRAINTS, {"C": C}, "linear_probe")
 
     def learned(Z, y):
         # Centred because the solver is slow far from the origin; the intercept, which
@@ -258,20 +276,8 @@ def knn_probe(
     >>> scores["encoder"]["all"] < scores["raw"]["all"]
     True
     """
-    _require(
-        _is_positive(n_neighbors, Integral),
-        "knn_probe",
-        "n_neighbors",
-        "an int in the range [1, inf)",
-        n_neighbors,
-    )
-    _require(
-        metric in ("euclidean", "cosine"),
-        "knn_probe",
-        "metric",
-        "'euclidean' or 'cosine'",
-        metric,
-    )
+    given = {"n_neighbors": n_neighbors, "metric": metric}
+    validate_parameter_constraints(CONSTRAINTS, given, "knn_probe")
 
     def learned(Z, y):
         k = min(n_neighbors, len(y))
@@ -305,36 +311,24 @@ def _probe(
     random_state,
 ):
     """Scores of the classifiers ``learned(Z, y)`` on every representation of X."""
-    if encoder is not None and not (
-        hasattr(encoder, "fit") and hasattr(encoder, "transform")
-    ):
-        raise TypeError(
-            f"The 'encoder' parameter of {owner} must be an estimator with fit and "
-            f"transform, or None. Got {encoder!r} instead."
+    given = {
+        "encoder": encoder,
+        "n_labels": n_labels,
+        "baselines": baselines,
+        "n_repeats": n_repeats,
+    }
+    validate_parameter_constraints(CONSTRAINTS, given, owner)
+    for n in n_labels or (n_labels,):
+        if n != "all" and (not isinstance(n, Integral) or n < 1):
+            raise ValueError(
+                f"The 'n_labels' parameter of {owner} must hold ints in the range "
+                f"[1, inf) and 'all'. Got {n_labels!r} instead."
+            )
+    if not set(baselines) <= set(RIVALS):
+        raise ValueError(
+            f"The 'baselines' parameter of {owner} must hold some of "
+            f"{', '.join(map(repr, RIVALS))}. Got {baselines!r} instead."
         )
-    _require(
-        isinstance(n_labels, tuple | list)
-        and len(n_labels) > 0
-        and all(n == "all" or _is_positive(n, Integral) for n in n_labels),
-        owner,
-        "n_labels",
-        "a tuple of ints in the range [1, inf) and 'all'",
-        n_labels,
-    )
-    _require(
-        isinstance(baselines, tuple | list) and set(baselines) <= set(RIVALS),
-        owner,
-        "baselines",
-        f"a tuple of {', '.join(map(repr, RIVALS))}",
-        baselines,
-    )
-    _require(
-        _is_positive(n_repeats, Integral),
-        owner,
-        "n_repeats",
-        "an int in the range [1, inf)",
-        n_repeats,
-    )
     y = column_or_1d(y)
     check_consistent_length(X, y)
     check_classification_targets(y)
@@ -472,17 +466,3 @@ def _mean_and_deviation(accuracies):
     if len(accuracies) == 1:
         return f"{accuracies[0]:.3f}"
     return f"{accuracies.mean():.3f} ± {accuracies.std():.3f}"
-
-
-def _is_positive(value, kind):
-    return (
-        isinstance(value, kind) and not isinstance(value, bool) and 0 < value < np.inf
-    )
-
-
-def _require(allowed, owner, name, accepted, value):
-    if not allowed:
-        raise ValueError(
-            f"The {name!r} parameter of {owner} must be {accepted}. Got {value!r} "
-            "instead."
-        )

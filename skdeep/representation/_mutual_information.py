@@ -19,7 +19,7 @@ from sklearn.utils import (
 )
 from torch import Generator, Tensor
 
-from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
+from skdeep._compat import Interval, StrOptions, checks_parameters
 from skdeep.base import NUMBERS, flat_rows, torch_device
 from skdeep.nn import MLP, initialized
 from skdeep.objectives.mutual_information import (
@@ -209,6 +209,7 @@ def block_scores(
     return torch.stack([critic.scores(x[block], y[block]) for block in blocks])
 
 
+@checks_parameters(CONSTRAINTS)
 def mutual_information(
     X: Any,
     Y: Any,
@@ -338,16 +339,6 @@ def mutual_information(
     >>> bool(result.value > 0.2)
     True
     """
-    parameters = {
-        "estimator": estimator,
-        "max_iter": max_iter,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "test_size": test_size,
-        "precision": precision,
-    }
-    validate_parameter_constraints(CONSTRAINTS, parameters, "mutual_information")
     if not positive_integers(hidden_layer_sizes):
         raise ValueError(
             "The 'hidden_layer_sizes' parameter of mutual_information must hold "

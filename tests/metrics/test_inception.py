@@ -106,7 +106,7 @@ def test_missing_values_raise():
 
 @pytest.mark.parametrize("classifier", [LinearSVC(), LogisticRegression.fit, "svc"])
 def test_a_classifier_without_probabilities_raises(classifier):
-    with pytest.raises(TypeError, match="with predict_proba, or None"):
+    with pytest.raises(TypeError, match="implementing 'predict_proba' or None"):
         inception_score([[0.0, 1.0]], classifier=classifier)
 
 
