@@ -441,7 +441,8 @@ class Checkpoint(BaseCallback):
     that is killed as it writes leaves the files before it whole. If the disk is full, a
     warning says so, and the fit goes on. Files hold numbers as safetensors and JSON,
     and a digest of them: to read one runs no code, and a damaged one is passed over for
-    the one before it. They take three times the room of the weights.
+    the one before it. They take three times the room of the weights, and once more for
+    each copy of them that a sampler keeps: the best ones, the average ones.
 
     What a fit computes before and between its phases (scaling, neighbours, k-means) is
     computed again. A fit that has ended is resumed too, and ends at once: give another
