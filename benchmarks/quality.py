@@ -56,9 +56,15 @@ METHODS = {
     "plain DEC": DECClusterer(autoencoder=PLAIN),
     "plain IDEC": IDECClusterer(autoencoder=PLAIN),
     "plain DCN": DCNClusterer(autoencoder=PLAIN),
-    "paper DEC": DECClusterer(autoencoder=PAPER, init="kmeans", guard=False),
+    "paper DEC": DECClusterer(
+        autoencoder=PAPER, init="kmeans", augment=None, guard=False
+    ),
     "paper IDEC": IDECClusterer(
-        autoencoder=PAPER, reconstruction_weight=10, init="kmeans", guard=False
+        autoencoder=PAPER,
+        reconstruction_weight=10,
+        init="kmeans",
+        augment=None,
+        guard=False,
     ),
 }
 

@@ -219,11 +219,12 @@ class DCNClusterer(BaseDeepClusterer):
     nearest centroid at each step rather than at their last visit, and the embeddings
     that move the centroids are those before the step, which spares a pass through the
     encoder; counts start from the sizes that k-means found; the autoencoder is trained
-    from end to end, has a neighbour-contrastive term and 512-256 hidden units; a
-    centroid that loses all its rows moves to the row farthest from its own; the guard.
+    from end to end, has a neighbour-contrastive term and 512-256 hidden units; the
+    start by modularity; images are moved; a centroid that loses all its rows moves to
+    the row farthest from its own; the guard.
     Nearest to the paper is ``DCNClusterer(autoencoder=AutoencoderTransformer(
     neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000)), init="kmeans",
-    guard=False)`` with the weight given above.
+    augment=None, guard=False)`` with the weight given above.
 
     References
     ----------

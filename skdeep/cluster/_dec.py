@@ -217,11 +217,11 @@ class DECClusterer(BaseDeepClusterer):
     P is computed over the whole data set, as in the paper, every `update_interval`
     epochs. Deviations from the paper: Adam instead of SGD; the autoencoder is trained
     from end to end, has a neighbour-contrastive term and 512-256 hidden units; the
-    start by modularity; a centroid that loses all its rows moves to the row farthest
-    from its own; the guard. Nearest to the paper is
+    start by modularity; images are moved; a centroid that loses all its rows moves to
+    the row farthest from its own; the guard. Nearest to the paper is
     ``DECClusterer(autoencoder=AutoencoderTransformer(neighbor_weight=0,
-    hidden_layer_sizes=(500, 500, 2000)), init="kmeans", guard=False)``. The paper sums
-    L over the rows; here it is averaged.
+    hidden_layer_sizes=(500, 500, 2000)), init="kmeans", augment=None, guard=False)``.
+    The paper sums L over the rows; here it is averaged.
 
     References
     ----------

@@ -232,7 +232,7 @@ class IDECClusterer(BaseDeepClusterer):
     DEC, and a smaller default weight of the reconstruction, which the benchmark chose.
     Nearest to the paper is ``IDECClusterer(autoencoder=AutoencoderTransformer(
     neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000)), reconstruction_weight=10,
-    init="kmeans", guard=False)``.
+    init="kmeans", augment=None, guard=False)``.
     With an autoencoder of ``image_shape=(C, H, W)`` this is DCEC [2]_.
 
     References

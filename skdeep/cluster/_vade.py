@@ -181,10 +181,12 @@ class VaDEClusterer(BaseDeepClusterer):
     Deviations from the paper: the autoencoder is trained from end to end, has a
     neighbour-contrastive term and 512-256 hidden units; the variance of a Gaussian
     likelihood is that of the residuals of each batch, which is the best there is;
-    `predict_proba` takes the responsibilities at the mean of the code; the guard.
-    Nearest to the paper is ``VaDEClusterer(autoencoder=AutoencoderTransformer(
-    neighbor_weight=0, hidden_layer_sizes=(500, 500, 2000),
-    loss="binary_cross_entropy"), guard=False)``.
+    `predict_proba` takes the responsibilities at the mean of the code; images are
+    moved; the mixture starts from clusters of the codes that are chosen by modularity,
+    which no parameter changes; the guard. Nearest to the paper is
+    ``VaDEClusterer(autoencoder=AutoencoderTransformer(neighbor_weight=0,
+    hidden_layer_sizes=(500, 500, 2000), loss="binary_cross_entropy"), augment=None,
+    guard=False)``.
 
     References
     ----------
