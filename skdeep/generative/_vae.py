@@ -419,7 +419,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             ``"elbo"``: the bound that `fit` raises. ``"iwae"``: the importance-weighted
             bound, which approaches the log-likelihood as `n_importance` grows.
             ``"ais"``: annealed importance sampling, which needs the most time and
-            approaches it soonest. All are lower bounds in expectation.
+            approaches it soonest. All are lower bounds in expectation, the last one up
+            to the adaptation of the step size of its chains.
         n_importance : int, default=32
             Codes that are drawn for each row; chains with ``method="ais"``.
         n_temperatures : int, default=100

@@ -393,10 +393,10 @@ def annealed_importance(
               \log w = \sum_{t=1}^T (b_t - b_{t-1})
               \log \frac{p(x, z_{t-1})}{q(z_{t-1} \mid x)}
 
-    with :math:`b_0 = 0` and :math:`b_T = 1` on a sigmoid. The mean of the weights w is
-    an unbiased estimate of :math:`p(x)`, its logarithm a lower bound in expectation,
-    and tight as the temperatures become many. The step size adapts, for each row, to
-    an acceptance of 65 %.
+    with :math:`b_0 = 0` and :math:`b_T = 1` on a sigmoid. The step size adapts, for
+    each row, to an acceptance of 65 % of its chains. Up to that adaptation, the mean of
+    the weights w is an unbiased estimate of :math:`p(x)` and its logarithm a lower
+    bound in expectation, tight as the temperatures become many.
 
     R. M. Neal, "Annealed Importance Sampling", Statistics and Computing 11, 2001.
     Y. Wu et al., "On the Quantitative Analysis of Decoder-Based Generative Models",
