@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler
+from skdeep.generative._base import BaseSampler, score
 from skdeep.generative._fixed_columns import scaled_constants, varying_columns
 from skdeep.generative._gaussian import fitted_gaussian
 from skdeep.nn import Flow, initialized
@@ -354,20 +354,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
         return self._log_densities(X, y, log_density)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean of `score_samples`: larger is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : class, array-like of shape (n_samples,) or None
-            As in `score_samples`; ignored if not conditional.
-
-        Returns
-        -------
-        score : float
-        """
-        return float(self.score_samples(X, y).mean(dtype=np.float64))
+    score = score
 
     flow_: Flow
 

@@ -260,7 +260,7 @@ class Adam:
             network.train()
         self._in_training = True
         try:
-            with bounded_threads([*self.networks, *beside]):
+            with bounded_threads([*dict.fromkeys([*self.networks, *beside])]):
                 yield
         finally:
             self._in_training = False
