@@ -8,7 +8,8 @@ import copy
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from contextlib import contextmanager
+from functools import cache, partial
 
 import joblib
 import numpy as np
@@ -451,6 +452,37 @@ def test_model_of_any_device_is_kept_and_works_on_the_cpu(estimator, device, tmp
         np.testing.assert_allclose(here[method], there[method], rtol=1e-3, atol=1e-3)
     if hasattr(model, "score"):
         assert np.isfinite([model.score(X, y), loaded.score(X, y)]).all()
+
+
+@contextmanager
+def float64_by_default():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        partial(torch.autocast, "cpu", torch.bfloat16),
+        float64_by_default,
+    ],
+    ids=["no_grad", "inference_mode", "autocast", "float64"],
+)
+@every_estimator
+def test_modes_of_the_caller_do_not_matter(estimator, mode):
+    expected = outputs(fitted(estimator))
+    with mode():
+        found = outputs(clone(estimator).set_params(random_state=3).fit(X, y))
+    for method, values in expected.items():
+        np.testing.assert_allclose(
+            found[method], values, rtol=1e-5, atol=1e-5, err_msg=method
+        )
 
 
 @every_estimator

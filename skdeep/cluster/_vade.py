@@ -31,6 +31,7 @@ from skdeep.training import (
     OneCycle,
     epochs_for,
     in_chunks,
+    inferring,
     n_batches,
     train,
 )
@@ -399,7 +400,7 @@ class VaDEClusterer(BaseDeepClusterer):
         X = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
         for first in range(0, n_samples, CHUNK_ROWS):
             part = slice(first, first + CHUNK_ROWS)
-            with torch.inference_mode():
+            with inferring(device):
                 chosen = torch.from_numpy(clusters[part]).to(device)
                 X[part] = model.drawn(chosen, rng, noisy).cpu().numpy()
         scaling = autoencoder.offset_, autoencoder.scale_, autoencoder.whitening_

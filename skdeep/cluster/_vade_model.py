@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from skdeep.base import network_copy
 from skdeep.cluster._steps import Start
 from skdeep.nn import Network
+from skdeep.nn.noise import normal
 from skdeep.nn.posterior import means_alone
 from skdeep.objectives.mixture import kl_to_mixture, log_responsibilities
 from skdeep.objectives.reconstruction import squared_error, squared_error_per_sample
@@ -89,7 +90,7 @@ class VaDEModel:
     def loss_terms(self, x: Tensor, rng: Generator) -> tuple[Tensor, Tensor]:
         """Minus the mean log-likelihood of rows, and the mean divergence of codes."""
         mean, log_var = code_distribution(self.encoder(x))
-        noise = torch.randn(mean.shape, generator=rng, device=mean.device)
+        noise = normal(mean.shape, rng)
         z = reparametrised(mean, log_var, noise)
         log_gamma = log_responsibilities(z, *self.prior())
         kl = kl_to_mixture(mean, log_var, log_gamma, *self.prior()).mean()
@@ -134,15 +135,13 @@ class VaDEModel:
     def drawn(self, clusters: Tensor, rng: Generator, noisy: bool) -> Tensor:
         """Draw a scaled row of each cluster of a list."""
         _, means, log_vars = self.mixture
-        noise = torch.randn(
-            (len(clusters), means.shape[1]), generator=rng, device=means.device
-        )
+        noise = normal((len(clusters), means.shape[1]), rng)
         z = reparametrised(means[clusters], log_vars[clusters], noise)
         output = self.decoder(z)
         if self.noise_variance is None:
             return output.sigmoid()
         if noisy:
-            noise = torch.randn(output.shape, generator=rng, device=output.device)
+            noise = normal(output.shape, rng)
             output = output + self.noise_variance**0.5 * noise
         return output
 
@@ -153,7 +152,7 @@ def fixed_noise(n_codes: int, mean: Tensor) -> Tensor:
     No row has its own, so that its score depends on no other.
     """
     rng = Generator().manual_seed(0)
-    half = torch.randn(((n_codes + 1) // 2, 1, mean.shape[1]), generator=rng)
+    half = normal(((n_codes + 1) // 2, 1, mean.shape[1]), rng)
     return torch.cat([half, -half])[:n_codes].to(mean.device)
 
 

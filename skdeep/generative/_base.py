@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions
 from skdeep.base import BaseDeepEstimator, flat_rows
 from skdeep.scaling import in_units
-from skdeep.training import Rows, in_chunks
+from skdeep.training import Rows, in_chunks, inferring
 
 RowMap = Callable[..., Tensor]
 """Function of rows ``(n, n_features)`` and, if conditional, of their contexts."""
@@ -97,7 +97,7 @@ class BaseSampler(BaseDeepEstimator):
             part = slice(start, min(start + CHUNK_ROWS, n_samples))
             given = None if context is None else context[part].to(device)
             n_rows = part.stop - start
-            with torch.inference_mode():
+            with inferring(device):
                 X[part] = self._draw(n_rows, given, rng).cpu().numpy()
         return self._in_units(X)
 

@@ -18,6 +18,7 @@ from skdeep.generative._diffusion_paths import (
 )
 from skdeep.generative._fixed_columns import varying_columns
 from skdeep.nn import Network
+from skdeep.nn.noise import normal
 from skdeep.objectives.diffusion import guided, rates
 
 EXACT_FEATURES = 16
@@ -104,7 +105,7 @@ class DiffusionModel:
                 x = flow_path(diffusion, x, times_of(self.n_timesteps, n_steps)[::-1])
             return self._widened(x, self.constants)
 
-        noise = torch.randn(n_rows, self.n_varying, generator=rng, device=self.device)
+        noise = normal((n_rows, self.n_varying), rng)
         return by_parts(rows, noise, *[] if context is None else [context])
 
     def codes(self, n_steps: int) -> RowMap:

@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
+from skdeep.nn.noise import normal
 from skdeep.objectives.diffusion import (
     Field,
     ancestral_step,
@@ -182,7 +183,7 @@ def spread_noise(n_steps: int, n_features: int, seed: int) -> Tensor:
     """
     if n_features > MOST_SPREAD:
         rng = Generator().manual_seed(seed)
-        return torch.randn(n_steps, n_features, generator=rng)
+        return normal((n_steps, n_features), rng)
     engine = SobolEngine(n_features, scramble=True, seed=seed)
     share = engine.draw(n_steps, dtype=torch.float64)
     return torch.special.ndtri(share.clamp(1e-9, 1 - 1e-9)).float()

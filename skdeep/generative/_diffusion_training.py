@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from skdeep.fitting import Fitting
 from skdeep.nn import MLPDenoiser, Network, UNetDenoiser, initialized
+from skdeep.nn.noise import normal, uniform
 from skdeep.objectives.diffusion import DENOISING_LOSSES, diffused, rates
 from skdeep.parameters import checked_sizes
 
@@ -92,17 +93,17 @@ class Denoising:
         x_0, noise = x_0 * self.varies, noise * self.varies
         given = [] if context is None else [context]
         x_t = diffused(x_0, noise, a, s)
-        v = self.denoiser(x_t, t / self.n_timesteps, *given) * self.varies
+        v = self.denoiser(x_t, t.float() / self.n_timesteps, *given) * self.varies
         return self.loss_of(v, x_0, noise, a, s)
 
     def drawn_loss(
         self, x_0: Tensor, context: Tensor | None, rng: Generator, dropout: float
     ) -> Tensor:
         """Loss of rows with random noise, some of which lose their class."""
-        start = torch.rand(1, generator=rng, device=x_0.device)
-        noise = torch.randn(x_0.shape, generator=rng, device=x_0.device)
+        start = uniform((1,), rng)
+        noise = normal(x_0.shape, rng)
         if context is not None and dropout > 0:
-            kept = torch.rand(len(x_0), 1, generator=rng, device=x_0.device) >= dropout
+            kept = uniform((len(x_0), 1), rng) >= dropout
             context = context * kept
         return self.loss(x_0, context, start, noise)
 
@@ -113,7 +114,7 @@ class Denoising:
             n_draws = min(max(VALIDATION_ROWS // len(index), 1), MOST_DRAWS)
             x_0, context = rows_of(index.repeat(n_draws))
             rng = Generator(x_0.device).manual_seed(seed)
-            noise = torch.randn(x_0.shape, generator=rng, device=x_0.device)
+            noise = normal(x_0.shape, rng)
             return self.loss(x_0, context, x_0.new_full((1,), 0.5), noise)
 
         return loss

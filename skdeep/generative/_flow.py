@@ -19,6 +19,7 @@ from skdeep.generative._base import BaseSampler, score
 from skdeep.generative._fixed_columns import scaled_constants, varying_columns
 from skdeep.generative._gaussian import fitted_gaussian
 from skdeep.nn import Flow, initialized
+from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape, checked_sizes
 from skdeep.training import FitTask
 
@@ -372,9 +373,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
     def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
         shape = (n_rows, self._n_features_out)
-        return self._rows_of(
-            torch.randn(shape, generator=rng, device=rng.device), context
-        )
+        return self._rows_of(normal(shape, rng), context)
 
     def _train(
         self,
@@ -414,7 +413,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         def log_density(network: Any, index: Tensor, scatter: float = 0.0) -> Tensor:
             x = rows[index][:, columns]
             if scatter:
-                white = torch.randn(x.shape, generator=noise, device=x.device)
+                white = normal(x.shape, noise)
                 x = x + scatter * network.colored(white)
             return network.log_density(x, None if context is None else context[index])
 

@@ -16,6 +16,7 @@ from skdeep.generative._base import BaseSampler, RowMap
 from skdeep.generative._coverage import Coverage, warn_of_collapse
 from skdeep.nn import MLP, ImageDiscriminator, ImageGenerator, Network, initialized
 from skdeep.nn.generator import n_halvings
+from skdeep.nn.noise import normal, uniform
 from skdeep.objectives.adversarial import (
     discriminator_loss,
     gradient_penalty,
@@ -429,8 +430,8 @@ class GANSampler(BaseSampler):
         """Draw codes from the noise, ``(n_rows, n_components)``."""
         shape = n_rows, int(self.n_components)
         if self.noise == "normal":
-            return torch.randn(shape, generator=rng, device=rng.device)
-        return torch.rand(shape, generator=rng, device=rng.device).mul_(2).sub_(1)
+            return normal(shape, rng)
+        return uniform(shape, rng).mul_(2).sub_(1)
 
     def _generated(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """Scaled rows of codes, kept inside the range of each column in `fit`."""

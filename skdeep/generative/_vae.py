@@ -36,6 +36,7 @@ from skdeep.generative._vae_training import (
     validation_loss,
     warn_of_collapse,
 )
+from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
 from skdeep.training import FitTask
 
@@ -472,7 +473,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
         model = self._model()
         shape = (n_rows, self._n_features_out)
-        z = torch.randn(shape, generator=rng, device=rng.device)
+        z = normal(shape, rng)
         output = model.decoded(z, context)
         noisy = self.sample_noise
         if noisy == "auto":

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from skdeep.nn.noise import normal
 from skdeep.objectives.variational import (
     bernoulli_log_likelihood,
     bernoulli_loss,
@@ -109,7 +110,7 @@ class Gaussian(Likelihood):
     def draw(self, output: Tensor, rng: Generator) -> Tensor:
         """Mean and noise."""
         mean, log_var = self.moments(output)
-        noise = torch.randn(mean.shape, generator=rng, device=mean.device)
+        noise = normal(mean.shape, rng)
         return torch.addcmul(mean, (log_var / 2).exp(), noise * self.varies)
 
     def follow(self, squares: Tensor, share: float = 1.0) -> None:

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from skdeep.generative._vae_likelihood import Likelihood
 from skdeep.nn import Network
+from skdeep.nn.noise import normal
 from skdeep.objectives.variational import (
     annealed_importance,
     code_distribution,
@@ -53,7 +54,7 @@ class VariationalModel:
         """Reconstruction loss and divergence of a training batch, a mean row of it."""
         parameters = self.encoder(joined(x, context, self.n_places))
         shape = (len(x), parameters.shape[1] // 2)
-        noise = torch.randn(shape, generator=rng, device=x.device)
+        noise = normal(shape, rng)
         z, kl = drawn_codes(parameters, noise)
         return self.likelihood.loss(x, self.decoder(joined(z, context))), kl
 
@@ -150,7 +151,7 @@ class VariationalModel:
         ``(n_features,)`` and ``(d,)``, averaged over the rows.
         """
         mean, log_var = self.posterior(x, context)
-        noise = torch.randn(mean.shape, generator=rng, device=x.device)
+        noise = normal(mean.shape, rng)
         output = self.decoded(reparametrised(mean, log_var, noise), context)
         squares = mean_squares(x, self.likelihood.mean(output))
         return squares, kl_to_standard_normal(mean, log_var).mean(0)

@@ -42,7 +42,7 @@ def noise_parts(
     for part in torch.arange(n_codes, device=x.device).split(size):
         counts = part[:, None, None] * n_components + components
         bits = mixed(rows[:, None] + mixed(counts)) & (2**FRACTION_BITS - 1)
-        yield torch.special.ndtri((bits + 0.5) / 2**FRACTION_BITS)
+        yield torch.special.ndtri((bits.float() + 0.5) / 2**FRACTION_BITS)
 
 
 def mixed(numbers: Tensor) -> Tensor:

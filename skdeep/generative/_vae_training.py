@@ -19,6 +19,7 @@ from skdeep.generative._vae_likelihood import (
 )
 from skdeep.generative._vae_model import VariationalModel
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
+from skdeep.nn.noise import normal
 from skdeep.parameters import checked_sizes
 from skdeep.scaling import column_statistics
 
@@ -102,7 +103,7 @@ def validation_loss(
         n_codes = min(max(VALIDATION_CODES // len(index), 1), MOST_CODES)
         shape = (n_codes, len(index), int(estimator.n_components))
         rng = Generator(device).manual_seed(seed)
-        noise = torch.randn(shape, generator=rng, device=device)
+        noise = normal(shape, rng)
         return -model.elbo(*rows_of(index, rng), [noise], estimator.beta).mean()
 
     return loss

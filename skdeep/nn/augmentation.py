@@ -18,6 +18,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from skdeep.nn.noise import uniform
+
 Augmentation = Callable[[Tensor, Generator], Tensor]
 
 CROP_ASPECT = 4 / 3
@@ -282,7 +284,7 @@ def corrupted(
     """
     if rate == 0:
         return x, torch.zeros_like(x, dtype=torch.bool)
-    mask = torch.rand(x.shape, generator=rng, device=x.device) < rate
+    mask = uniform(x.shape, rng) < rate
     rows = torch.randint(len(donors), x.shape, generator=rng, device=x.device)
     return torch.where(mask, donors.gather(0, rows), x), mask
 

@@ -49,7 +49,7 @@ def initialized(
         Arguments of the class.
     """
     with torch.device("meta"):  # builds shapes and draws nothing
-        built = network(**arguments)
+        built = network(**arguments).float()  # whatever torch's default is
     built.to_empty(device="cpu")
     for layer in built.modules():
         if isinstance(layer, FIXED):

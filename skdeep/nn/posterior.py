@@ -47,7 +47,7 @@ def with_last_layer(network: Network, weight: Tensor, bias: Tensor) -> Network:
     else:
         arguments["n_components"] = len(bias)
     with torch.device("meta"):  # builds shapes and draws nothing
-        copy = type(network)(**arguments)
+        copy = type(network)(**arguments).to(bias.dtype)
     copy.to_empty(device=bias.device)
     *given, _, _ = network.parameters()
     *places, last_weight, last_bias = copy.parameters()

@@ -29,6 +29,7 @@ from skdeep.nn.augmentation import (
     ImageAugmentation,
     MarginalCorruption,
 )
+from skdeep.nn.noise import uniform
 from skdeep.objectives.adversarial import (
     discriminator_loss,
     non_saturating_generator_loss,
@@ -535,7 +536,7 @@ def some(local: Tensor, rng: Generator) -> Tensor:
     n_places = local.shape[2]
     if n_places <= MAX_PLACES:
         return local
-    scores = torch.rand(n_places, generator=rng, device=local.device)
+    scores = uniform((n_places,), rng)
     return local[:, :, scores.argsort()[:MAX_PLACES]]
 
 

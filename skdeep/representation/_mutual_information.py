@@ -33,7 +33,15 @@ from skdeep.objectives.mutual_information import (
 )
 from skdeep.parameters import positive_integers
 from skdeep.scaling import fitted_scaling
-from skdeep.training import Adam, OneCycle, Rows, epochs_for, n_batches, train_epoch
+from skdeep.training import (
+    Adam,
+    OneCycle,
+    Rows,
+    epochs_for,
+    learning,
+    n_batches,
+    train_epoch,
+)
 
 N_STEPS = 1000
 """Gradient steps that max_iter="auto" aims at."""
@@ -399,7 +407,7 @@ def mutual_information(
         return {"loss": loss}
 
     history: dict[str, list[float]] = {"loss": []}
-    with optimizer.training():
+    with learning(home), optimizer.training():
         for epoch in range(int(max_iter)):
             mean = train_epoch(
                 step, len(x), batch_size=batch_size, rng=shuffle, device=home

@@ -7,6 +7,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from skdeep.nn.noise import normal
 from skdeep.training import Rows, in_chunks
 from skdeep.training.inference import chunks
 
@@ -66,7 +67,7 @@ def principal_directions(
     """
     rng = torch.Generator().manual_seed(seed)
     n_components = min(n_components, rows.n_features)
-    basis = torch.randn(rows.n_features, n_components, generator=rng).to(rows.device)
+    basis = normal((rows.n_features, n_components), rng).to(rows.device)
     mean = sum(rows[chunk].sum(0) for chunk in chunks(rows)) / len(rows)
     for _ in range(n_rounds):
         image = torch.zeros_like(basis)

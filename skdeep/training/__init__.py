@@ -10,6 +10,7 @@ from skdeep.training.epochs import (
     train_epoch,
 )
 from skdeep.training.inference import in_chunks
+from skdeep.training.modes import inferring, learning
 from skdeep.training.moving import Thing
 from skdeep.training.optimizer import BETAS, Adam
 from skdeep.training.rows import Rows
@@ -31,6 +32,8 @@ __all__ = [
     "epochs_for",
     "fit_task_of",
     "in_chunks",
+    "inferring",
+    "learning",
     "n_batches",
     "train",
     "train_epoch",

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from skdeep.training.modes import inferring
 from skdeep.training.rows import Rows
 
 CHUNK_ROWS = 1024
@@ -20,7 +20,6 @@ def chunks(rows: Rows) -> Iterator[slice]:
         yield slice(start, min(start + size, len(rows)))
 
 
-@torch.inference_mode()
 def in_chunks(
     function: Callable[..., Tensor], rows: Rows, *others: Tensor
 ) -> np.ndarray:
@@ -38,11 +37,12 @@ def in_chunks(
     ndarray of shape (len(rows), ...)
     """
     result: np.ndarray | None = None
-    for chunk in chunks(rows):
-        given = (other[chunk] for other in others)
-        part = function(rows[chunk], *given).cpu().numpy()
-        if result is None:
-            result = np.empty((len(rows), *part.shape[1:]), dtype=part.dtype)
-        result[chunk] = part
+    with inferring(rows.device):
+        for chunk in chunks(rows):
+            given = (other[chunk] for other in others)
+            part = function(rows[chunk], *given).cpu().numpy()
+            if result is None:
+                result = np.empty((len(rows), *part.shape[1:]), dtype=part.dtype)
+            result[chunk] = part
     assert result is not None, "Rows are never empty: validation refuses no samples."
     return result

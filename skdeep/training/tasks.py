@@ -5,11 +5,12 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Protocol
 
 from skdeep.nn import Network
+from skdeep.training.modes import learning
 from skdeep.training.moving import Thing, give_state, state_of
 from skdeep.training.optimizer import Adam
 
@@ -65,12 +66,14 @@ class FitTask:
         self.drawn_seeds: dict[str, list[int]] = {}
 
     def __enter__(self) -> "FitTask":
-        with self._forgetting():
+        with ExitStack() as modes, self._forgetting():
+            modes.enter_context(learning(self.estimator._device()))
             self.context = self.estimator._init_callback_context(
                 max_subtasks=self.max_subtasks
             )
             self.context.skdeep_task = self
             self.context.call_on_fit_task_begin(**self.data)
+            self._modes = modes.pop_all()
         return self
 
     def __exit__(
@@ -79,6 +82,7 @@ class FitTask:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._modes.close()
         if error is not None:
             self._clear()
             return
