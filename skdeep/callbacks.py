@@ -3,6 +3,7 @@
 Each works on every estimator: ``estimator.set_callbacks(EarlyStopping(), ...)``.
 """
 
+import copy
 import math
 import os
 import signal
@@ -11,20 +12,19 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
-from typing import Any, ClassVar
+from types import FrameType
+from typing import Any, ClassVar, Self
 
 import joblib
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import get_scorer
 
 from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
 from skdeep._version import __version__
+from skdeep.identity import described_parameters
 from skdeep.training import FitTask, Phase, Store, fit_task_of
 
 __all__ = [
@@ -119,6 +119,43 @@ class BaseCallback:
         assert phase is not None, "Epochs are those of a phase."
         return self._after_epoch(phase, X, y)
 
+    def part(self, name: str) -> Self:
+        """Make the callback of a fit inside of the one that this was set on.
+
+        Parameters
+        ----------
+        name : str
+            Of the inner fit.
+
+        Returns
+        -------
+        callback : callback instance
+        """
+        part = copy.copy(self)
+        part._enter(name)
+        return part
+
+    def changes(self, phase_name: str) -> bool:
+        """Whether a phase may end with other weights than without the callback.
+
+        Parameters
+        ----------
+        phase_name : str
+            Its name.
+
+        Returns
+        -------
+        changes : bool
+        """
+        return self._changes(phase_name)
+
+    def _enter(self, name: str) -> None:
+        """Become the callback of an inner fit."""
+
+    def _changes(self, phase_name: str) -> bool:
+        """Answer `changes`."""
+        return False
+
     def _prepare(self) -> None:
         """Check the parameters."""
 
@@ -205,8 +242,11 @@ class EarlyStopping(BaseCallback):
         self.mode = mode
         self.phase = phase
 
+    def _changes(self, phase_name: str) -> bool:
+        return self.phase in (None, phase_name)
+
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
-        if self.phase not in (None, phase.name):
+        if not self.changes(phase.name):
             return False
         values = phase.history[self._monitored(phase)]
         sign = 1 if self.mode == "min" else -1
@@ -346,6 +386,9 @@ class GradientClipping(BaseCallback):
     def __init__(self, max_norm: float = 1.0) -> None:
         self.max_norm = max_norm
 
+    def _changes(self, phase_name: str) -> bool:
+        return True
+
     def _before_phase(self, phase: Phase) -> None:
         for optimizer in phase.optimizers:
             own = optimizer.max_gradient_norm or math.inf
@@ -380,8 +423,11 @@ class StopOnInterrupt(BaseCallback):
     def __init__(self) -> None:
         self._interrupted = False
         self._previous: Any = None
+        self._whole = self  # copies, for inner fits, hear what it hears
 
     def _prepare(self) -> None:
+        if self is not self._whole:
+            return
         self._interrupted = False
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
@@ -397,7 +443,7 @@ class StopOnInterrupt(BaseCallback):
         self._interrupted = True
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
-        if not self._interrupted or phase.ended:
+        if not self._whole._interrupted or phase.ended:
             return False
         if phase.task.interrupted_phase is None:
             warnings.warn(
@@ -479,6 +525,9 @@ class Checkpoint(BaseCallback):
         self.every = every
         self.keep = keep
 
+    def _enter(self, name: str) -> None:
+        self.directory = Path(self.directory) / name
+
     def _before_fit(self, task: FitTask, X: Any, y: Any) -> None:
         if task.goes_on:
             raise ValueError(
@@ -517,11 +566,10 @@ def scorers_of(scoring: Any) -> dict[str, Callable[..., float]]:
 
 def description_of(estimator: Any, X: Any, y: Any) -> dict[str, dict[str, Any]]:
     """Describe in plain values what a fit is of: by it a checkpoint knows its fit."""
-    parameters = {
-        name: described(value)
-        for name, value in estimator.get_params().items()
-        if name.rpartition("__")[2] not in WITHOUT_EFFECT
-    }
+    parameters = described_parameters(estimator, WITHOUT_EFFECT)
+    for name, value in estimator.get_params().items():
+        if isinstance(value, np.random.RandomState):
+            parameters[name] = "RandomState"  # the seeds drawn of it are kept
     return {
         "estimator": {"class": type(estimator).__name__},
         "parameters": parameters,
@@ -535,37 +583,6 @@ def description_of(estimator: Any, X: Any, y: Any) -> dict[str, dict[str, Any]]:
             "device": str(estimator._device()),
         },
     }
-
-
-def described(value: Any) -> Any:
-    """Plain value that stands for a parameter, the same in each process."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, list | tuple):
-        return [described(part) for part in value]
-    if isinstance(value, np.random.RandomState):
-        return "RandomState"  # the seeds drawn of it are kept
-    if isinstance(value, BaseEstimator) and not isinstance(value, FrozenEstimator):
-        return type(value).__name__  # its parameters are listed by themselves
-    if isinstance(value, FunctionType):
-        inside = [cell.cell_contents for cell in value.__closure__ or ()]
-        held = [described(part) for part in (*inside, value.__defaults__)]
-        digest = joblib.hash([described_code(value.__code__), held])
-        return f"{value.__module__}.{value.__qualname__} {digest}"
-    if hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    return f"{type(value).__name__} {joblib.hash(value)}"
-
-
-def described_code(code: CodeType) -> list[Any]:
-    """Return what a function does, in plain values: lambdas share their name."""
-    constants = [
-        described_code(value) if isinstance(value, CodeType) else value
-        for value in code.co_consts
-    ]
-    return [code.co_code, code.co_names, constants]
 
 
 def described_data(X: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "_version": set(),
     "base": {"_compat", "_version", "nn", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
-    "callbacks": {"_compat", "_version", "training"}
+    "callbacks": {"_compat", "_version", "identity", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
     | {"representation", "scaling", "training"}
@@ -41,14 +41,23 @@ MAY_IMPORT = {
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
+    "identity": {"joblib", "numpy", "sklearn"},
     "inspection": {"base", "inspection", "metrics"}
     | {"matplotlib", "numpy", "scipy", "sklearn"},
     "metrics": {"_compat", "metrics", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
     "parameters": {"numpy"},
-    "representation": {"_compat", "base", "fitting", "nn", "objectives", "parameters"}
-    | {"representation", "scaling", "training"}
+    "representation": {
+        "_compat",
+        "_version",
+        "base",
+        "fitting",
+        "identity",
+        "nn",
+        "objectives",
+    }
+    | {"parameters", "representation", "scaling", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "storage": {"numpy"},

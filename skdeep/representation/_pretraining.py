@@ -10,7 +10,9 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 
+from skdeep._version import __version__
 from skdeep.base import BaseDeepEstimator
+from skdeep.identity import described_parameters
 from skdeep.representation._autoencoder import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import FitTask
@@ -73,8 +75,18 @@ def fitted_encoder(
             inner.set_params(**{name: value})
     inner._validate_params()
 
-    memory: Memory = check_memory(owner.memory)
-    state, neighbors = memory.cache(_pretrain, ignore=["task"])(inner, X, task)
+    pretrained = _pretrain
+    if not any(
+        may_change(each) for each in getattr(task.estimator, "_skl_callbacks", [])
+    ):
+        memory: Memory = check_memory(owner.memory)
+        pretrained = memory.cache(_pretrain, ignore=["encoder", "task"])
+    parameters = described_parameters(inner, {"verbose"})
+    kind = [__version__, type(inner).__name__, parameters]
+    try:
+        state, neighbors = pretrained(inner, X, task, kind)
+    except InterruptedPretraining as interrupted:
+        state, neighbors = interrupted.result
     if "pretrain" not in task.begun:  # it came out of the cache
         with task.leaf("pretrain"):
             pass
@@ -83,15 +95,45 @@ def fitted_encoder(
     return inner, neighbors
 
 
-def _pretrain(
-    encoder: BaseRepresentation, X: np.ndarray | csr_matrix, task: FitTask
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Train `encoder` and return its state in arrays and plain values.
+Pretrained = tuple[dict[str, Any], np.ndarray | None]
+"""State of the encoder in arrays and plain values, and the neighbours of the rows."""
 
-    A function of its first two arguments alone, so that a search can keep the result.
+
+class InterruptedPretraining(Exception):
+    """Carries a pretraining that ended early past a cache, which keeps whole ones."""
+
+    def __init__(self, result: Pretrained) -> None:
+        super().__init__()
+        self.result = result
+
+
+def _pretrain(
+    encoder: BaseRepresentation,
+    X: np.ndarray | csr_matrix,
+    task: FitTask,
+    kind: list[Any],  # noqa: ARG001
+) -> Pretrained:
+    """Train `encoder`, as a function of its rows and of what `kind` says of it.
+
+    So a search can keep the result.
     """
     neighbors = encoder._train(X, None, task, "pretrain")
-    return encoder.__getstate__(), neighbors
+    parameters = encoder.get_params(deep=False)
+    state = {n: v for n, v in encoder.__getstate__().items() if n not in parameters}
+    trained = state, neighbors
+    if task.interrupted_phase is not None:
+        raise InterruptedPretraining(trained)
+    return trained
+
+
+def may_change(callback: Any) -> bool:
+    """Whether a callback may make pretraining end with other weights.
+
+    Those of scikit-learn only watch; of others nothing is known.
+    """
+    if type(callback).__module__.startswith("sklearn."):
+        return False
+    return not hasattr(callback, "changes") or callback.changes("pretrain")
 
 
 def _copy_of_frozen(

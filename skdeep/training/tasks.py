@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -61,7 +61,8 @@ class FitTask:
         self.goes_on = goes_on
         self.begun: set[str] = set()
         self.running: Phase | None = None
-        self.interrupted_phase: Phase | None = None
+        self.outer: FitTask | None = None
+        self._interrupted_phase: Phase | None = None
         self.store: PhaseStore | None = None
         self.drawn_seeds: dict[str, list[int]] = {}
 
@@ -72,6 +73,7 @@ class FitTask:
                 max_subtasks=self.max_subtasks
             )
             self.context.skdeep_task = self
+            self.outer = task_around(self.context.parent)
             self.context.call_on_fit_task_begin(**self.data)
             self._modes = modes.pop_all()
         return self
@@ -90,6 +92,20 @@ class FitTask:
             self.context.call_on_fit_task_end(
                 **self.data, reconstruction_attributes=dict
             )
+
+    @property
+    def interrupted_phase(self) -> "Phase | None":
+        """Phase that was interrupted, in the whole fit that this is a part of."""
+        if self.outer is not None:
+            return self.outer.interrupted_phase
+        return self._interrupted_phase
+
+    @interrupted_phase.setter
+    def interrupted_phase(self, phase: "Phase") -> None:
+        if self.outer is not None:
+            self.outer.interrupted_phase = phase
+        else:
+            self._interrupted_phase = phase
 
     def seeds(self, estimator: Any, n_seeds: int) -> list[int]:
         """One seed a purpose: an estimator draws them before anything else.
@@ -123,12 +139,31 @@ class FitTask:
 
     @contextmanager
     def leaf(self, name: str, inner: Any = None) -> Iterator[None]:
-        """Wrap a task without epochs, or the fit of an inner estimator."""
+        """Wrap a task without epochs, or the fit of an inner estimator.
+
+        That gets parts of the callbacks, beside its own.
+        """
         task = self.context.subcontext(task_name=name)
-        with task.propagate_callback_context(inner) if inner else nullcontext():
+        with ExitStack() as stack:
+            if inner is not None:
+                stack.enter_context(self._callbacks_of(inner, name))
+                stack.enter_context(task.propagate_callback_context(inner))
             task.call_on_fit_task_begin(**self.data)
             yield
             task.call_on_fit_task_end(**self.data)
+
+    @contextmanager
+    def _callbacks_of(self, inner: Any, name: str) -> Iterator[None]:
+        own, ours = (
+            getattr(estimator, "_skl_callbacks", [])
+            for estimator in (inner, self.estimator)
+        )
+        parts = [each.part(name) for each in ours if hasattr(each, "part")]
+        inner.set_callbacks(*own, *parts)
+        try:
+            yield
+        finally:
+            inner.set_callbacks(*own)
 
 
 class Phase:
@@ -301,6 +336,16 @@ class Phase:
             )
 
 
+def task_around(context: Any) -> FitTask | None:
+    """Find the innermost fit of skdeep that a context belongs to, if any."""
+    while context is not None:
+        task = getattr(context, "skdeep_task", None)
+        if task is not None:
+            return task
+        context = context.parent
+    return None
+
+
 def fit_task_of(context: Any) -> FitTask:
     """Find the fit that a callback's context belongs to.
 
@@ -312,12 +357,9 @@ def fit_task_of(context: Any) -> FitTask:
     TypeError
         If no estimator of skdeep is being fitted.
     """
-    owner = context
-    while owner is not None:
-        task = getattr(owner, "skdeep_task", None)
-        if task is not None:
-            return task
-        owner = owner.parent
+    task = task_around(context)
+    if task is not None:
+        return task
     raise TypeError(
         "The callbacks of skdeep.callbacks work in the fits of skdeep's estimators. "
         f"Got a fit of {context.estimator_name}."

@@ -1,3 +1,4 @@
+import signal
 import warnings
 
 import numpy as np
@@ -15,6 +16,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skdeep
+from skdeep.callbacks import (
+    EarlyStopping,
+    GradientClipping,
+    MetricMonitor,
+    StopOnInterrupt,
+)
 from skdeep.cluster import AEKMeans, DCNClusterer, DECClusterer, IDECClusterer
 from skdeep.cluster._steps import refreshed_assignment
 from skdeep.metrics import (
@@ -491,6 +498,59 @@ def test_other_seeds_rows_and_networks_pretrain_anew(tmp_path):
     assert cached_pretrainings(tmp_path) == 4
 
 
+def test_pretraining_that_callbacks_change_is_not_kept(tmp_path):
+    X, _ = blobs()
+    model = AEKMeans(3, autoencoder=small(), random_state=0, memory=str(tmp_path))
+
+    def n_epochs(*callbacks):
+        return clone(model).set_callbacks(*callbacks).fit(X).autoencoder_.n_iter_
+
+    stopping = EarlyStopping(n_iter_no_change=1, tol=1e9)
+    assert n_epochs(stopping) == n_epochs(stopping, GradientClipping()) == 2
+    assert cached_pretrainings(tmp_path) == 0
+    whole = n_epochs()
+    assert n_epochs(stopping) == 2 < whole
+    assert n_epochs(MetricMonitor(lambda *_: 0.0), StopOnInterrupt()) == whole
+    assert n_epochs(EarlyStopping(n_iter_no_change=1, tol=1e9, phase="x")) == whole
+    assert cached_pretrainings(tmp_path) == 1
+
+
+def test_interrupted_pretraining_is_not_kept(tmp_path):
+    X, _ = blobs()
+    model = AEKMeans(3, autoencoder=small(), random_state=0, memory=str(tmp_path))
+
+    def interrupt(x, rng):  # noqa: ARG001
+        if not interrupted:
+            interrupted.append(signal.raise_signal(signal.SIGINT))
+        return x
+
+    interrupted = []
+    model.set_params(autoencoder__augment=interrupt).set_callbacks(StopOnInterrupt())
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.warns(ConvergenceWarning, match="interrupted"):
+            assert model.fit(X).autoencoder_.n_iter_ == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert cached_pretrainings(tmp_path) == 0
+
+
+def test_pretraining_is_told_by_what_functions_do(tmp_path):
+    X, _ = blobs()
+
+    def codes(augment):
+        autoencoder = small().set_params(augment=augment)
+        model = AEKMeans(3, autoencoder=autoencoder, memory=str(tmp_path))
+        return model.set_params(random_state=0).fit(X).transform(X)
+
+    halves, same, thirds = (
+        codes(lambda x, _, share=share: x * share) for share in (1 / 2, 1 / 2, 1 / 3)
+    )
+    assert cached_pretrainings(tmp_path) == 2
+    np.testing.assert_array_equal(halves, same)
+    assert np.abs(halves - thirds).max() > 1e-3
+
+
 # in scikit-learn's company
 
 
@@ -557,6 +617,9 @@ class Recorder:
 
     def teardown(self, estimator, context):
         pass
+
+    def changes(self, phase_name):
+        return False
 
     def on_fit_task_begin(self, estimator, context):
         self.seen.append(context.task_name)

@@ -21,11 +21,10 @@ from skdeep.callbacks import (
     EarlyStopping,
     MetricMonitor,
     StopOnInterrupt,
-    described,
-    described_data,
 )
 from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer, SCANClusterer
 from skdeep.generative import DiffusionSampler, FlowSampler, GANSampler, VAESampler
+from skdeep.identity import described
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.representation import (
     AutoencoderTransformer,
@@ -331,13 +330,13 @@ def test_functions_are_known_by_what_they_do():
 
 
 def test_functions_are_known_in_another_process():
-    program = "from skdeep.callbacks import described, described_data as function;"
+    program = "from skdeep.identity import described, described as function;"
     command = [sys.executable, "-c", program + "print(described(function))"]
     printed = {
         subprocess.check_output(command, env=os.environ | {"PYTHONHASHSEED": seed})
         for seed in "12"
     }
-    assert printed == {described(described_data).encode() + b"\n"}
+    assert printed == {described(described).encode() + b"\n"}
 
 
 DEC = DECClusterer(3, **DEEP).set_params(random_state=0)

@@ -88,6 +88,8 @@ class Counter(BaseDeepEstimator):
 
     _parameter_constraints = {}
 
+    device = "cpu"
+
     def __init__(self, step=idle, max_iter=2, verbose=0):
         self.step = step
         self.max_iter = max_iter
