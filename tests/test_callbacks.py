@@ -26,7 +26,7 @@ from skdeep.callbacks import (
     MetricMonitor,
     StopOnInterrupt,
 )
-from skdeep.cluster import DECClusterer
+from skdeep.cluster import DECClusterer, NClustersSearch
 from skdeep.metrics import embedding_silhouette_scorer
 from tests.estimators import ESTIMATORS, SMALL, name_of
 from tests.test_docstrings import (
@@ -82,6 +82,9 @@ class Interruptor:
     def on_fit_task_end(self, estimator, context):
         pass
 
+    def part(self, name):
+        return self
+
 
 # early stopping
 
@@ -92,9 +95,7 @@ def test_early_stopping_ends_every_phase(estimator):
     endless = [name for name in estimator.get_params() if name.split("__")[-1] == "tol"]
     estimator = clone(estimator).set_params(**dict.fromkeys(endless, 0))
     model = fitted_with(estimator, stopping, y=y)
-    if hasattr(model, "clusterer_"):  # whose own phases have callbacks of their own
-        assert model.clusterer_.autoencoder_.n_iter_ == 2
-        return
+    model = getattr(model, "clusterer_", model)
     inner = getattr(model, "autoencoder_", model)
     # The first epoch of all is better than none, the second is no better.
     assert inner.n_iter_ == 2
@@ -210,7 +211,8 @@ def test_metrics_join_the_record_of_each_epoch(estimator):
         getattr(model, name, {})
         for name in ("head_history_", "history_", "self_label_history_")
     ]
-    if not hasattr(estimator, "max_iter"):  # k-means alone has no epochs
+    if not hasattr(estimator, "max_iter") and not hasattr(model, "clusterer_"):
+        # k-means alone has no epochs
         assert not seen
         return
     counts = [count for h in histories for count in h.get("count", [])]
@@ -274,6 +276,62 @@ def test_metrics_do_not_change_the_fit():
     watched = fitted_with(DEC, MetricMonitor({"epoch": epoch_number}))
     np.testing.assert_array_equal(plain.transform(X), watched.transform(X))
     assert set(watched.history_) == {*plain.history_, "epoch"}
+
+
+# fits inside of fits
+
+RUNS = clone(DEC).set_params(n_runs=3, guard=False)
+SEARCH = NClustersSearch(DEC, max_clusters=3, random_state=0)
+inner_fits = pytest.mark.parametrize("estimator", [RUNS, SEARCH], ids=name_of)
+
+
+@inner_fits
+def test_callbacks_reach_inner_fits(estimator):
+    monitor = MetricMonitor({"rows": lambda model, X, _: len(model.predict(X))})
+    model = fitted_with(
+        estimator, monitor, EarlyStopping("rows", phase="cluster", n_iter_no_change=2)
+    )
+    assert model.history_["rows"] == [len(X)] * 3  # one better than none, two no better
+    assert model.n_iter_ == 3
+    assert getattr(model, "clusterer_", model).get_params()["max_iter"] == 6
+    assert not hasattr(getattr(model, "clusterer_", None), "_skl_callbacks")
+
+
+@inner_fits
+def test_interrupt_of_an_inner_fit_ends_the_whole(estimator):
+    epochs = []
+    count = MetricMonitor({"n": lambda *_: epochs.append(1) or 0.0})
+    interrupt = StopOnInterrupt(), Interruptor("cluster/2")
+    with pytest.warns(ConvergenceWarning, match="phase 'cluster' ended after 2 of 6"):
+        model = fitted_with(estimator, count, *interrupt)
+    assert len(epochs) == 2
+    assert model.n_iter_ == 2
+    assert len(model.predict(X)) == len(X)
+
+
+@inner_fits
+def test_interrupt_before_an_inner_fit_leaves_it_one_epoch_a_phase(estimator):
+    interrupt = StopOnInterrupt(), Interruptor("pretrain/1")
+    with pytest.warns(ConvergenceWarning, match="phase 'pretrain' ended after 1"):
+        model = fitted_with(estimator, *interrupt)
+    assert model.n_iter_ == 1
+
+
+def test_runs_keep_their_checkpoints_apart(tmp_path):
+    whole = fitted_with(RUNS)
+    kept = fitted_with(RUNS, Checkpoint(tmp_path, every=2))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == [
+        "run-1",
+        "run-2",
+        "run-3",
+    ]
+    for part in (tmp_path / "run-2", tmp_path / "run-3"):
+        for file in part.glob("checkpoint-cluster-*6.safetensors"):
+            file.unlink()  # as if it had been killed
+    resumed = fitted_with(RUNS, Checkpoint(tmp_path, every=2))
+    for model in (kept, resumed):
+        np.testing.assert_array_equal(model.predict_proba(X), whole.predict_proba(X))
+        np.testing.assert_array_equal(model.run_scores_, whole.run_scores_)
 
 
 # Ctrl-C

@@ -210,7 +210,7 @@ class DECClusterer(BaseDeepClusterer):
     See Also
     --------
     IDECClusterer : Keeps the decoder, and thereby the shape of the embedding.
-    AEKMeans : The same without the deep stage.
+    AEKMeans : k-means on the same codes, without a deep stage.
 
     Notes
     -----
@@ -326,7 +326,7 @@ class DECClusterer(BaseDeepClusterer):
             end without rows, or the embedding collapses.
         """
         if self.n_runs > 1:
-            fit_best_run(self, X)
+            fit_best_run(self, X, y)
             return self
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)

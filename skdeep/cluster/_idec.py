@@ -223,7 +223,7 @@ class IDECClusterer(BaseDeepClusterer):
     See Also
     --------
     DECClusterer : Without the decoder.
-    AEKMeans : The same without the deep stage.
+    AEKMeans : k-means on the same codes, without a deep stage.
 
     Notes
     -----
@@ -344,7 +344,7 @@ class IDECClusterer(BaseDeepClusterer):
         """
         require_decoder(self)
         if self.n_runs > 1:
-            fit_best_run(self, X)
+            fit_best_run(self, X, y)
             return self
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)

@@ -239,8 +239,8 @@ class NClustersSearch(BaseDeepClusterer):
             )
             if clusterer.random_state is None:
                 clusterer.set_params(random_state=fit_seed)
-            with task.leaf("fit clusterer", clusterer):
-                clusterer.fit(given)
+            with task.leaf("fit-clusterer", clusterer):
+                clusterer.fit(given, y)
             # The encoder is in the fitted clusterer: a second copy would be stored.
             clusterer.set_params(**{parameter: open_encoder})
 

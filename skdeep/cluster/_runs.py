@@ -21,7 +21,7 @@ RUNS_CONSTRAINTS: dict[str, list[Any]] = {
 """What the parameter of `fit_best_run` may be."""
 
 
-def fit_best_run(clusterer: Any, X: Any) -> None:
+def fit_best_run(clusterer: Any, X: Any, y: Any) -> None:
     """Fit a clusterer from as many seeds as it has runs, and keep the best fit.
 
     The best are the labels of the largest modularity on the nearest-neighbour graph of
@@ -31,13 +31,13 @@ def fit_best_run(clusterer: Any, X: Any) -> None:
     Parameters
     ----------
     clusterer : DECClusterer, IDECClusterer or DCNClusterer
-    X : array-like
-        As the user gave it.
+    X, y : array-like
+        As the user gave them; callbacks may look at y.
     """
     given, image_shape = X, image_shape_of(X)
     X = clusterer._validated(X, reset=True, min_samples=clusterer.n_clusters)
     scores: list[float] = []
-    with FitTask(clusterer, X, None, max_subtasks=1 + clusterer.n_runs) as task:
+    with FitTask(clusterer, X, y, max_subtasks=1 + clusterer.n_runs) as task:
         neighbor_seed, *seeds = task.seeds(clusterer, 1 + clusterer.n_runs)
         autoencoder = clusterer.autoencoder
         if getattr(autoencoder, "random_state", None) is not None:
@@ -45,18 +45,20 @@ def fit_best_run(clusterer: Any, X: Any) -> None:
                 clusterer, "autoencoder", X, image_shape, seeds[0], task
             )
             autoencoder = FrozenEstimator(shared)
-        for seed in seeds:
+        for number, seed in enumerate(seeds, 1):
             run = clone(clusterer)
             run.set_params(n_runs=1, random_state=seed, autoencoder=autoencoder)
             run.set_callbacks()
-            with task.leaf("run", run):
-                run.fit(given)
+            with task.leaf(f"run-{number}", run):
+                run.fit(given, y)
             if not scores:
                 rows = run.autoencoder_._scaled_rows(X)
                 neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
             scores.append(graph_modularity(neighbors, run.labels_))
             if scores[-1] == max(scores):
                 best = run
+            if task.interrupted_phase is not None:
+                break
         for name, value in vars(best).items():
             if name.endswith("_") and not name.startswith("_"):
                 setattr(clusterer, name, value)
