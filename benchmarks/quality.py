@@ -118,9 +118,11 @@ def run(name: str, X: np.ndarray, y: np.ndarray, options: argparse.Namespace):
                 started = time.perf_counter()
                 model.fit(X)
                 seconds = time.perf_counter() - started
-                before = scores(y, model.initial_labels_)[0]
+                before = scores(y, model.initial_labels_)
                 after = scores(y, model.labels_)
-                yield seed, label, after, after[0] - before, seconds
+                if not isinstance(model, AEKMeans):
+                    yield seed, f"{label}, start", before, None, 0.0
+                yield seed, label, after, after[0] - before[0], seconds
 
 
 def main() -> None:

@@ -24,8 +24,13 @@ def cross_entropy_per_sample(output: Tensor, x: Tensor) -> Tensor:
 
     .. math:: -\frac1D \sum_d x_{id} \log \hat x_{id}
               + (1 - x_{id}) \log (1 - \hat x_{id})
+
+    Outside of [0, 1] it means nothing: entries there count as the nearer bound, and by
+    their distance from it besides.
     """
-    return binary_cross_entropy_with_logits(output, x, reduction="none").mean(1)
+    inside = x.clamp(0, 1)
+    terms = binary_cross_entropy_with_logits(output, inside, reduction="none")
+    return (terms + (x - inside).abs()).mean(1)
 
 
 class SquaredError(torch.autograd.Function):

@@ -177,3 +177,10 @@ def test_cross_entropy_of_confident_outputs_is_zero_or_their_size():
     x = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     found = cross_entropy_per_sample(output, x)
     torch.testing.assert_close(found, torch.tensor([0.0, 1e4]))
+
+
+def test_cross_entropy_outside_of_its_range_grows_by_the_distance():
+    output = torch.tensor([[0.0, 2.0]])
+    bound = cross_entropy_per_sample(output, torch.tensor([[0.0, 1.0]]))
+    beyond = cross_entropy_per_sample(output, torch.tensor([[-3.0, 2.0]]))
+    torch.testing.assert_close(beyond, bound + (3 + 1) / 2)

@@ -457,3 +457,12 @@ def test_neighbors_in_blocks_are_other_rows_of_the_data(monkeypatch):
     assert found.shape == (450, 6)
     assert np.all(found != np.arange(450)[:, None])
     assert np.mean(y[found] == y[:, None]) > 0.99
+
+
+def test_impossible_rows_are_no_typical_ones_by_the_cross_entropy():
+    X = np.random.RandomState(0).rand(80, 5) > 0.7
+    model = small(loss="binary_cross_entropy", max_iter=30).fit(X)
+    typical = model.score_samples(X)
+    for rows in (3.0 * X, -np.ones(X.shape)):
+        assert model.score_samples(rows).max() < typical.max()
+        assert model.score(rows) < model.score(X)
