@@ -204,5 +204,7 @@ def rebuilt_shares(X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     X = X.astype(float)
     error = ((X - reconstruction) ** 2).mean(axis=0)
     variance = X.var(axis=0)
-    shares = 1 - error / np.where(variance > 0, variance, 1)
-    return np.where(variance > 0, np.maximum(shares, -1), 1.0)
+    # A constant may have a rounding error for variance, but never for range.
+    varies = (X.max(axis=0) > X.min(axis=0)) & (variance > 0)
+    shares = 1 - error / np.where(varies, variance, 1)
+    return np.where(varies, np.maximum(shares, -1), 1.0)

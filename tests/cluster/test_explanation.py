@@ -54,8 +54,19 @@ def test_contrasts_are_means_and_correlations(kind):
     np.testing.assert_array_equal(correlations[3], 0)  # a cluster without rows
 
 
-def test_constant_columns_tell_nothing():
-    assert contrasts(np.ones((6, 1)), np.arange(6) % 2, 2)[2].tolist() == [[0], [0]]
+@pytest.mark.parametrize("constant", [1, 1 / 3])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_constant_columns_tell_nothing(kind, constant):
+    X, labels = kind(np.full((200, 2), constant)), np.arange(200) ** 2 % 3
+    np.testing.assert_array_equal(contrasts(X, labels, 3)[2], 0)
+
+
+@pytest.mark.parametrize("value", [1 / 3, 1e-8, 1e8 + 1 / 3])
+def test_correlations_do_not_leave_their_range(value):
+    labels = np.arange(201) % 2
+    found = contrasts(value * np.c_[labels, -labels], labels, 2)[2]
+    np.testing.assert_allclose(np.abs(found), 1)
+    assert np.abs(found).max() <= 1
 
 
 def test_planted_columns_are_found_by_name(model, table):

@@ -314,7 +314,7 @@ def test_bars_show_the_share_of_the_variance_that_is_rebuilt():
 
 
 def test_constant_columns_and_bad_reconstructions_have_bars_too():
-    rows = np.column_stack([np.ones(10), np.arange(10.0)])
+    rows = np.column_stack([np.full(10, 1 / 3), np.arange(10.0)])
     display = ReconstructionDisplay.from_reconstruction(rows, rows[:, ::-1])
     assert sorted(bar.get_width() for bar in display.ax_.patches) == [-1, 1]
 
