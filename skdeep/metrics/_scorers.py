@@ -9,6 +9,7 @@ from math import ceil
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import (
     adjusted_rand_score,
     normalized_mutual_info_score,
@@ -238,8 +239,8 @@ def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001
 def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
     """Modularity of `estimator.predict(X)` on the 15-nearest-neighbour graph of X.
 
-    The graph is that of the input of the clusterer: of a pipeline, the rows as the
-    steps before the last one prepare them.
+    The graph is that of the input of the clusterer: of a pipeline, or a search over
+    one, the rows as the steps before the last one prepare them.
 
     Parameters
     ----------
@@ -276,9 +277,7 @@ def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
     """
     X = _sample_rows(X, _MAX_MODULARITY_ROWS)
     labels = estimator.predict(X)
-    if isinstance(estimator, Pipeline) and len(estimator) > 1:
-        X = estimator[:-1].transform(X)
-    return neighbor_modularity_score(X, labels)
+    return neighbor_modularity_score(_prepared(estimator, X), labels)
 
 
 def stability_scorer(estimator, X, y=None):  # noqa: ARG001
@@ -365,6 +364,18 @@ def _labels_of_refit(estimator, X, seed):
     n_samples = ceil(0.8 * n_rows(X))
     rows = resample(X, replace=False, n_samples=n_samples, random_state=seed)
     return np.asarray(clone(estimator).fit(rows).predict(X))
+
+
+def _prepared(estimator, X):
+    """Rows as the clusterer inside searches and pipelines is given them."""
+    if isinstance(estimator, FrozenEstimator):
+        return _prepared(estimator.estimator, X)
+    if hasattr(estimator, "best_estimator_"):
+        return _prepared(estimator.best_estimator_, X)
+    if isinstance(estimator, Pipeline):
+        before = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return _prepared(estimator[-1], before)
+    return X
 
 
 def _sample_rows(X, max_rows):

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_blobs
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import (
     adjusted_rand_score,
     normalized_mutual_info_score,
@@ -344,3 +345,21 @@ def test_modularity_judges_a_pipeline_over_a_table_of_mixed_columns():
     encode = make_column_transformer((OneHotEncoder(), ["b"]), remainder="passthrough")
     model = make_pipeline(encode, KMeans(2, n_init=3, random_state=0)).fit(frame)
     assert neighbor_modularity_scorer(model, frame) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda model: GridSearchCV(model, {}, scoring=neighbor_modularity_scorer, cv=2),
+        lambda model: make_pipeline("passthrough", model),
+        FrozenEstimator,
+    ],
+)
+def test_modularity_judges_the_rows_that_the_clusterer_is_given(blobs, wrapped):
+    X = blobs[0] * [1, 1000]
+    model = make_pipeline(StandardScaler(), KMeans(3, random_state=0)).fit(X)
+    expected = neighbor_modularity_score(
+        StandardScaler().fit_transform(X), model[-1].labels_
+    )
+    assert neighbor_modularity_scorer(model, X) == expected
+    assert neighbor_modularity_scorer(wrapped(model).fit(X, None), X) == expected
