@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.callback import ProgressBar
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -27,7 +28,7 @@ from skdeep.callbacks import (
     StopOnInterrupt,
 )
 from skdeep.cluster import DECClusterer, NClustersSearch
-from skdeep.metrics import embedding_silhouette_scorer
+from skdeep.metrics import embedding_silhouette_scorer, stability_scorer
 from tests.estimators import ESTIMATORS, SMALL, name_of
 from tests.test_docstrings import (
     ENFORCED_AT_THE_TOP,
@@ -233,6 +234,27 @@ def test_metrics_of_a_model_are_those_it_has_afterwards():
     model = fitted_with(clone(DEC).set_params(guard=False), monitor)
     scores = model.history_["embedding_silhouette_scorer"]
     assert scores[-1] == embedding_silhouette_scorer(model, X)
+
+
+def test_stability_of_a_model_that_is_watched_for_it():
+    monitor = MetricMonitor(stability_scorer, every=3)
+    model = clone(DEC).set_params(autoencoder__max_iter=1, max_iter=3, n_init=1)
+    scores = fitted_with(model, monitor).history_["stability_scorer"]
+    assert scores[-1] == stability_scorer(model, X)
+
+
+def test_stability_is_not_watched_and_leaves_the_callbacks_alone():
+    def refuse(*_):
+        raise AssertionError
+
+    quick = clone(SMALL).set_params(max_iter=1).set_callbacks(MetricMonitor(refuse))
+    frozen = FrozenEstimator(fitted_with(SMALL, EarlyStopping()))
+    for autoencoder in (quick, frozen):
+        model = DECClusterer(2, autoencoder=autoencoder, max_iter=1, random_state=0)
+        model.set_callbacks(MetricMonitor(refuse))
+        stability_scorer(make_pipeline(StandardScaler(), model), X)
+        assert hasattr(model, "_skl_callbacks")
+        assert hasattr(getattr(autoencoder, "estimator", quick), "_skl_callbacks")
 
 
 def test_metrics_use_rows_and_labels_of_their_own():

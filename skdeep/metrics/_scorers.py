@@ -311,7 +311,7 @@ def stability_scorer(estimator, X, y=None):  # noqa: ARG001
     Notes
     -----
     Each call costs two fits of 80 % of the rows. A search with c candidates and f
-    folds makes 2 c f of them beside its own c f + 1.
+    folds makes 2 c f of them beside its own c f + 1. The clones have no callbacks.
 
     Two fits can agree on wrong clusters. Stability favours few clusters, and on
     large data every number of clusters whose objective has one best solution [2]_.
@@ -363,7 +363,16 @@ def _require_labels(y, name):
 def _labels_of_refit(estimator, X, seed):
     n_samples = ceil(0.8 * n_rows(X))
     rows = resample(X, replace=False, n_samples=n_samples, random_state=seed)
-    return np.asarray(clone(estimator).fit(rows).predict(X))
+    return np.asarray(_unwatched_clone(estimator).fit(rows).predict(X))
+
+
+def _unwatched_clone(estimator):
+    # Callbacks may call this scorer, whose fits would then call it again.
+    copy, given = clone(estimator), estimator.get_params()
+    for name, part in {"": copy, **copy.get_params()}.items():
+        if hasattr(part, "set_callbacks") and part is not given.get(name):
+            part.set_callbacks()
+    return copy
 
 
 def _prepared(estimator, X):
