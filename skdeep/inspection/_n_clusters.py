@@ -112,7 +112,7 @@ class NClustersDisplay:
         scores : array-like of shape (n_candidates,) or (n_candidates, n_repeats)
             Criterion of each.
         chosen : int or None, default=None
-            The number that was chosen; None: that of the largest mean score.
+            The number that was chosen; None: that of the largest mean score, NaN aside.
         score_name : str, default="score"
             What the criterion is.
         ax : matplotlib Axes or None, default=None
@@ -139,7 +139,8 @@ class NClustersDisplay:
         Raises
         ------
         ValueError
-            If there are not as many scores as numbers, or the chosen one was not tried.
+            If there are not as many scores as numbers, if the chosen one was not tried,
+            or if none is chosen and all scores are NaN.
         """
         candidates = np.asarray(self.n_clusters)
         scores = np.asarray(self.scores, dtype=float)
@@ -155,7 +156,9 @@ class NClustersDisplay:
         order = candidates.argsort(kind="stable")
         candidates, scores = candidates[order], scores[order].reshape(len(order), -1)
         mean, spread = scores.mean(axis=1), scores.std(axis=1)
-        chosen = candidates[mean.argmax()] if self.chosen is None else self.chosen
+        if self.chosen is None and np.isnan(mean).all():
+            raise ValueError("All scores are NaN: there is no best one to be marked.")
+        chosen = candidates[np.nanargmax(mean)] if self.chosen is None else self.chosen
         if chosen not in candidates:
             raise ValueError(
                 f"The 'chosen' parameter must be one of the numbers that were tried, "

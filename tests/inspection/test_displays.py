@@ -445,6 +445,13 @@ def test_chosen_number_of_clusters_may_be_given():
         NClustersDisplay.from_scores([2, 3], [1.0, 0.5], chosen=5)
 
 
+def test_missing_scores_are_never_the_best():
+    display = NClustersDisplay.from_scores([2, 3, 4], [0.5, np.nan, 0.9])
+    assert display.ax_.get_title() == "4 clusters"
+    with pytest.raises(ValueError, match="All scores are NaN"):
+        NClustersDisplay.from_scores([2, 3], [np.nan, np.nan])
+
+
 def test_curve_of_a_search_is_the_one_it_chose_from():
     rows = np.random.RandomState(0).randn(60, 4)
     clusterer = AEKMeans(autoencoder=AutoencoderTransformer(2, max_iter=1))
