@@ -8,9 +8,12 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_consistent_length
 
 from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
+from skdeep.metrics._tables import MISSING
 
 MOST_NAMES = 20
 """Labels up to which each has a line in the legend."""
+
+MISSING_COLOR = "0.8"
 
 
 class EmbeddingDisplay:
@@ -21,7 +24,7 @@ class EmbeddingDisplay:
     points : ndarray of shape (n_samples, 2)
         Places of the rows in the plane.
     labels : array-like of shape (n_samples,) or None, default=None
-        Cluster or class of each row.
+        Cluster or class of each row. Rows whose label is missing are drawn in grey.
     probability : array-like of shape (n_samples,) or None, default=None
         How sure the cluster of each row is, between 0 and 1.
     centers : ndarray of shape (n_clusters, 2) or None, default=None
@@ -38,7 +41,8 @@ class EmbeddingDisplay:
         Figure that holds the axes.
 
     scatters_ : list of matplotlib PathCollection
-        Points: one collection for each label, or one in all.
+        Points: one collection for each label, with the missing ones last, or one in
+        all.
 
     See Also
     --------
@@ -248,12 +252,16 @@ class EmbeddingDisplay:
         )
 
     def _scatter_labels(self) -> list[Any]:
-        labels = np.asarray(self.labels)
-        names = np.unique(labels)
+        labels = as_labels(self.labels)
+        missing = is_missing(labels)
+        known = np.flatnonzero(~missing)
+        names, codes = np.unique(np.asarray(list(labels[known])), return_inverse=True)
         scatters = [
-            self._scatter(labels == name, None, color, str(name))
-            for name, color in zip(names, colors_of(len(names)), strict=True)
+            self._scatter(known[codes == code], None, color, str(names[code]))
+            for code, color in enumerate(colors_of(len(names)))
         ]
+        if missing.any():
+            scatters.append(self._scatter(missing, None, MISSING_COLOR, "missing"))
         if len(names) <= MOST_NAMES:
             self.ax_.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
         return scatters
@@ -295,6 +303,21 @@ def in_the_plane(
         first, second = reducer.explained_variance_ratio_
         names = (f"{names[0]} ({first:.0%} of variance)", f"{names[1]} ({second:.0%})")
     return points, places, names
+
+
+def as_labels(labels: Any) -> np.ndarray:
+    """Array of labels, in which NaN beside text stays what it is."""
+    return np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
+
+
+def is_missing(labels: np.ndarray) -> np.ndarray:
+    """Which labels are None, NaN, NaT or NA."""
+    if labels.dtype.kind != "O":
+        return labels != labels
+    return np.array(
+        [not isinstance(label, str) and str(label) in MISSING for label in labels],
+        dtype=bool,
+    )
 
 
 def colors_of(n_colors: int) -> list[Any]:

@@ -7,6 +7,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpydoc.docscrape import NumpyDocString
 from sklearn.datasets import load_iris
@@ -227,6 +228,37 @@ def test_many_labels_have_colours_and_no_legend():
     colors = {tuple(s.get_facecolor()[0]) for s in display.scatters_}
     assert len(colors) == 30
     assert display.ax_.get_legend() is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, np.nan, None],
+        np.array([0, 1, np.nan, np.nan]),
+        pd.Series([0, 1, None, None], dtype="Int64"),
+        ["0", "1", np.nan, None],
+        pd.Series(["0", "1", None, pd.NA], dtype="string"),
+        pd.Series(["0", "1", None, np.nan], dtype="category"),
+        pd.to_datetime(["2020-01-01", "2021-01-01", None, "NaT"]),
+        pl.Series([0, 1, None, None]),
+        pl.Series(["0", "1", None, None]),
+    ],
+    ids=lambda labels: str(getattr(labels, "dtype", "list")),
+)
+def test_rows_without_a_label_are_grey(labels):
+    display = EmbeddingDisplay.from_embedding(X[:4], labels=labels)
+    assert [len(s.get_offsets()) for s in display.scatters_] == [1, 1, 2]
+    shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert shown[2] == "missing"
+    np.testing.assert_allclose(display.scatters_[2].get_facecolor(), [[0.8] * 3 + [1]])
+
+
+def test_labels_may_say_nan_or_be_missing_all():
+    for labels in (["nan", "None"], [0, "a"]):
+        display = EmbeddingDisplay.from_embedding(X[:2], labels=labels)
+        assert len(display.scatters_) == 2
+    display = EmbeddingDisplay.from_embedding(X[:2], labels=[np.nan, np.nan])
+    assert len(display.scatters_) == 1
 
 
 def test_embedding_is_drawn_by_a_transformer_that_places_no_new_rows(dec):
