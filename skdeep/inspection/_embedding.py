@@ -286,11 +286,11 @@ def in_the_plane(
         return np.pad(Z, missing), places, ("component 1", "component 2")
     reducer = PCA(2) if transformer is None else clone(transformer)
     if hasattr(reducer, "transform"):
-        points = reducer.fit_transform(Z)
-        places = None if centers is None else reducer.transform(centers)
+        points = np.asarray(reducer.fit_transform(Z))
+        places = None if centers is None else np.asarray(reducer.transform(centers))
     else:  # t-SNE and its kin place only what they are fitted on
         whole = Z if centers is None else np.concatenate([Z, centers])
-        placed = reducer.fit_transform(whole)
+        placed = np.asarray(reducer.fit_transform(whole))
         points, places = placed[: len(Z)], None if centers is None else placed[len(Z) :]
     name = type(reducer).__name__
     if points.shape[1] != 2:

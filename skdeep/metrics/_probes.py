@@ -184,6 +184,7 @@ def linear_probe(
         # Centred because the solver is slow far from the origin; the intercept, which
         # is not regularised, makes it the same classifier.
         center = StandardScaler(with_mean=not sparse.issparse(Z), with_std=False)
+        center.set_output(transform="default")
         return make_pipeline(center, LogisticRegression(C=C, max_iter=1000)).fit(Z, y)
 
     return _probe(
@@ -429,12 +430,14 @@ def _fitted_without_training(encoder, X):
 def _principal_components(train, test, width, seed):
     # The solver for sparse rows finds one component less than there are columns.
     most = min(train.shape) - sparse.issparse(train)
-    pca = PCA(min(width, most), random_state=seed).fit(train)
+    pca = PCA(min(width, most), random_state=seed).set_output(transform="default")
+    pca.fit(train)
     return pca.transform(train), pca.transform(test)
 
 
 def _with_scaled_columns(train, test):
-    scaler = StandardScaler(with_mean=not sparse.issparse(train)).fit(train)
+    scaler = StandardScaler(with_mean=not sparse.issparse(train))
+    scaler.set_output(transform="default").fit(train)
     return scaler.transform(train), scaler.transform(test)
 
 

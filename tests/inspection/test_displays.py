@@ -10,6 +10,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpydoc.docscrape import NumpyDocString
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -267,6 +269,15 @@ def test_embedding_is_drawn_by_a_transformer_that_places_no_new_rows(dec):
     assert display.points.shape == (150, 2)
     assert display.centers.shape == (3, 2)
     assert not hasattr(tsne, "embedding_")  # it was cloned
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+@pytest.mark.parametrize("transformer", [None, PCA(2), TSNE(perplexity=5)])
+def test_embedding_is_drawn_whatever_transformers_return(dec, transformer, output):
+    with config_context(transform_output=output):
+        display = EmbeddingDisplay.from_estimator(dec, X, transformer=transformer)
+        ReconstructionDisplay.from_estimator(clone(QUICK).fit(X), X)
+    assert display.points.shape == (150, 2)
 
 
 def test_transformer_must_make_two_columns(dec):

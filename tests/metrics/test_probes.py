@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
@@ -366,6 +367,19 @@ def test_sparse_rows_score_as_dense_ones(probe, digits):
     found = probe(encoder, sparse.csr_array(digits.X), digits.y, **options)
     for name, row in dense.items():
         assert found[name] == pytest.approx(row, abs=0.05), name
+
+
+@every_probe
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_scores_do_not_depend_on_what_transformers_return(probe, output, kind, iris):
+    def scores():
+        return probe(None, kind(iris.X), iris.y, n_labels=(5,), random_state=0)
+
+    expected = scores()
+    with config_context(transform_output=output):
+        assert scores() == expected
+        assert probe(PCA(2), iris.X, iris.y, n_labels=(5,), n_repeats=1)
 
 
 @every_probe
