@@ -280,10 +280,10 @@ def in_the_plane(
     Z: np.ndarray, centers: np.ndarray | None, transformer: Any
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, str]]:
     """Points of rows and centers, and what the two directions are."""
-    if transformer is None and Z.shape[1] <= 2:
-        missing = ((0, 0), (0, 2 - Z.shape[1]))
-        places = None if centers is None else np.pad(centers, missing)
-        return np.pad(Z, missing), places, ("component 1", "component 2")
+    # Rows without spread, as one alone, have no principal components.
+    if transformer is None and (Z.shape[1] <= 2 or not np.ptp(Z, axis=0).any()):
+        places = None if centers is None else first_two_columns(centers)
+        return first_two_columns(Z), places, ("component 1", "component 2")
     reducer = PCA(2) if transformer is None else clone(transformer)
     if hasattr(reducer, "transform"):
         points = np.asarray(reducer.fit_transform(Z))
@@ -303,6 +303,11 @@ def in_the_plane(
         first, second = reducer.explained_variance_ratio_
         names = (f"{names[0]} ({first:.0%} of variance)", f"{names[1]} ({second:.0%})")
     return points, places, names
+
+
+def first_two_columns(Z: np.ndarray) -> np.ndarray:
+    """First two columns, a missing one of zeros."""
+    return np.pad(Z[:, :2], ((0, 0), (0, max(2 - Z.shape[1], 0))))
 
 
 def as_labels(labels: Any) -> np.ndarray:

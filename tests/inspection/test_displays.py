@@ -211,6 +211,13 @@ def test_narrow_embeddings_are_drawn_as_they_are(width):
     np.testing.assert_array_equal(display.centers[:, :width], Z[:2])
 
 
+@pytest.mark.parametrize("rows", [X[:1], X.iloc[[0, 0, 0]]])
+def test_rows_without_spread_are_drawn_by_their_first_components(dec, rows):
+    display = EmbeddingDisplay.from_estimator(dec, rows)
+    np.testing.assert_array_equal(display.points, dec.transform(rows)[:, :2])
+    np.testing.assert_array_equal(display.centers, dec.cluster_centers_[:, :2])
+
+
 def test_embedding_is_coloured_by_probability(dec):
     display = EmbeddingDisplay.from_estimator(dec, X, color_by="probability")
     (scatter,) = display.scatters_
