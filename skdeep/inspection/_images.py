@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from skdeep.base import flat_rows, image_shape_of
+from skdeep.base import image_shape_of
+from skdeep.inspection._tables import dense_rows
 
 ImageShape = tuple[int, int, int]
 
@@ -33,7 +34,7 @@ def images_of(X: Any, image_shape: ImageShape) -> np.ndarray:
     ValueError
         If the rows have not as many numbers as an image.
     """
-    rows = np.asarray(flat_rows(X), dtype=float)
+    rows = dense_rows(X).astype(float)
     channels, height, width = image_shape
     if channels not in (1, 3) or rows.shape[1] != channels * height * width:
         raise ValueError(

@@ -12,7 +12,7 @@ from skdeep.inspection._images import (
     known_image_shape,
     limits_of,
 )
-from skdeep.inspection._tables import columns_of
+from skdeep.inspection._tables import columns_of, dense_rows
 
 MOST_COLUMNS = 20
 """Columns of a table that are shown: those rebuilt worst."""
@@ -80,7 +80,7 @@ class ReconstructionDisplay:
         ----------
         estimator : estimator
             A fitted estimator with `transform` and `inverse_transform`.
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, or images of shape (n_samples, C, H, W).
         image_shape : (int, int, int) or None, default=None
             Channels, height and width. None: that of X or of the estimator, if they
@@ -127,7 +127,7 @@ class ReconstructionDisplay:
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, or images of shape (n_samples, C, H, W).
         reconstruction : array-like of shape (n_samples, n_features)
             What a model made of them.
@@ -178,7 +178,7 @@ class ReconstructionDisplay:
     def _plot_columns(self, ax: Any) -> Self:
         columns = columns_of(self.X)
         shares = rebuilt_shares(
-            np.column_stack(list(columns.values())), np.asarray(self.reconstruction)
+            np.column_stack(list(columns.values())), dense_rows(self.reconstruction)
         )
         worst = shares.argsort(kind="stable")[:MOST_COLUMNS][::-1]
         names = [list(columns)[i] for i in worst]

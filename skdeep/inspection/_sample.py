@@ -26,6 +26,7 @@ from skdeep.inspection._tables import (
     draw_pair,
     is_number,
 )
+from skdeep.metrics._rows import n_rows
 
 KINDS = ("auto", "images", "marginals", "pairs")
 MOST_MARGINALS, MOST_PAIRED = 12, 4
@@ -107,7 +108,7 @@ class SampleDisplay:
         estimator : estimator
             A fitted sampler, or a :class:`~skdeep.compose.SamplerPipeline`.
         X : array-like of shape (n_rows, n_features) or None, default=None
-            Real rows to compare with.
+            Real rows to compare with, a sparse matrix too.
         n_samples : int or None, default=None
             Rows to draw. None: as many as X has, at most 2000; 25 images.
         random_state : int, RandomState instance or None, default=None
@@ -139,7 +140,7 @@ class SampleDisplay:
         )
         image_shape = known_image_shape(image_shape, X, fitted_model(estimator))
         if n_samples is None:
-            n_samples = 1000 if X is None else min(len(X), 2000)
+            n_samples = 1000 if X is None else min(n_rows(X), 2000)
             if image_shape is not None and kind in ("auto", "images"):
                 n_samples = N_IMAGES
         seed = {} if random_state is None else {"random_state": random_state}
@@ -167,7 +168,7 @@ class SampleDisplay:
         samples : array-like of shape (n_samples, n_features)
             Drawn rows, or images of shape (n_samples, C, H, W).
         X : array-like of shape (n_rows, n_features) or None, default=None
-            Real rows to compare with.
+            Real rows to compare with, a sparse matrix too.
         image_shape : (int, int, int) or None, default=None
             Channels, height and width, if rows are images.
         kind : {"auto", "images", "marginals", "pairs"}, default="auto"

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from skdeep.base import flat_rows
 
@@ -25,10 +26,15 @@ def columns_of(X: Any, names: Iterable[str] | None = None) -> Columns:
     """
     if hasattr(X, "columns"):
         return {str(name): np.asarray(X[name]) for name in X.columns}
-    rows = np.asarray(flat_rows(X))
+    rows = dense_rows(X)
     if names is None:
         names = [f"x{i}" for i in range(rows.shape[1])]
     return dict(zip(names, rows.T, strict=True))
+
+
+def dense_rows(X: Any) -> np.ndarray:
+    """Array of rows, of images flattened ones; also of a sparse matrix or a tensor."""
+    return X.toarray() if sparse.issparse(X) else np.asarray(flat_rows(X))
 
 
 def chosen_columns(columns: Columns, names: list[str] | None, most: int) -> Columns:

@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpydoc.docscrape import NumpyDocString
+from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -367,6 +368,23 @@ def test_constant_columns_and_bad_reconstructions_have_bars_too():
     rows = np.column_stack([np.full(10, 1 / 3), np.arange(10.0)])
     display = ReconstructionDisplay.from_reconstruction(rows, rows[:, ::-1])
     assert sorted(bar.get_width() for bar in display.ax_.patches) == [-1, 1]
+
+
+@pytest.mark.parametrize("image_shape", [None, (1, 4, 4)])
+def test_sparse_rows_are_drawn_as_dense_ones(image_shape):
+    rows = IMAGES.reshape(30, 16)
+    model = AutoencoderTransformer(2, hidden_layer_sizes=(8,), max_iter=1).fit(rows)
+    for X in (rows, sparse.csr_matrix(rows)):
+        display = ReconstructionDisplay.from_estimator(
+            model, X, image_shape=image_shape
+        )
+        drawn = [bar.get_width() for bar in display.ax_.patches]
+        drawn += [image.get_array() for image in display.ax_.images]
+        if X is rows:
+            expected = drawn
+    np.testing.assert_array_equal(drawn, expected)
+    mixture = GaussianMixture(2, random_state=0).fit(rows)
+    SampleDisplay.from_estimator(mixture, X, image_shape=image_shape)
 
 
 def test_images_are_drawn_above_their_reconstructions():
