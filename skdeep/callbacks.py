@@ -345,7 +345,7 @@ class MetricMonitor(BaseCallback):
                 vars(model).pop("feature_names_in_", None)
             if self.y is not None or self.X is not None:
                 y = self.y
-            scores = {name: float(f(model, X, y)) for name, f in scorers.items()}
+            scores = {name: score_of(f, model, X, y) for name, f in scorers.items()}
         else:
             scores = {name: phase.history[name][-1] for name in scorers}
         phase.note(scores)
@@ -562,6 +562,20 @@ def scorers_of(scoring: Any) -> dict[str, Callable[..., float]]:
                 f"such. Got {scorer!r} instead."
             )
     return {name: get_scorer(scorer) for name, scorer in scoring.items()}
+
+
+def score_of(scorer: Callable[..., float], model: Any, X: Any, y: Any) -> float:
+    """Score of a model; where a scorer fails without labels, say how to give some."""
+    try:
+        return float(scorer(model, X, y))
+    except (TypeError, ValueError) as error:
+        if y is not None:
+            raise
+        raise ValueError(
+            "A scorer of MetricMonitor failed, and had no labels: if it needs some, "
+            "give the monitor those of the rows that it scores, as in "
+            f"MetricMonitor(scoring, y=y). ({error})"
+        ) from error
 
 
 def description_of(estimator: Any, X: Any, y: Any) -> dict[str, dict[str, Any]]:

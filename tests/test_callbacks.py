@@ -275,6 +275,18 @@ def test_metrics_use_rows_and_labels_of_their_own():
     assert scored(X[:5], y[:5]) == [(5, 5)]
 
 
+def test_metrics_that_lack_labels_say_how_to_give_some():
+    model = clone(DEC).set_params(max_iter=1)
+    with pytest.raises(ValueError, match=r"MetricMonitor\(scoring, y=y\)\. \(labels_"):
+        fitted_with(model, MetricMonitor("adjusted_rand_score"))
+
+    def fail(*_):
+        raise TypeError("my own")
+
+    with pytest.raises(TypeError, match=r"^my own$"):
+        fitted_with(model, MetricMonitor(fail, y=y))
+
+
 def test_metrics_take_names_and_frames_without_warning():
     frame = pd.DataFrame(X, columns=list("abcd"))
     for given in (None, frame):

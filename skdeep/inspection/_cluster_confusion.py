@@ -96,6 +96,8 @@ class ClusterConfusionDisplay:
         ------
         TypeError
             If the estimator does not predict.
+        ValueError
+            If there are no classes.
         """
         require(
             estimator,
@@ -103,6 +105,11 @@ class ClusterConfusionDisplay:
             "ClusterConfusionDisplay.from_estimator",
             "ClusterConfusionDisplay.from_predictions takes labels, such as labels_.",
         )
+        if y is None:
+            raise ValueError(
+                "ClusterConfusionDisplay holds clusters against classes, and y is "
+                "None: pass the class of each row. EmbeddingDisplay needs none."
+            )
         return cls.from_predictions(y, estimator.predict(X), ax=ax)
 
     @classmethod

@@ -344,6 +344,8 @@ def test_confusion_of_an_estimator_is_that_of_its_predictions(dec):
     np.testing.assert_array_equal(display.counts, expected.counts)
     with pytest.raises(TypeError, match="takes labels, such as labels_"):
         ClusterConfusionDisplay.from_estimator(PCA().fit(X), X, y)
+    with pytest.raises(ValueError, match="y is None: pass the class of each row"):
+        ClusterConfusionDisplay.from_estimator(dec, X, None)
 
 
 # reconstructions
