@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdeep.base import flat_rows
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
+from skdeep.metrics._rows import column_names
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def explain_clusters(
         The same rows in other columns, which are described instead of those of X: the
         table before it was encoded, say. None means X.
     feature_names : array-like of shape (n_columns,), default=None
-        Names of the columns. None means those of a DataFrame, else their numbers.
+        Names of the columns. None means those of a data frame, else their numbers.
     n_rows : int, default=5
         Nearest rows of each cluster.
     n_columns : int, default=5
@@ -251,7 +252,7 @@ def cluster_terms(
 def names_of(table: Any, feature_names: Any) -> np.ndarray | None:
     """Return the names of the columns: those given, those of a frame, or none."""
     if feature_names is None:
-        feature_names = getattr(table, "columns", None)
+        feature_names = column_names(table)
     return None if feature_names is None else np.asarray(feature_names, dtype=object)
 
 

@@ -7,6 +7,7 @@ from sklearn.utils import check_array
 
 from skdeep.base import flat_rows
 from skdeep.inspection._axes import axes_for, require
+from skdeep.metrics._rows import column_names
 
 DEPTH = 12.0
 """Nats below the largest log-density at which its colours end."""
@@ -120,7 +121,8 @@ class DensityDisplay:
             "FlowSampler, VAESampler, DiffusionSampler, GaussianMixture and "
             "KernelDensity have one.",
         )
-        names = tuple(str(name) for name in getattr(X, "columns", ("x0", "x1")))
+        found = column_names(X)
+        names = ("x0", "x1") if found is None else tuple(map(str, found))
         rows = check_array(flat_rows(X), dtype=np.float64)
         if rows.shape[1] != 2:
             raise ValueError(

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from skdeep.base import flat_rows
+from skdeep.metrics._rows import column_names
 
 Columns = dict[str, np.ndarray]
 
@@ -24,8 +25,9 @@ def columns_of(X: Any, names: Iterable[str] | None = None) -> Columns:
 
     Names of its columns may be given instead.
     """
-    if hasattr(X, "columns"):
-        return {str(name): np.asarray(X[name]) for name in X.columns}
+    found = column_names(X)
+    if found is not None:
+        return {str(name): np.asarray(X[name]) for name in found}
     rows = dense_rows(X)
     if names is None:
         names = [f"x{i}" for i in range(rows.shape[1])]

@@ -79,9 +79,10 @@ def aligned_tables(tables):
 
 
 def _with_columns_of(reference, X, reference_name, name):
-    if not (hasattr(reference, "columns") and hasattr(X, "columns")):
+    expected, found = column_names(reference), column_names(X)
+    if expected is None or found is None:
         return X
-    expected, found = list(reference.columns), list(X.columns)
+    expected, found = list(expected), list(found)
     if set(expected) != set(found):
         missing = sorted(set(expected) - set(found), key=str)
         unknown = sorted(set(found) - set(expected), key=str)
@@ -89,7 +90,19 @@ def _with_columns_of(reference, X, reference_name, name):
             f"{reference_name} and {name} must have the same columns. Only in "
             f"{reference_name}: {missing}; only in {name}: {unknown}."
         )
-    return X if expected == found else X[expected]
+    return X if expected == found else selected(X, expected)
+
+
+def column_names(X):
+    """Names of the columns of a frame or of a table of pyarrow, else None."""
+    # A pyarrow table has its columns themselves where frames have the names.
+    named = "column_names" if hasattr(type(X), "column_names") else "columns"
+    return getattr(X, named, None)
+
+
+def selected(X, names):
+    """Frame or table of these columns only, in this order."""
+    return X.select(names) if hasattr(type(X), "select") else X[names]
 
 
 def require_same_width(tables):

@@ -3,7 +3,12 @@
 import numpy as np
 from sklearn.utils import check_array
 
-from skdeep.metrics._rows import aligned_tables, require_same_width
+from skdeep.metrics._rows import (
+    aligned_tables,
+    column_names,
+    require_same_width,
+    selected,
+)
 
 MISSING = ["None", "nan", "<NA>", "NaT"]
 """What the missing cells of a column of text say."""
@@ -16,7 +21,7 @@ def comparable_tables(tables):
     rounded in all: rows shall not differ by their number format.
     """
     tables = {
-        name: _as_array(X, name) if not hasattr(X, "columns") else X
+        name: _as_array(X, name) if column_names(X) is None else X
         for name, X in aligned_tables(tables).items()
     }
     require_same_width(tables)
@@ -37,9 +42,10 @@ def _as_array(X, name=""):
 
 def _columns(X):
     """Columns of a table, each an array of its own type."""
-    if hasattr(X, "columns"):
-        return [_as_array(X[[name]])[:, 0] for name in X.columns]
-    return list(X.T)
+    names = column_names(X)
+    if names is None:
+        return list(X.T)
+    return [_as_array(selected(X, [name]))[:, 0] for name in names]
 
 
 def _as_numbers(columns):

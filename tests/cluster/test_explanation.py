@@ -1,5 +1,7 @@
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import sparse
 from sklearn.cluster import KMeans
@@ -85,6 +87,14 @@ def test_planted_columns_are_found_by_name(model, table):
     frame = pd.DataFrame(explanation.table())
     assert frame.shape == (6, 6)
     assert list(frame["cluster"]) == [0, 0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("kind", [pl.from_pandas, pa.Table.from_pandas])
+def test_columns_of_any_frame_have_names(model, table, kind):
+    X, _ = table
+    explanation = explain_clusters(model, kind(X), n_columns=2)
+    expected = explain_clusters(model, X, n_columns=2)
+    np.testing.assert_array_equal(explanation.columns, expected.columns)
 
 
 def test_prototypes_are_in_the_units_of_the_input(model, table):

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from numpydoc.docscrape import NumpyDocString
 from scipy import sparse
@@ -432,6 +433,15 @@ def test_columns_of_other_kinds_are_drawn_as_bars():
     ]
     heights = [bar.get_height() for bar in display.axes_[1, 0].patches]
     np.testing.assert_allclose(heights, [1 / 3] * 3 + [0, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("kind", [pl.from_pandas, pa.Table.from_pandas])
+def test_columns_of_any_frame_are_drawn_by_name(kind):
+    display = SampleDisplay.from_samples(kind(X), X)
+    assert display.axes_[-1, 0].get_xlabel() == "sepal length (cm)"
+    rows = X.iloc[:, :2].set_axis(["a", "b"], axis=1)
+    model = GaussianMixture(random_state=0).fit(rows.to_numpy())
+    assert DensityDisplay.from_estimator(model, kind(rows)).feature_names == ("a", "b")
 
 
 def test_columns_are_chosen_by_name():

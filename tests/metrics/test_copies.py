@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import sparse
 from sklearn.neighbors import KernelDensity
@@ -106,6 +107,8 @@ def test_novelty_of_columns_of_all_types(mixed):
     assert novelty_score(mixed, sampled) == 0.5
     assert novelty_score(mixed, sampled[mixed.columns[::-1]]) == 0.5
     assert novelty_score(pl.from_pandas(mixed), pl.from_pandas(sampled)) == 0.5
+    kind = pa.Table.from_pandas
+    assert novelty_score(kind(mixed), kind(sampled)) == 0.5
 
 
 def test_dates_of_other_units_are_equal():

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from scipy import sparse
@@ -80,8 +81,8 @@ def test_columns_of_frames_are_matched_by_name(metric, pair):
     X, Y = (pd.DataFrame(F, columns=names) for F in pair)
     assert metric(X, Y[["c", "a", "b"]]) == metric(X, Y)
     if metric is not closest:
-        X, Y = pl.from_pandas(X), pl.from_pandas(Y)
-        assert metric(X, Y[["c", "a", "b"]]) == metric(X, Y)
+        for kind in (pl.from_pandas, pa.Table.from_pandas):
+            assert metric(kind(X), kind(Y[["c", "a", "b"]])) == metric(kind(X), kind(Y))
 
 
 @every_metric
