@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdeep.base import flat_rows
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
-from skdeep.metrics._rows import column_names
+from skdeep.metrics._rows import column_names, numpy_of
 
 
 @dataclass(frozen=True)
@@ -235,8 +235,9 @@ def cluster_terms(
     cluster 0 (coherence 1.00): ball, bat
     cluster 1 (coherence 0.42): star, moon
     """
-    X = check_array(X, accept_sparse="csr", input_name="X")
-    labels, names = np.asarray(labels), np.asarray(feature_names, dtype=object)
+    X = check_array(numpy_of(X), accept_sparse="csr", input_name="X")
+    labels = np.asarray(numpy_of(labels))
+    names = np.asarray(feature_names, dtype=object)
     check_consistent_length(labels, X)
     if len(names) != X.shape[1]:
         raise ValueError(f"feature_names has {len(names)} names, X {X.shape[1]} terms.")

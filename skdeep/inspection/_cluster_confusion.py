@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from skdeep.inspection._axes import axes_for, require
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.metrics._contingency import class_cluster_counts
+from skdeep.metrics._rows import numpy_of
 
 MOST_VALUES = 20
 """Classes and clusters up to which the counts are written."""
@@ -136,6 +137,7 @@ class ClusterConfusionDisplay:
         ValueError
             If the labels are empty, not one-dimensional, or differ in length.
         """
+        labels_true, labels_pred = numpy_of(labels_true), numpy_of(labels_pred)
         counts = class_cluster_counts(labels_true, labels_pred)
         rows, columns = matched_order(counts)
         display = cls(

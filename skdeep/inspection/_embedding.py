@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_consistent_length
 
 from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
+from skdeep.metrics._rows import numpy_of
 from skdeep.metrics._tables import MISSING
 
 MOST_NAMES = 20
@@ -183,10 +184,11 @@ class EmbeddingDisplay:
         -------
         display : EmbeddingDisplay
         """
-        Z = check_array(Z, dtype=np.float64)
+        labels, probability = numpy_of(labels), numpy_of(probability)
+        Z = check_array(numpy_of(Z), dtype=np.float64)
         check_consistent_length(Z, labels, probability)
         if centers is not None:
-            centers = check_array(centers, dtype=np.float64)
+            centers = check_array(numpy_of(centers), dtype=np.float64)
         points, places, axis_names = in_the_plane(Z, centers, transformer)
         display = cls(
             points,

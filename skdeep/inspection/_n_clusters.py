@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from skdeep.inspection._axes import axes_for, fitted_model
+from skdeep.metrics._rows import numpy_of
 
 
 class NClustersDisplay:
@@ -142,8 +143,8 @@ class NClustersDisplay:
             If there are not as many scores as numbers, if the chosen one was not tried,
             or if none is chosen and all scores are NaN.
         """
-        candidates = np.asarray(self.n_clusters)
-        scores = np.asarray(self.scores, dtype=float)
+        candidates = np.asarray(numpy_of(self.n_clusters))
+        scores = np.asarray(numpy_of(self.scores), dtype=float)
         if (
             candidates.ndim != 1
             or not len(candidates)

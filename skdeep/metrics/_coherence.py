@@ -3,6 +3,8 @@
 import numpy as np
 from sklearn.utils import check_array
 
+from skdeep.metrics._rows import numpy_of
+
 
 def npmi_coherence_score(X, terms):
     r"""Coherence of topics: how often their terms share a document.
@@ -58,8 +60,8 @@ def npmi_coherence_score(X, terms):
     >>> npmi_coherence_score(X, [[0, 1], [0, 2], [0, 3]])
     array([ 1., -1.,  0.])
     """
-    X = check_array(X, accept_sparse="csc", input_name="X")
-    terms = np.asarray(terms)
+    X = check_array(numpy_of(X), accept_sparse="csc", input_name="X")
+    terms = np.asarray(numpy_of(terms))
     if terms.ndim != 2 or terms.dtype.kind not in "iu":
         raise ValueError(
             "npmi_coherence_score needs terms of shape (n_topics, n_top_terms), column "

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_array, check_consistent_length
 
+from skdeep.metrics._rows import numpy_of
+
 
 def class_cluster_counts(labels_true, labels_pred, *, sparse=False):
     """Count the rows of each class in each cluster.
@@ -36,7 +38,7 @@ def class_cluster_counts(labels_true, labels_pred, *, sparse=False):
 
 
 def _checked_labels(labels, name):
-    labels = check_array(labels, ensure_2d=False, dtype=None, input_name=name)
+    labels = check_array(numpy_of(labels), ensure_2d=False, dtype=None, input_name=name)
     if labels.ndim != 1:
         raise ValueError(f"{name} must be 1D: shape is {labels.shape}")
     if labels.dtype.kind == "f" and np.any(labels != np.floor(labels)):

@@ -7,6 +7,7 @@ from scipy.special import entr
 from sklearn.utils import check_array
 
 from skdeep._compat import HasMethods, checks_parameters
+from skdeep.metrics._rows import numpy_of
 
 
 @checks_parameters({"classifier": [HasMethods("predict_proba"), None]})
@@ -78,6 +79,7 @@ def inception_score(X_sampled, *, classifier=None, n_splits=None):
     >>> 2.0 < inception_score(X, classifier=classifier) < 3.0
     True
     """
+    X_sampled = numpy_of(X_sampled)
     p = X_sampled if classifier is None else classifier.predict_proba(X_sampled)
     p = check_array(p, dtype=np.float64, input_name="the probabilities")
     # Probabilities in float16 sum to 1 within this.

@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_consistent_length
 
 from skdeep._compat import Interval, checks_parameters
+from skdeep.metrics._rows import numpy_of
 
 
 def graph_modularity(neighbors, labels, *, resolution=1.0):
@@ -74,8 +75,8 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     >>> graph_modularity(neighbors, ["a", "b", "a", "b"])
     -0.5
     """
-    neighbors = np.asarray(neighbors)
-    labels = np.asarray(labels)
+    neighbors = np.asarray(numpy_of(neighbors))
+    labels = np.asarray(numpy_of(labels))
     if neighbors.ndim != 2 or labels.ndim != 1 or len(neighbors) != len(labels):
         raise ValueError(
             "graph_modularity needs neighbors of shape (n_samples, n_neighbors) and "
@@ -162,7 +163,7 @@ def neighbor_modularity_score(X, labels, *, n_neighbors=15):
     >>> neighbor_modularity_score(X, X[:, 1] > 0.25) < 0.5
     True
     """
-    X = check_array(X, accept_sparse="csr", allow_nd=True, input_name="X")
+    X = check_array(numpy_of(X), accept_sparse="csr", allow_nd=True, input_name="X")
     check_consistent_length(X, labels)
     if X.ndim > 2:
         X = X.reshape(len(X), -1)

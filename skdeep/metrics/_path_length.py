@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import check_array, check_random_state, gen_batches
 
 from skdeep._compat import HasMethods, Interval, StrOptions, checks_parameters
-from skdeep.metrics._rows import features_of, n_rows
+from skdeep.metrics._rows import features_of, n_rows, numpy_of
 
 _ROWS_AT_ONCE = 1024
 
@@ -167,7 +167,7 @@ def perceptual_path_length(
         moved = distance(
             features_at(rows, t[rows]), features_at(rows, t[rows] + epsilon)
         )
-        moved = np.asarray(moved, dtype=np.float64)
+        moved = np.asarray(numpy_of(moved), dtype=np.float64)
         if moved.shape != (len(t[rows]),):
             raise ValueError(
                 "The distance must return one number for each row, of shape "
@@ -178,9 +178,9 @@ def perceptual_path_length(
 
 
 def _ends(codes, end_codes, rng):
-    a = check_array(codes, dtype=np.float64, input_name="codes")
+    a = check_array(numpy_of(codes), dtype=np.float64, input_name="codes")
     if end_codes is not None:
-        b = check_array(end_codes, dtype=np.float64, input_name="end_codes")
+        b = check_array(numpy_of(end_codes), dtype=np.float64, input_name="end_codes")
         if a.shape != b.shape:
             raise ValueError(
                 "codes and end_codes must have the same shape. Got "

@@ -26,6 +26,7 @@ from skdeep._compat import (
     StrOptions,
     validate_parameter_constraints,
 )
+from skdeep.metrics._rows import numpy_of
 
 RIVALS = ("raw", "pca", "random")
 
@@ -330,7 +331,7 @@ def _probe(
             f"The 'baselines' parameter of {owner} must hold some of "
             f"{', '.join(map(repr, RIVALS))}. Got {baselines!r} instead."
         )
-    y = column_or_1d(y)
+    X, y = numpy_of(X), column_or_1d(numpy_of(y))
     check_consistent_length(X, y)
     check_classification_targets(y)
     if len(np.unique(y)) < 2:

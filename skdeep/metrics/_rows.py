@@ -28,7 +28,7 @@ def features_of(X, features, owner, name):
     if features is None:
         F = X
     elif hasattr(features, "transform") and not isinstance(features, type):
-        F = features.transform(X)
+        F = features.transform(numpy_of(X))
     elif callable(features) and not isinstance(features, type):
         F = features(X)
     else:
@@ -38,7 +38,7 @@ def features_of(X, features, owner, name):
         )
     try:
         F = check_array(
-            F,
+            numpy_of(F),
             accept_sparse="csr",
             dtype=[np.float64, np.float32],
             allow_nd=True,
@@ -113,6 +113,16 @@ def require_same_width(tables):
             f"{', '.join(tables)} must have the same number of columns. Got "
             f"{', '.join(map(str, widths.values()))}."
         )
+
+
+def numpy_of(X):
+    """Return tensors of torch as arrays, and anything else as it is."""
+    if not hasattr(X, "detach"):
+        return X
+    try:
+        return X.numpy(force=True)
+    except TypeError:  # bfloat16, which NumPy lacks
+        return X.float().numpy(force=True)
 
 
 def n_rows(X):

@@ -20,7 +20,7 @@ from sklearn.utils import resample
 
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
-from skdeep.metrics._rows import n_rows
+from skdeep.metrics._rows import n_rows, numpy_of
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,
 # and some twenty of them for dense rows as wide as images.
@@ -115,7 +115,7 @@ def normalized_mutual_info_scorer(estimator, X, y=None):
     1.0
     """
     _require_labels(y, "normalized_mutual_info_scorer")
-    labels = estimator.predict(X)
+    y, labels = numpy_of(y), estimator.predict(X)
     return float(normalized_mutual_info_score(y, labels, average_method="geometric"))
 
 
@@ -165,7 +165,7 @@ def adjusted_rand_scorer(estimator, X, y=None):
     1.0
     """
     _require_labels(y, "adjusted_rand_scorer")
-    return float(adjusted_rand_score(y, estimator.predict(X)))
+    return float(adjusted_rand_score(numpy_of(y), estimator.predict(X)))
 
 
 def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001

@@ -6,6 +6,7 @@ from sklearn.utils import check_array
 from skdeep.metrics._rows import (
     aligned_tables,
     column_names,
+    numpy_of,
     require_same_width,
     selected,
 )
@@ -35,7 +36,7 @@ def comparable_tables(tables):
 
 def _as_array(X, name=""):
     X = check_array(
-        X, dtype=None, allow_nd=True, ensure_all_finite=False, input_name=name
+        numpy_of(X), dtype=None, allow_nd=True, ensure_all_finite=False, input_name=name
     )
     return X.reshape(len(X), -1)
 
