@@ -170,5 +170,14 @@ def neighbor_modularity_score(X, labels, *, n_neighbors=15):
     n_neighbors = min(n_neighbors, X.shape[0] - 1)
     if n_neighbors == 0:
         return 0.0
-    graph = NearestNeighbors(n_neighbors=n_neighbors).fit(X)
+    graph = NearestNeighbors(n_neighbors=n_neighbors).fit(_near_one(X))
     return graph_modularity(graph.kneighbors(return_distance=False), labels)
+
+
+def _near_one(X):
+    """Scale rows by a power of two, so that no squared distance over- or underflows."""
+    if X.dtype.kind != "f":
+        return X
+    exponent = int(np.frexp(max(X.max(), -X.min()))[1])
+    most = np.finfo(X.dtype).maxexp - 1
+    return X * np.ldexp(X.dtype.type(1), min(-exponent, most))

@@ -87,6 +87,18 @@ def test_planted_labels_have_a_higher_modularity_than_worse_ones(blobs):
     assert planted > neighbor_modularity_score(X, merged)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_magnitude_of_the_rows_does_not_matter(blobs, dtype, kind):
+    X, y = blobs
+    X = X.astype(dtype)
+    info = np.finfo(dtype)
+    expected = neighbor_modularity_score(X, y)
+    for exponent in (info.minexp, info.minexp // 2 - 20, info.maxexp - 5):
+        rows = kind(np.ldexp(X, exponent))
+        assert neighbor_modularity_score(rows, y) == pytest.approx(expected, abs=1e-3)
+
+
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.coo_matrix])
 def test_sparse_rows_score_as_dense_ones(blobs, container):
     X, y = blobs
