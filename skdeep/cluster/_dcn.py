@@ -207,7 +207,7 @@ class DCNClusterer(BaseDeepClusterer):
     See Also
     --------
     IDECClusterer : Soft assignments and a target that sharpens them.
-    AEKMeans : k-means on the same codes, without a deep stage.
+    AEKMeans : K-means on the same codes, without a deep stage.
 
     Notes
     -----

@@ -210,7 +210,7 @@ class DECClusterer(BaseDeepClusterer):
     See Also
     --------
     IDECClusterer : Keeps the decoder, and thereby the shape of the embedding.
-    AEKMeans : k-means on the same codes, without a deep stage.
+    AEKMeans : K-means on the same codes, without a deep stage.
 
     Notes
     -----

@@ -223,7 +223,7 @@ class IDECClusterer(BaseDeepClusterer):
     See Also
     --------
     DECClusterer : Without the decoder.
-    AEKMeans : k-means on the same codes, without a deep stage.
+    AEKMeans : K-means on the same codes, without a deep stage.
 
     Notes
     -----
