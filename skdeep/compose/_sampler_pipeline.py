@@ -11,7 +11,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OrdinalEncoder,
+)
 from sklearn.utils import check_scalar
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -234,8 +238,7 @@ class SamplerPipeline(Pipeline):
         check_can_sample(self)
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
         X = drawn(self.steps[-1][1], n_samples, y, random_state)
-        for _, step in reversed(transformers(self)):
-            X = step.inverse_transform(X)
+        X = undone(transformers(self), X)
         # Slices, and pipelines of fitted steps, were never fitted themselves.
         table_format = vars(self).get("format_")
         return X if table_format is None else table_format.restored(X)
@@ -343,13 +346,11 @@ class SamplerPipeline(Pipeline):
         X : array-like of shape (n_samples, n_features)
             As the first step gives them back, without the columns of `sample`.
         """
-        if y is None:
+        if params:
             return super().inverse_transform(X, **params)
         check_is_fitted(self)
-        X = self.steps[-1][1].inverse_transform(X, y)
-        for _, step in reversed(transformers(self)):
-            X = step.inverse_transform(X)
-        return X
+        invert = self.steps[-1][1].inverse_transform
+        return undone(transformers(self), invert(X) if y is None else invert(X, y))
 
 
 def make_sampler_pipeline(
@@ -411,6 +412,37 @@ def unrolled(steps: Steps) -> Iterator[tuple[str, Any]]:
             yield from unrolled([(f"{name}__{key}", s) for key, s in step.steps])
         elif step is not None and not isinstance(step, str):
             yield name, step
+
+
+def undone(steps: Steps, X: Any) -> Any:
+    """Bring rows back through transformers, through the last one first."""
+    for _, step in reversed(list(unrolled(steps))):
+        X = step.inverse_transform(nearest_codes(step, X))
+    return X
+
+
+def nearest_codes(step: Any, X: Any) -> Any:
+    """Round to whole codes what a step would cut off to categories or bins."""
+    if isinstance(step, OrdinalEncoder):
+        lowest, highest = ordinal_codes(step)
+    elif isinstance(step, KBinsDiscretizer) and step.encode == "ordinal":
+        lowest, highest = np.zeros_like(step.n_bins_), step.n_bins_ - 1
+    else:
+        return X
+    return np.clip(np.rint(X), lowest, highest)
+
+
+def ordinal_codes(step: OrdinalEncoder) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest code of each column."""
+    # There are no infrequent categories unless they were asked for.
+    infrequent = getattr(step, "infrequent_categories_", step.n_features_in_ * [None])
+    highest = [
+        len(names) - (1 if rare is None else len(rare))
+        for names, rare in zip(step.categories_, infrequent, strict=True)
+    ]
+    missing = np.array([names[-1] != names[-1] for names in step.categories_])
+    code = np.where(missing, step.encoded_missing_value, np.nan)
+    return np.fmin(code, 0), np.fmax(code, highest - missing)
 
 
 def thawed(step: Any) -> Any:

@@ -26,9 +26,11 @@ from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import (
     FunctionTransformer,
+    KBinsDiscretizer,
     MaxAbsScaler,
     MinMaxScaler,
     Normalizer,
+    OrdinalEncoder,
     PowerTransformer,
     RobustScaler,
     StandardScaler,
@@ -376,6 +378,60 @@ def test_steps_that_drop_columns_may_sample():
     drawn = best.fit(wide, y).sample(7)
     assert drawn.shape == (7, 4)
     assert (drawn == 0).all(axis=0).sum() == 2
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_ordinal_codes_become_the_nearest_category(nested):
+    letters = np.repeat(list("abc"), [44, 35, 21])
+    encoder = OrdinalEncoder()
+    steps = [make_pipeline(encoder, StandardScaler()) if nested else encoder]
+    model = make_sampler_pipeline(*steps, KernelDensity(bandwidth=0.01))
+    drawn = model.fit(pd.DataFrame({"c": letters})).sample(1000, random_state=0)
+    shares = drawn["c"].value_counts(normalize=True)
+    np.testing.assert_allclose(shares[list("abc")], [0.44, 0.35, 0.21], atol=0.05)
+
+
+class Extremes(Shift):
+    """A sampler of codes beyond the categories on both sides."""
+
+    def sample(self, n_samples=1):
+        return np.array([[-1.7], [-0.6], [0.4], [0.6], [1.4], [9.0]])
+
+
+@pytest.mark.parametrize(
+    ("step", "column", "expected"),
+    [
+        (OrdinalEncoder(), list("aabbcc"), list("aaabbc")),
+        (
+            OrdinalEncoder(min_frequency=2),
+            list("aabbcd"),
+            ["a", "a", "a", "b", "b", "infrequent_sklearn"],
+        ),
+        (
+            OrdinalEncoder(encoded_missing_value=-1),
+            ["a", "b", np.nan, "a"],
+            [np.nan, np.nan, "a", "b", "b", "b"],
+        ),
+        (
+            KBinsDiscretizer(3, encode="ordinal", strategy="uniform"),
+            [0.0, 3.0, 6.0],
+            [1.0, 1.0, 1.0, 3.0, 3.0, 5.0],
+        ),
+    ],
+)
+def test_codes_beyond_the_categories_become_the_outermost(step, column, expected):
+    given = np.array(column, dtype=object)[:, None]
+    drawn = make_sampler_pipeline(step, Extremes()).fit(given).sample(6)
+    assert [*map(str, drawn[:, 0])] == [*map(str, expected)]
+
+
+@pytest.mark.parametrize("y", [None, [0, 1, 2]])
+def test_codes_of_a_sampler_are_rounded_too(y):
+    letters = np.array([["a", "x"], ["b", "y"], ["c", "x"]])
+    sampler = Shift() if y is None else ClassGaussians()
+    model = make_sampler_pipeline(OrdinalEncoder(), sampler).fit(letters, y)
+    nearly = model.transform(letters, y) - 0.1
+    np.testing.assert_array_equal(model.inverse_transform(nearly, y), letters)
 
 
 def test_steps_that_write_into_their_input_leave_it_alone_when_scoring():
