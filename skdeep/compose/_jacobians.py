@@ -89,16 +89,14 @@ def of_pca(step: PCA | IncrementalPCA) -> float:
             f"keeps {n_components} of {n_features} dimensions. Only with all of them "
             "do rows have a density: n_components=None, and no more columns than rows."
         )
-    if not step.whiten:
-        return 0.0
     variances = step.explained_variance_
     rounding = n_features * np.finfo(variances.dtype).eps
     if variances.min() <= variances.max() * rounding:
         raise NoJacobianError(
-            "whitens columns that depend on each other linearly. Drop some of them, or "
-            "use whiten=False."
+            "met columns that are constant or depend on each other linearly: their "
+            "rows have no density. Drop some of them."
         )
-    return -log_sum(variances) / 2
+    return -log_sum(variances) / 2 if step.whiten else 0.0
 
 
 OF_AFFINE: dict[type, Callable[[Any], float]] = {

@@ -164,7 +164,9 @@ dependent = np.column_stack([X, X[:, 0] - X[:, 1]])
     [
         (PCA(2), X, "keeps 2 of 3 dimensions.*n_components=None"),
         (PCA(), X[:2], "keeps 2 of 3 dimensions.*no more columns than rows"),
-        (PCA(whiten=True), dependent, "depend on each other linearly.*whiten=False"),
+        (PCA(whiten=True), dependent, "depend on each other linearly.*Drop some"),
+        (PCA(), dependent, "depend on each other linearly"),
+        (IncrementalPCA(), np.column_stack([X, np.ones(60)]), "constant or depend"),
         (MinMaxScaler(clip=True), X, "clips.*Use clip=False"),
         (QuantileTransformer(n_quantiles=9), np.round(X), "equal values in column 2"),
         (QuantileTransformer(n_quantiles=1), X, "equal values in column 0"),
