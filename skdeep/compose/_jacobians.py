@@ -4,8 +4,9 @@ A density moves through an invertible map :math:`z = f(x)` by
 
 .. math:: \log p_X(x) = \log p_Z(f(x)) + \log |\det \partial f / \partial x|
 
-and here are these last terms, of the maps that have one. Maps of single columns have
-diagonal Jacobians: the logarithms of their derivatives add up over the columns.
+and here are these last terms, of the maps that have one, in parts that add up to them.
+Maps of single columns have diagonal Jacobians: each column has the logarithm of its
+derivative for a part, which is left out with the column where that has no density.
 """
 
 from collections.abc import Callable
@@ -33,8 +34,8 @@ class NoJacobianError(NotImplementedError):
     """A transformer, with the parameters or data it has, that maps no density."""
 
 
-def log_abs_det_jacobian(step: Any, X: Any) -> float | np.ndarray:
-    """Logarithm of the absolute Jacobian determinant of a fitted transformer.
+def log_stretches(step: Any, X: Any) -> np.ndarray:
+    """Parts of the log-determinant of a fitted transformer's Jacobian.
 
     Parameters
     ----------
@@ -45,8 +46,9 @@ def log_abs_det_jacobian(step: Any, X: Any) -> float | np.ndarray:
 
     Returns
     -------
-    float or ndarray of shape (n_samples,)
-        One number if all rows have the same.
+    ndarray of shape (n_features,) or (n_samples, n_features)
+        That of each column, or of each principal axis; one row if all rows have the
+        same. Their sum is the logarithm of the absolute determinant.
 
     Raises
     ------
@@ -56,33 +58,33 @@ def log_abs_det_jacobian(step: Any, X: Any) -> float | np.ndarray:
     if type(step) in OF_AFFINE:
         return OF_AFFINE[type(step)](step)
     if type(step) in OF_CELLWISE:
-        return OF_CELLWISE[type(step)](step, float64(X)).sum(axis=1)
+        return OF_CELLWISE[type(step)](step, float64(X))
     known = ", ".join(sorted(kind.__name__ for kind in {**OF_AFFINE, **OF_CELLWISE}))
     raise NoJacobianError(
         f"has no known Jacobian determinant. Those of {known} are known."
     )
 
 
-# affine maps: one number for all rows
+# affine maps: the same for all rows
 
 
-def of_divisor(step: Any) -> float:
-    """Jacobian of scalers that divide by `scale_`, if by anything."""
-    return 0.0 if step.scale_ is None else -log_sum(step.scale_)
+def of_divisor(step: Any) -> np.ndarray:
+    """Return log-stretches of scalers that divide by `scale_`, if by anything."""
+    return np.zeros(step.n_features_in_) if step.scale_ is None else -log(step.scale_)
 
 
-def of_min_max_scaler(step: MinMaxScaler) -> float:
-    """Jacobian of the scaler that multiplies by `scale_`."""
+def of_min_max_scaler(step: MinMaxScaler) -> np.ndarray:
+    """Return log-stretches of the scaler that multiplies by `scale_`."""
     if step.clip:
         raise NoJacobianError(
             "clips what lies outside the range of the training rows, and cannot be "
             "inverted there. Use clip=False."
         )
-    return log_sum(step.scale_)
+    return log(step.scale_)
 
 
-def of_pca(step: PCA | IncrementalPCA) -> float:
-    """Jacobian of a rotation, and of the division by deviations if it whitens."""
+def of_pca(step: PCA | IncrementalPCA) -> np.ndarray:
+    """Return log-stretches of axes: none by a rotation, but by whitening."""
     n_components, n_features = step.components_.shape
     if n_components < n_features:
         raise NoJacobianError(
@@ -96,10 +98,10 @@ def of_pca(step: PCA | IncrementalPCA) -> float:
             "met columns that are constant or depend on each other linearly: their "
             "rows have no density. Drop some of them."
         )
-    return -log_sum(variances) / 2 if step.whiten else 0.0
+    return -log(variances) / 2 if step.whiten else np.zeros(n_components)
 
 
-OF_AFFINE: dict[type, Callable[[Any], float]] = {
+OF_AFFINE: dict[type, Callable[[Any], np.ndarray]] = {
     IncrementalPCA: of_pca,
     MaxAbsScaler: of_divisor,
     MinMaxScaler: of_min_max_scaler,
@@ -197,9 +199,9 @@ OF_CELLWISE: dict[type, Callable[[Any, np.ndarray], np.ndarray]] = {
 }
 
 
-def log_sum(scale: np.ndarray) -> float:
-    """Sum of the logarithms of positive numbers."""
-    return float(np.log(scale, dtype=np.float64).sum())
+def log(scale: np.ndarray) -> np.ndarray:
+    """Logarithms in float64, be the numbers in float32 or not."""
+    return np.log(scale, dtype=np.float64)
 
 
 def float64(X: Any) -> np.ndarray:

@@ -20,7 +20,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skdeep.compose._jacobians import NoJacobianError, log_abs_det_jacobian
+from skdeep.compose._jacobians import NoJacobianError, log_stretches
 from skdeep.compose._table_format import TableFormat
 
 Steps = list[tuple[str, Any]]
@@ -111,7 +111,9 @@ class SamplerPipeline(Pipeline):
     log, log1p, arcsinh and logit; with others, `score_samples` raises
     NotImplementedError. Outside of the training rows of a QuantileTransformer the
     density is zero, and where the inverse of a PowerTransformer does not reach, samples
-    are NaN, with its warning. A constant column adds nothing to a density.
+    are NaN, with its warning. Constant columns, which skdeep's samplers leave out of
+    their densities, add nothing there either; those of scikit-learn count them. A PCA
+    that mixes them into others leaves no density.
 
     `score` is a mean over rows, also of KernelDensity, whose own is a sum.
 
@@ -266,12 +268,12 @@ class SamplerPipeline(Pipeline):
             If a step has no density, or none that is known.
         """
         check_is_fitted(self)
-        log_det: Any = 0.0
+        log_stretch: Any = 0.0
         for name, step in unrolled(transformers(self)):
             # Some steps can be told to write into what they are given.
             Z = step.transform(X if getattr(step, "copy", True) else deepcopy(X))
             try:
-                log_det = log_det + log_abs_det_jacobian(step, X)
+                log_stretch = log_stretch + log_stretches(step, X)
             except NoJacobianError as error:
                 raise NotImplementedError(
                     f"There is no density in units of the input: the step {name!r} "
@@ -279,7 +281,9 @@ class SamplerPipeline(Pipeline):
                     "score pipeline[:-1].transform(X) by pipeline[-1]."
                 ) from error
             X = Z
-        score_samples = self.steps[-1][1].score_samples
+        sampler = self.steps[-1][1]
+        log_det = np.where(has_density(sampler), log_stretch, 0.0).sum(axis=-1)
+        score_samples = sampler.score_samples
         if y is not None and "y" in signature(score_samples).parameters:
             return score_samples(X, y) + log_det
         return score_samples(X) + log_det
@@ -474,6 +478,16 @@ def drawn(sampler: Any, n_samples: int, y: Any, random_state: Any) -> np.ndarray
     X = sampler.sample(n_samples, **arguments)
     # Mixtures return the component of each row as well.
     return np.asarray(X[0] if isinstance(X, tuple) else X, dtype=np.float64)
+
+
+def has_density(sampler: Any) -> np.ndarray | bool:
+    """Return which columns a sampler's density is of: not the constant ones of some."""
+    sampler = thawed(sampler)
+    if getattr(sampler, "constants_", None) is not None:
+        return np.isnan(sampler.constants_)
+    if getattr(sampler, "noise_variance_", None) is not None:
+        return sampler.noise_variance_ > 0
+    return True
 
 
 def check_can_sample(pipeline: Pipeline) -> None:

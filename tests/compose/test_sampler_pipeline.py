@@ -37,7 +37,9 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils.estimator_checks import check_estimator
 
+from skdeep import DiffusionSampler, FlowSampler, VAESampler
 from skdeep.compose import SamplerPipeline, make_sampler_pipeline
+from skdeep.compose._jacobians import log_stretches
 from tests.estimators import PIPELINES
 
 rng = np.random.RandomState(0)
@@ -557,6 +559,55 @@ def test_affine_pipelines_of_a_gaussian_all_have_its_density():
     ]:
         model = make_sampler_pipeline(*steps, GaussianMixture(reg_covar=0)).fit(X)
         np.testing.assert_allclose(model.score_samples(X), log_density)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        FlowSampler(n_couplings=2, max_iter=2, random_state=0),
+        DiffusionSampler(max_iter=2, n_steps=10, random_state=0),
+        VAESampler(max_iter=2, random_state=0),
+        FrozenEstimator(FlowSampler(max_iter=1, random_state=0)),
+    ],
+    ids=lambda sampler: type(sampler).__name__,
+)
+def test_constant_columns_add_nothing_to_densities(sampler):
+    rows = np.exp(np.random.RandomState(0).randn(60, 2))
+    constant = np.column_stack([rows[:, :1], np.full(60, 5.0), rows[:, 1:]])
+
+    def added(*steps):
+        """Return what the steps add to the density behind them."""
+        last = sampler
+        if isinstance(sampler, FrozenEstimator):
+            codes = make_pipeline(*steps).fit_transform(constant)
+            last = FrozenEstimator(clone(sampler.estimator).fit(codes))
+        model = make_sampler_pipeline(*steps, last).fit(constant)
+        codes = model[:-1].transform(constant)
+        return model.score_samples(constant) - model[-1].score_samples(codes)
+
+    for step in [
+        MaxAbsScaler(),
+        MinMaxScaler((-1, 4)),
+        RobustScaler(unit_variance=True),
+        FunctionTransformer(np.log, np.exp),
+        PowerTransformer(),
+    ]:
+        alone = clone(step).fit(rows)
+        expected = np.broadcast_to(log_stretches(alone, rows).sum(axis=-1), 60)
+        np.testing.assert_allclose(added(clone(step)), expected, atol=1e-4)
+        # Other steps before or behind find the column in the same place.
+        behind = added(clone(step), StandardScaler())
+        scaled = StandardScaler().fit(alone.transform(rows))
+        np.testing.assert_allclose(
+            behind, expected - np.log(scaled.scale_).sum(), atol=1e-4
+        )
+
+
+def test_columns_that_are_constant_leave_no_density_behind_pca():
+    constant = np.column_stack([X, np.full(80, 5.0)])
+    model = make_sampler_pipeline(PCA(), KernelDensity()).fit(constant)
+    with pytest.raises(NotImplementedError, match="are constant or depend"):
+        model.score_samples(constant)
 
 
 def test_score_is_a_mean_even_of_kernel_densities():
