@@ -27,7 +27,10 @@ class TableFormat:
         if container is None:
             return None
         if container == "numpy":
-            return cls(container, None, [str(X.dtype)])
+            # "<U1", the name of text, would read as that of bytes.
+            return cls(
+                container, None, ["str" if X.dtype.kind in "US" else str(X.dtype)]
+            )
         return cls(container, list(X.columns), [str(dtype) for dtype in X.dtypes])
 
     def restored(self, X: Any) -> Any:

@@ -32,6 +32,12 @@ def test_arrays_keep_their_type(dtype, expected):
     assert restored.dtype == np.asarray(expected).dtype or restored.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", ["U1", "U2", "U4", "U8", "S1", "S8"])
+def test_text_of_any_width_is_no_number(dtype):
+    text = np.array([["a", "b"], ["b", "b"]], dtype=dtype)
+    np.testing.assert_array_equal(TableFormat.of(text).restored(text), text)
+
+
 FRAME = pd.DataFrame(
     {
         "float": [1.0, 2.0],
