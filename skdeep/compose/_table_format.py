@@ -99,7 +99,7 @@ def number_type(name: str) -> np.dtype | None:
     name = name.partition("[")[0].lower().replace("boolean", "bool")
     try:
         dtype = np.dtype(name)
-    except TypeError:
+    except (TypeError, ValueError):  # the latter of a name with commas
         return None
     return dtype if dtype.kind in "biuf" else None
 

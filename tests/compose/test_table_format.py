@@ -1,11 +1,13 @@
 """New rows in the container, columns and number types of old ones."""
 
 import copy
+import decimal
 import pickle
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from scipy import sparse
@@ -104,6 +106,34 @@ def test_categories_and_text_are_as_they_come():
     assert restored["a"].tolist() == ["y", "y"]
     assert restored["b"].tolist() == [1, 3]
     assert restored["b"].dtype == "int64"
+
+
+CENTS = [decimal.Decimal(i) / 100 for i in range(2)]
+DAYS = pd.to_datetime(["2020-01-01", "2021-05-05"])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series(CENTS, dtype=pl.Decimal(10, 2)),
+        pl.Series(DAYS, dtype=pl.Datetime("us", "UTC")),
+        pl.Series([{"a": 1, "b": 2}, {"a": 2, "b": 3}]),
+        pl.Series([[1.0, 2.0], [3.0, 4.0]], dtype=pl.Array(pl.Float64, 2)),
+        pd.Series(CENTS, dtype=pd.ArrowDtype(pa.decimal128(10, 2))),
+        pd.Series(["a", "b"], dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), "str"))),
+        pd.Series(
+            [{"a": 1, "b": 2}] * 2,
+            dtype=pd.ArrowDtype(pa.struct({"a": pa.int64(), "b": pa.int64()})),
+        ),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_columns_of_other_types_are_as_they_come(column):
+    package = pd if isinstance(column, pd.Series) else pl
+    table_format = TableFormat.of(package.DataFrame({"a": column, "b": [1.5, 2.5]}))
+    restored = table_format.restored(ROWS[:, :2])
+    np.testing.assert_array_equal(restored.to_numpy(), ROWS[:, :2])
+    assert list(restored.columns) == ["a", "b"]
 
 
 def test_frames_are_left_as_they_are():
