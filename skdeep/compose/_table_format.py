@@ -48,11 +48,13 @@ class TableFormat:
         columns = [of_type(*pair) for pair in zip(X.T, self.dtypes, strict=True)]
         package = import_module(self.container)
         if self.container == "polars":
-            return package.DataFrame(dict(zip(self.columns, columns, strict=True)))
+            values = map(of_one_kind, columns)
+            named = dict(zip(self.columns, values, strict=True))
+            return package.DataFrame(named, strict=False)
         # Types of numbers that only pandas knows can hold missing values.
         series = [
             package.Series(column).astype(dtype)
-            if number_type(dtype) is not None and not is_numpy_type(dtype)
+            if column.dtype.kind in "biuf" and is_only_of_pandas(dtype)
             else package.Series(column).infer_objects()
             for column, dtype in zip(columns, self.dtypes, strict=True)
         ]
@@ -73,18 +75,29 @@ def container_of(X: Any) -> str | None:
 def of_type(values: np.ndarray, name: str) -> np.ndarray:
     """Values as numbers of a named type: the nearest that it can hold.
 
-    Values stay as they are if the name is not that of a type of numbers, and stay
-    floats if one of them is missing, for which there is no integer.
+    Values stay as they are if they are no numbers, as the name of all infrequent ones
+    is not, or if the name is not that of a type of numbers. They stay floats if one of
+    them is missing, for which there is no integer.
     """
     dtype = number_type(name)
     if dtype is None:
         return values
-    values = np.asarray(values, dtype=np.float64)
+    try:
+        values = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return values
     if dtype.kind == "f":
         return values.astype(dtype)
     low, high = (0, 1) if dtype.kind == "b" else limits(dtype)
     values = np.clip(np.rint(values), low, high)
     return values if np.isnan(values).any() else values.astype(dtype)
+
+
+def of_one_kind(values: np.ndarray) -> np.ndarray | list[Any]:
+    """Objects as a list without NaN, from which polars finds a type for all of them."""
+    if values.dtype.kind != "O":
+        return values
+    return [None if value != value else value for value in values]
 
 
 def limits(dtype: np.dtype) -> tuple[float, float]:
@@ -104,7 +117,7 @@ def number_type(name: str) -> np.dtype | None:
     return dtype if dtype.kind in "biuf" else None
 
 
-def is_numpy_type(name: str) -> bool:
-    """Whether NumPy spells a type like this."""
+def is_only_of_pandas(name: str) -> bool:
+    """Whether a type of numbers is spelt as NumPy spells none."""
     dtype = number_type(name)
-    return dtype is not None and dtype.name == name
+    return dtype is not None and dtype.name != name

@@ -136,6 +136,29 @@ def test_columns_of_other_types_are_as_they_come(column):
     assert list(restored.columns) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.array([[1], [2]]),
+        pd.DataFrame({"a": [1, 2]}),
+        pd.DataFrame({"a": [1, 2]}, dtype="Int64"),
+    ],
+    ids=["numpy", "pandas", "Int64"],
+)
+def test_numbers_beside_the_name_of_infrequent_ones_stay_as_they_are(X):
+    given = np.array([[2], ["infrequent_sklearn"]], dtype=object)
+    restored = TableFormat.of(X).restored(given)
+    assert np.asarray(restored)[:, 0].tolist() == [2, "infrequent_sklearn"]
+
+
+def test_numbers_beside_the_name_of_infrequent_ones_become_text_in_polars():
+    table_format = TableFormat.of(pl.DataFrame({"a": [1, 2]}))
+    for column in (["infrequent_sklearn", 2, np.nan], [2, "infrequent_sklearn", None]):
+        restored = table_format.restored(np.array(column, dtype=object)[:, None])
+        assert restored.schema == {"a": pl.String}
+        assert set(restored["a"]) == {"infrequent_sklearn", "2", None}
+
+
 def test_frames_are_left_as_they_are():
     made = pd.DataFrame({"other": [1.5]})
     assert TableFormat.of(FRAME).restored(made) is made
