@@ -12,6 +12,8 @@ import numpy as np
 class TableFormat:
     """Kind of a table, the names of its columns and the types of its numbers.
 
+    Columns of pandas may have names on several levels, and levels have names, too.
+
     Names of types stand for the types, so that it can be pickled without the package
     that made the table.
     """
@@ -19,6 +21,7 @@ class TableFormat:
     container: str
     columns: list[Hashable] | None
     dtypes: list[str]
+    levels: list[Hashable] | None = None
 
     @classmethod
     def of(cls, X: Any) -> Self | None:
@@ -31,7 +34,9 @@ class TableFormat:
             return cls(
                 container, None, ["str" if X.dtype.kind in "US" else str(X.dtype)]
             )
-        return cls(container, list(X.columns), [str(dtype) for dtype in X.dtypes])
+        columns, dtypes = list(X.columns), [str(dtype) for dtype in X.dtypes]
+        levels = list(X.columns.names) if container == "pandas" else None
+        return cls(container, columns, dtypes, levels)
 
     def restored(self, X: Any) -> Any:
         """Rows X as an array or DataFrame of this format.
@@ -58,7 +63,8 @@ class TableFormat:
             else package.Series(column).infer_objects()
             for column, dtype in zip(columns, self.dtypes, strict=True)
         ]
-        return package.DataFrame(dict(enumerate(series))).set_axis(self.columns, axis=1)
+        frame = package.DataFrame(dict(enumerate(series)))
+        return frame.set_axis(column_index(package, self.columns, self.levels), axis=1)
 
 
 def container_of(X: Any) -> str | None:
@@ -70,6 +76,15 @@ def container_of(X: Any) -> str | None:
         if parent.__name__ == "DataFrame" and package in ("pandas", "polars"):
             return package
     return None
+
+
+def column_index(
+    pandas: Any, columns: list[Hashable], levels: list[Hashable] | None
+) -> Any:
+    """Names of columns as pandas keeps them."""
+    if levels is not None and len(levels) > 1:
+        return pandas.MultiIndex.from_tuples(columns, names=levels)
+    return pandas.Index(columns, name=levels and levels[0], tupleize_cols=False)
 
 
 def of_type(values: np.ndarray, name: str) -> np.ndarray:

@@ -84,6 +84,22 @@ def test_integers_that_are_missing_stay_missing():
     assert restored["nullable"][1] == 3
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pd.Index(["a", "b", "c"], name="size"),
+        pd.Index([3, 4, 4], name=7),
+        pd.Index([("a", 1), ("a", 2), ("b", 1)], tupleize_cols=False),
+        pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)]),
+        pd.MultiIndex.from_tuples([("a", 1), ("a", 2), ("b", 1)], names=["x", None]),
+    ],
+)
+def test_levels_of_columns_and_their_names_are_kept(columns):
+    table_format = TableFormat.of(pd.DataFrame(ROWS, columns=columns))
+    restored = pickle.loads(pickle.dumps(table_format)).restored(ROWS)
+    pd.testing.assert_index_equal(restored.columns, columns)
+
+
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "int32", "int8"])
 def test_integers_too_large_become_the_largest(dtype):
     X = TableFormat.of(np.zeros((2, 1), dtype)).restored(np.array([[1e30], [-1e30]]))
