@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import KernelPCA
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -529,6 +530,8 @@ def why_not_invertible(step: Any) -> str | None:
             return f"this {kind} has a func but no inverse_func. Give it one."
     elif isinstance(step, SimpleImputer) and not step.add_indicator:
         return f"{kind} does not know which cells it filled. Impute X before fit."
+    elif isinstance(step, KernelPCA) and not step.fit_inverse_transform:
+        return f"{kind} learns its inverse only with fit_inverse_transform=True."
     elif not hasattr(step, "inverse_transform"):
         return f"{kind} has no inverse_transform. Apply it to X before fit."
     return None

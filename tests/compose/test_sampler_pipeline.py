@@ -15,7 +15,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
 from sklearn.covariance import EmpiricalCovariance
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, KernelPCA
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.frozen import FrozenEstimator
@@ -667,6 +667,7 @@ def test_score_without_a_known_density_says_what_to_do(step, reason):
             [FunctionTransformer(np.log1p), KernelDensity()],
             "this FunctionTransformer has a func but no inverse_func",
         ),
+        ([KernelPCA(), KernelDensity()], "only with fit_inverse_transform=True"),
         ([SimpleImputer(), KernelDensity()], "does not know which cells it filled"),
         ([PCA(), "passthrough"], r"'passthrough' \(str\) has none"),
     ],
