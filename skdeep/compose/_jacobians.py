@@ -26,6 +26,7 @@ from sklearn.preprocessing import (
     RobustScaler,
     StandardScaler,
 )
+from sklearn.utils.validation import validate_data
 
 from skdeep._compat import standardizer_of
 
@@ -58,11 +59,28 @@ def log_stretches(step: Any, X: Any) -> np.ndarray:
     if type(step) in OF_AFFINE:
         return OF_AFFINE[type(step)](step)
     if type(step) in OF_CELLWISE:
-        return OF_CELLWISE[type(step)](step, float64(X))
+        x = float64(
+            validate_data(
+                step, X, accept_sparse=True, ensure_all_finite=False, reset=False
+            )
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):  # outside of the domain
+            return OF_CELLWISE[type(step)](step, x)
     known = ", ".join(sorted(kind.__name__ for kind in {**OF_AFFINE, **OF_CELLWISE}))
     raise NoJacobianError(
         f"has no known Jacobian determinant. Those of {known} are known."
     )
+
+
+def is_outside(log_stretch: np.ndarray, X: Any) -> np.ndarray:
+    """Whether rows are where a map has no finite derivative, and are finite themselves.
+
+    Whoever meets the other ones next says what is wrong with them.
+    """
+    outside = ~np.isfinite(log_stretch).all(axis=-1)
+    if outside.any():
+        outside &= np.isfinite(float64(X)).all(axis=1)
+    return outside
 
 
 # affine maps: the same for all rows

@@ -21,8 +21,8 @@ from sklearn.utils import check_scalar
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skdeep.compose._jacobians import NoJacobianError, log_stretches
-from skdeep.compose._table_format import TableFormat
+from skdeep.compose._jacobians import NoJacobianError, is_outside, log_stretches
+from skdeep.compose._table_format import TableFormat, container_of
 
 Steps = list[tuple[str, Any]]
 """Names and transformers."""
@@ -110,11 +110,12 @@ class SamplerPipeline(Pipeline):
     MaxAbsScaler, RobustScaler, PowerTransformer, QuantileTransformer unless it met
     equal values, PCA and IncrementalPCA with all components, and FunctionTransformer of
     log, log1p, arcsinh and logit; with others, `score_samples` raises
-    NotImplementedError. Outside of the training rows of a QuantileTransformer the
-    density is zero, and where the inverse of a PowerTransformer does not reach, samples
-    are NaN, with its warning. Constant columns, which skdeep's samplers leave out of
-    their densities, add nothing there either; those of scikit-learn count them. A PCA
-    that mixes them into others leaves no density.
+    NotImplementedError. Outside of the training rows of a QuantileTransformer, and
+    where a logarithm or Box-Cox transform is not defined, the density is zero. Where
+    the inverse of a PowerTransformer does not reach, samples are NaN, with its warning.
+    Constant columns, which skdeep's samplers leave out of their densities, add nothing
+    there either; those of scikit-learn count them. A PCA that mixes them into others
+    leaves no density.
 
     `score` is a mean over rows, also of KernelDensity, whose own is a sum.
 
@@ -269,25 +270,39 @@ class SamplerPipeline(Pipeline):
             If a step has no density, or none that is known.
         """
         check_is_fitted(self)
-        log_stretch: Any = 0.0
+        n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+        log_density = np.full(n_samples, -np.inf)
+        rows = np.arange(n_samples)  # still in X: steps leave out what they cannot take
+        log_stretch = np.zeros((n_samples, 1))
         for name, step in unrolled(transformers(self)):
-            # Some steps can be told to write into what they are given.
-            Z = step.transform(X if getattr(step, "copy", True) else deepcopy(X))
             try:
-                log_stretch = log_stretch + log_stretches(step, X)
+                found = log_stretches(step, X)
             except NoJacobianError as error:
                 raise NotImplementedError(
                     f"There is no density in units of the input: the step {name!r} "
                     f"({type(step).__name__}) {error} For that of transformed rows "
                     "score pipeline[:-1].transform(X) by pipeline[-1]."
                 ) from error
-            X = Z
+            log_stretch = log_stretch + found
+            outside = is_outside(found, X)
+            if outside.any():
+                X = of_rows(X, ~outside)
+                rows, log_stretch = rows[~outside], log_stretch[~outside]
+                if not rows.size:
+                    return log_density
+            # Some steps can be told to write into what they are given.
+            X = step.transform(X if getattr(step, "copy", True) else deepcopy(X))
         sampler = self.steps[-1][1]
-        log_det = np.where(has_density(sampler), log_stretch, 0.0).sum(axis=-1)
-        score_samples = sampler.score_samples
-        if y is not None and "y" in signature(score_samples).parameters:
-            return score_samples(X, y) + log_det
-        return score_samples(X) + log_det
+        if y is not None and "y" in signature(sampler.score_samples).parameters:
+            classes = (
+                y if len(rows) == n_samples else np.broadcast_to(y, n_samples)[rows]
+            )
+            log_prob = sampler.score_samples(X, classes)
+        else:
+            log_prob = sampler.score_samples(X)
+        log_det = np.where(has_density(sampler), log_stretch, 0.0).sum(axis=1)
+        log_density[rows] = log_prob + log_det
+        return log_density
 
     @available_if(last_step_has("score_samples", "score"))
     def score(self, X: Any, y: Any = None) -> float:
@@ -479,6 +494,13 @@ def drawn(sampler: Any, n_samples: int, y: Any, random_state: Any) -> np.ndarray
     X = sampler.sample(n_samples, **arguments)
     # Mixtures return the component of each row as well.
     return np.asarray(X[0] if isinstance(X, tuple) else X, dtype=np.float64)
+
+
+def of_rows(X: Any, kept: np.ndarray) -> Any:
+    """Rows of an array, a list, a sparse matrix or a DataFrame."""
+    if container_of(X) == "polars":
+        return X.filter(kept)
+    return X[kept] if hasattr(X, "shape") else np.asarray(X)[kept]
 
 
 def has_density(sampler: Any) -> np.ndarray | bool:

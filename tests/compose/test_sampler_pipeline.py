@@ -32,6 +32,7 @@ from sklearn.preprocessing import (
     Normalizer,
     OrdinalEncoder,
     PowerTransformer,
+    QuantileTransformer,
     RobustScaler,
     StandardScaler,
 )
@@ -559,6 +560,86 @@ def test_affine_pipelines_of_a_gaussian_all_have_its_density():
     ]:
         model = make_sampler_pipeline(*steps, GaussianMixture(reg_covar=0)).fit(X)
         np.testing.assert_allclose(model.score_samples(X), log_density)
+
+
+@pytest.mark.parametrize(
+    ("step", "rows", "beyond"),
+    [
+        (
+            FunctionTransformer(np.log, np.exp, check_inverse=False),
+            np.exp(X / 9),
+            [-1, 0],
+        ),
+        (
+            FunctionTransformer(np.log1p, np.expm1, check_inverse=False),
+            np.exp(X / 9),
+            [-1, -2],
+        ),
+        (
+            FunctionTransformer(logit, expit, check_inverse=False),
+            expit(X / 9),
+            [-0.5, 0, 1, 2],
+        ),
+        (PowerTransformer("box-cox"), np.exp(X / 9), [-1, 0]),
+        (QuantileTransformer(n_quantiles=20), X, [-1e3, 1e3]),
+    ],
+)
+@pytest.mark.parametrize("container", [np.array, list, pd.DataFrame, pl.DataFrame])
+def test_density_is_zero_where_a_step_is_not_defined(step, rows, beyond, container):
+    frame = pd.DataFrame(rows, columns=["a", "b"])
+    given = frame.iloc[:6].copy()
+    given.iloc[1:4:2, 1] = beyond[0], beyond[-1]
+    given.iloc[5, 0] = beyond[1]
+    steps = [clone(step), StandardScaler(), GaussianMixture(random_state=0)]
+
+    def of(table):
+        if container in (np.array, list):
+            return container(table.to_numpy().tolist())
+        return container({name: table[name].to_numpy() for name in table})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = make_sampler_pipeline(*steps).fit(of(frame))
+        found = model.score_samples(of(given))
+        nowhere = model.score_samples(of(given[1::2]))
+        assert model.score(of(given)) == -np.inf
+    np.testing.assert_array_equal(np.isfinite(found), [True, False] * 3)
+    assert (found[1::2] == -np.inf).all()
+    assert (nowhere == -np.inf).all()
+    np.testing.assert_allclose(found[::2], model.score_samples(of(frame))[:6:2])
+
+
+def test_classes_of_rows_without_density_are_left_out():
+    logs = FunctionTransformer(np.log, np.exp)
+    model = make_sampler_pipeline(logs, ClassGaussians()).fit(np.exp(X / 9), y)
+    given = np.exp(X[:4] / 9) * [[1], [-1], [1], [1]]
+    found = model.score_samples(given, y[:4])
+    assert found[1] == -np.inf
+    kept = [0, 2, 3]
+    np.testing.assert_allclose(found[kept], model.score_samples(given[kept], y[kept]))
+    ones = model.score_samples(given, np.ones(4))
+    np.testing.assert_array_equal(model.score_samples(given, 1), ones)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_rows_that_are_not_finite_are_refused_by_densities(bad):
+    logs = FunctionTransformer(np.log, np.exp)
+    model = make_sampler_pipeline(logs, GaussianMixture()).fit(np.exp(X / 9))
+    with pytest.raises(ValueError, match=r"contains (NaN|infinity)"):
+        model.score_samples([[1, 1], [-1, 1], [1, bad]])
+
+
+@pytest.mark.parametrize(
+    "step", [PowerTransformer(), FunctionTransformer(np.log1p, np.expm1)]
+)
+def test_rows_of_another_shape_are_refused_as_by_the_steps(step):
+    model = make_sampler_pipeline(step, GaussianMixture()).fit(np.exp(X / 9))
+    with pytest.raises(ValueError, match="X has 3 features, but"):
+        model.score_samples(np.ones((4, 3)))
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        model.score_samples(np.ones(4))
+    with pytest.raises(ValueError, match="minimum of 1 is required"):
+        model.score_samples(np.ones((0, 2)))
 
 
 @pytest.mark.parametrize(
