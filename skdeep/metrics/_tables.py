@@ -46,7 +46,14 @@ def _columns(X):
     names = column_names(X)
     if names is None:
         return list(X.T)
-    return [_as_array(selected(X, [name]))[:, 0] for name in names]
+    return [_column(X, name) for name in names]
+
+
+def _column(X, name):
+    if getattr(getattr(X[name], "dtype", None), "kind", None) == "M":
+        # Dates of a time zone, which scikit-learn would make objects, in UTC.
+        return np.asarray(X[name], dtype="datetime64[ns]")
+    return _as_array(selected(X, [name]))[:, 0]
 
 
 def _as_numbers(columns):

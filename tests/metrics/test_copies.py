@@ -118,6 +118,20 @@ def test_dates_of_other_units_are_equal():
     assert novelty_score(one, other) == 0.0
 
 
+@pytest.mark.parametrize(
+    "dtype", ["datetime64[us, Europe/Paris]", "timestamp[us, tz=UTC][pyarrow]"]
+)
+def test_dates_of_a_time_zone_are_equal_in_all_packages(dtype):
+    days = pd.Series(pd.to_datetime(["2020-01-01", None, "2021-05-05"], utc=True))
+    one = pd.DataFrame({"day": days.astype(dtype)})
+    lima = pd.DataFrame({"day": days.dt.tz_convert("America/Lima")})
+    other = pl.from_pandas(lima)
+    for sampled in (one, lima, other, pl.from_pandas(one)):
+        assert novelty_score(one, sampled) == 0.0
+        assert novelty_score(sampled, one) == 0.0
+    assert novelty_score(one[:1], other) == pytest.approx(2 / 3)
+
+
 def test_novelty_of_features():
     X, Y = [[1.0, 5.0]], [[1.0, 7.0], [2.0, 5.0]]
     assert novelty_score(X, Y) == 1.0
