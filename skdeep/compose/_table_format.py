@@ -12,7 +12,8 @@ import numpy as np
 class TableFormat:
     """Kind of a table, the names of its columns and the types of its numbers.
 
-    Columns of pandas may have names on several levels, and levels have names, too.
+    Columns of pandas may have names on several levels, and levels have names, too. Of
+    columns of numbers that do not vary the value is known, of all others it is None.
 
     Names of types stand for the types, so that it can be pickled without the package
     that made the table.
@@ -21,6 +22,7 @@ class TableFormat:
     container: str
     columns: list[Hashable] | None
     dtypes: list[str]
+    constants: list[float | None]
     levels: list[Hashable] | None = None
 
     @classmethod
@@ -31,12 +33,14 @@ class TableFormat:
             return None
         if container == "numpy":
             # "<U1", the name of text, would read as that of bytes.
-            return cls(
-                container, None, ["str" if X.dtype.kind in "US" else str(X.dtype)]
-            )
+            dtype = "str" if X.dtype.kind in "US" else str(X.dtype)
+            constants = [constant_of(column) for column in X.T] if X.ndim == 2 else []
+            return cls(container, None, [dtype], constants)
         columns, dtypes = list(X.columns), [str(dtype) for dtype in X.dtypes]
         levels = list(X.columns.names) if container == "pandas" else None
-        return cls(container, columns, dtypes, levels)
+        series = X.items() if container == "pandas" else zip(columns, X, strict=True)
+        constants = [constant_of(column) for _, column in series]
+        return cls(container, columns, dtypes, constants, levels)
 
     def restored(self, X: Any) -> Any:
         """Rows X as an array or DataFrame of this format.
@@ -47,10 +51,19 @@ class TableFormat:
             return X
         X = np.asarray(X)
         if self.columns is None:
-            return of_type(X, self.dtypes[0])
+            X = of_type(X, self.dtypes[0])
+            for j, constant in enumerate(self.constants):
+                if constant is not None:
+                    X[:, j] = unrounded(X[:, j], constant)
+            return X
         if self.container not in ("pandas", "polars"):  # a name read from a file
             raise ValueError(f"Tables of {self.container!r} are unknown.")
-        columns = [of_type(*pair) for pair in zip(X.T, self.dtypes, strict=True)]
+        columns = [
+            unrounded(of_type(values, dtype), constant)
+            for values, dtype, constant in zip(
+                X.T, self.dtypes, self.constants, strict=True
+            )
+        ]
         package = import_module(self.container)
         if self.container == "polars":
             values = map(of_one_kind, columns)
@@ -113,6 +126,21 @@ def of_one_kind(values: np.ndarray) -> np.ndarray | list[Any]:
     if values.dtype.kind != "O":
         return values
     return [None if value != value else value for value in values]
+
+
+def constant_of(column: Any) -> float | None:
+    """Value of a column of numbers, if it has only one."""
+    values = np.asarray(column)
+    if values.dtype.kind not in "iuf" or not len(values):
+        return None
+    return values[0].item() if (values == values[0]).all() else None
+
+
+def unrounded(values: np.ndarray, constant: float | None) -> np.ndarray:
+    """Values, or the constant where they differ from it as float32 may."""
+    if constant is None or values.dtype.kind not in "iuf":
+        return values
+    return np.where(np.isclose(values, constant, atol=0), constant, values)
 
 
 def limits(dtype: np.dtype) -> tuple[float, float]:

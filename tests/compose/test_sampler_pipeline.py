@@ -371,6 +371,12 @@ def test_large_means_keep_their_small_differences():
     assert drawn.sample(500, random_state=0)["t"].nunique() > 40
 
 
+def test_large_integers_that_are_constant_are_repeated():
+    rows = np.column_stack([np.full(60, 123456789), np.arange(60)])
+    model = make_sampler_pipeline(FlowSampler(max_iter=1, random_state=0)).fit(rows)
+    assert set(model.sample(20, random_state=0)[:, 0]) == {123456789}
+
+
 def test_steps_that_drop_columns_may_sample():
     wide = np.column_stack([X, X.sum(1), rng.randn(80)])
     pca = make_sampler_pipeline(StandardScaler(), PCA(2), KernelDensity()).fit(wide)

@@ -108,6 +108,27 @@ def test_integers_too_large_become_the_largest(dtype):
     assert X[1, 0] == info.min
 
 
+@pytest.mark.parametrize("container", ["numpy", "pandas", "polars"])
+@pytest.mark.parametrize(
+    "value", [123456789, 2**62 + 1, -(10**9) - 1, 0.1, np.uint64(2**63 + 1)]
+)
+def test_constants_are_not_rounded(container, value):
+    column = np.full(3, value)
+    given = np.column_stack([column, column])
+    given[0, 1] = 0
+    if container != "numpy":
+        package = {"pandas": pd, "polars": pl}[container]
+        given = package.DataFrame({"a": given[:, 0], "b": given[:, 1]})
+    drawn = np.full((3, 2), value, dtype=np.float32)
+    drawn[0, 0] *= 1.01
+    table_format = pickle.loads(pickle.dumps(TableFormat.of(given)))
+    first, second = np.asarray(table_format.restored(drawn)).T
+    assert first[1:].tolist() == column[1:].tolist()
+    assert first[0] != value
+    assert second[0] != value
+    assert first.dtype == column.dtype
+
+
 def test_names_may_be_numbers_or_occur_twice():
     frame = pd.DataFrame(np.zeros((2, 3)), columns=[7, 7, "a"])
     restored = TableFormat.of(frame).restored(ROWS)
