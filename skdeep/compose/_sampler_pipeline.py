@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     KBinsDiscretizer,
+    OneHotEncoder,
     OrdinalEncoder,
 )
 from sklearn.utils import check_scalar
@@ -554,6 +555,8 @@ def why_not_invertible(step: Any) -> str | None:
         return f"{kind} does not know which cells it filled. Impute X before fit."
     elif isinstance(step, KernelPCA) and not step.fit_inverse_transform:
         return f"{kind} learns its inverse only with fit_inverse_transform=True."
+    elif isinstance(step, OneHotEncoder) and step.drop is not None:
+        return f"{kind} finds what it drops in exact zeros only. Use drop=None."
     elif not hasattr(step, "inverse_transform"):
         return f"{kind} has no inverse_transform. Apply it to X before fit."
     return None
