@@ -505,7 +505,7 @@ def of_rows(X: Any, kept: np.ndarray) -> Any:
 
 
 def has_density(sampler: Any) -> np.ndarray | bool:
-    """Return which columns a sampler's density is of: not the constant ones of some."""
+    """Whether columns count in the density: skdeep's samplers leave out constants."""
     sampler = thawed(sampler)
     if getattr(sampler, "constants_", None) is not None:
         return np.isnan(sampler.constants_)
