@@ -1,5 +1,6 @@
 """What every sampler owes, beside what every estimator does."""
 
+import copy
 import functools
 import io
 import pickle
@@ -257,6 +258,26 @@ def test_unfitted_methods_say_so(sampler, method, arguments):
         model = clone(sampler).set_params(conditional=given)
         if hasattr(model, method):
             with pytest.raises(NotFittedError):
+                getattr(model, method)(*arguments)
+
+
+@every_sampler
+@pytest.mark.parametrize(("method", "arguments"), METHODS)
+def test_parameters_that_turned_bad_after_fit_are_refused(sampler, method, arguments):
+    bad = {
+        "DiffusionSampler": [
+            ("sampler", "ddmp"),
+            ("n_steps", 0),
+            ("n_steps", 2.5),
+            ("guidance_weight", -1),
+        ],
+        "GANSampler": [("noise", "gauss")],
+        "VAESampler": [("sample_noise", "never")],
+    }
+    for name, value in bad.get(type(sampler).__name__, []):
+        model = copy.copy(plain(sampler)).set_params(**{name: value})
+        if hasattr(model, method):
+            with pytest.raises(ValueError, match=f"The '{name}' parameter of"):
                 getattr(model, method)(*arguments)
 
 

@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 )
 from torch import Generator, Tensor
 
-from skdeep._compat import Interval, StrOptions
+from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
 from skdeep.base import BaseDeepEstimator, flat_rows
 from skdeep.scaling import in_units
 from skdeep.training import Rows, in_chunks, inferring
@@ -58,6 +58,9 @@ class BaseSampler(BaseDeepEstimator):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
     }
 
+    _read_in_use: tuple[str, ...] = ()
+    """Parameters that are read after `fit` too, since which they may have changed."""
+
     _draw: Callable[[int, Tensor | None, Generator], Tensor]
     """Draw scaled rows: of their number, their contexts and a generator."""
 
@@ -81,7 +84,7 @@ class BaseSampler(BaseDeepEstimator):
         X : ndarray of shape (n_samples, n_features), float32
             Rows in the units of the input; images are flattened.
         """
-        check_is_fitted(self)
+        self._check_usable()
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
         drawn = check_random_state(random_state)
         seed = int(drawn.randint(2**31 - 1))
@@ -100,6 +103,13 @@ class BaseSampler(BaseDeepEstimator):
             with inferring(device):
                 X[part] = self._draw(n_rows, given, rng).cpu().numpy()
         return self._in_units(X)
+
+    def _check_usable(self) -> None:
+        """Raise unless there is a fit, and what is read now is as `fit` wants it."""
+        check_is_fitted(self)
+        read = {name: getattr(self, name) for name in self._read_in_use}
+        constraints = self._parameter_constraints
+        validate_parameter_constraints(constraints, read, type(self).__name__)
 
     # classes
 
@@ -156,7 +166,6 @@ class BaseSampler(BaseDeepEstimator):
 
     def _mapped(self, X: Any, y: Any, function: RowMap) -> np.ndarray:
         """Apply a function of rows and contexts to X, in scaled units, by chunks."""
-        check_is_fitted(self)
         return self._over(
             self._scaled_rows(self._validated(X, reset=False)), y, function
         )
@@ -173,7 +182,6 @@ class BaseSampler(BaseDeepEstimator):
         Given y, it is that of the rows in their classes; else, of a conditional
         sampler, that of their mixture.
         """
-        check_is_fitted(self)
         rows = self._scaled_rows(self._validated(X, reset=False))
         # A column that does not vary has scale 1: it adds nothing.
         log_scale = np.log(self.scale_).sum()
@@ -192,7 +200,6 @@ class BaseSampler(BaseDeepEstimator):
         self, Z: Any, y: Any, function: RowMap, n_components: int
     ) -> np.ndarray:
         """Rows in units of the input that a function makes of codes Z."""
-        check_is_fitted(self)
         Z = check_array(flat_rows(Z), dtype=np.float32)
         if Z.shape[1] != n_components:
             raise ValueError(

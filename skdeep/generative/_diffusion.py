@@ -8,7 +8,6 @@ import torch
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
@@ -224,6 +223,8 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         "class_dropout": [Interval(Real, 0, 1, closed="left")],
     }
 
+    _read_in_use = ("sampler", "n_steps", "guidance_weight")
+
     def __init__(
         self,
         hidden_layer_sizes="auto",
@@ -319,6 +320,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         Z : ndarray of shape (n_samples, n_features), float32
             About standard normal for rows like those of `fit`.
         """
+        self._check_usable()
         return self._mapped(X, y, self._model().codes(self.n_steps))
 
     def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
@@ -335,6 +337,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         -------
         X : ndarray of shape (n_samples, n_features), float32
         """
+        self._check_usable()
         rows = self._model().rows(self.n_steps)
         return self._decoded(Z, y, rows, self.n_features_in_)
 
@@ -365,7 +368,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         log_density : ndarray of shape (n_samples,), float32
             In units of the input: the scaling counts. Columns that do not vary do not.
         """
-        check_is_fitted(self)
+        self._check_usable()
         if method not in ("ode", "elbo"):
             raise ValueError(
                 "The 'method' parameter of score_samples must be 'ode' or 'elbo'. Got "
@@ -469,7 +472,6 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
 
     def _model(self) -> DiffusionModel:
         """Return what was fitted, on the device."""
-        check_is_fitted(self)
         return DiffusionModel(
             self.denoiser_, self.betas_, self.constants_, self._home()
         )

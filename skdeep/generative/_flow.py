@@ -9,7 +9,6 @@ import torch
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
@@ -305,7 +304,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
             Standard normal, if the rows are distributed as the model says. As wide as
             the columns that vary.
         """
-        check_is_fitted(self)
+        self._check_usable()
         flow, columns = self.flow_, self._columns()
 
         def base(x: Tensor, *context: Tensor) -> Tensor:
@@ -327,7 +326,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
         """
-        check_is_fitted(self)
+        self._check_usable()
         return self._decoded(X, y, self._rows_of, self._n_features_out)
 
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
@@ -345,7 +344,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         log_density : ndarray of shape (n_samples,), float32
             In nats, in the units of the input.
         """
-        check_is_fitted(self)
+        self._check_usable()
         flow, columns = self.flow_, self._columns()
         # What has no density is not stretched by the scaling either.
         log_scale = float(np.log(self.scale_[~np.isnan(self.constants_)]).sum())

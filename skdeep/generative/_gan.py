@@ -244,6 +244,8 @@ class GANSampler(BaseSampler):
         ],
     }
 
+    _read_in_use = ("noise",)
+
     def __init__(
         self,
         n_components=32,
@@ -421,6 +423,7 @@ class GANSampler(BaseSampler):
         X_original : ndarray of shape (n_samples, n_features), float32
             Rows in the units of the input; images are flattened.
         """
+        self._check_usable()
         return self._decoded(X, y, self._generated, int(self.n_components))
 
     def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:

@@ -8,7 +8,6 @@ import torch
 from scipy.sparse import csr_matrix
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state, check_scalar
-from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
@@ -256,6 +255,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         "sample_noise": ["boolean", StrOptions({"auto"})],
     }
 
+    _read_in_use = ("sample_noise",)
+
     def __init__(
         self,
         n_components=10,
@@ -371,6 +372,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         -------
         Z : ndarray of shape (n_samples, n_components), float32
         """
+        self._check_usable()
         model = self._model()
         return self._mapped(X, y, lambda x, c=None: model.posterior(x, c)[0])
 
@@ -388,6 +390,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         -------
         X : ndarray of shape (n_samples, n_features), float32
         """
+        self._check_usable()
         model = self._model()
         mean = model.likelihood.mean
 
@@ -435,7 +438,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         log_likelihood : ndarray of shape (n_samples,), float32
             In units of the input: the scaling counts. Columns that do not vary do not.
         """
-        check_is_fitted(self)
+        self._check_usable()
         if method not in ("elbo", "iwae", "ais"):
             raise ValueError(
                 "The 'method' parameter of score_samples must be 'elbo', 'iwae' or "
@@ -486,7 +489,6 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
     def _model(self) -> VariationalModel:
         """Return what was fitted, on the device."""
-        check_is_fitted(self)
         device = self._home()
         likelihood: Likelihood
         if self.noise_variance_ is None:
