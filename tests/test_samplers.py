@@ -464,6 +464,13 @@ def test_codes_are_finite_rows_of_float32(sampler):
 
 
 @every_code
+def test_fit_transform_gives_the_codes_of_the_classes(sampler):
+    for model, y in zip(both(sampler), [None, TEXTS], strict=True):
+        codes = clone(model).fit_transform(X, TEXTS)
+        np.testing.assert_array_equal(codes, model.transform(X, y))
+
+
+@every_code
 def test_codes_of_classes_need_the_class(sampler):
     model = conditional(sampler)
     with pytest.raises(ValueError, match="pass the class of each row as y"):

@@ -213,6 +213,24 @@ class BaseSampler(BaseDeepEstimator):
         return in_units(X, self.offset_, self.scale_)
 
 
+def fit_transform(self: Any, X: Any, y: Any = None) -> np.ndarray:
+    """Fit, and return the code of each row.
+
+    Parameters
+    ----------
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Or images of shape (n_samples, C, H, W).
+    y : array-like of shape (n_samples,) or None, default=None
+        Class of each row with ``conditional=True``, else ignored.
+
+    Returns
+    -------
+    Z : ndarray of shape (n_samples, n_components), float32
+    """
+    # A method of those that have codes: each names it.
+    return self.fit(X, y).transform(X, y if self.conditional else None)
+
+
 def score(self: Any, X: Any, y: Any = None) -> float:
     """Mean of `score_samples`: larger is better.
 

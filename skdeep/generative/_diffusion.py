@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, score
+from skdeep.generative._base import BaseSampler, fit_transform, score
 from skdeep.generative._diffusion_model import DiffusionModel
 from skdeep.generative._diffusion_training import Denoising, new_denoiser
 from skdeep.generative._fixed_columns import scaled_constants
@@ -304,6 +304,8 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         with FitTask(self, X, y, max_subtasks=1) as task:
             self._train(X, y, image_shape, task)
         return self
+
+    fit_transform = fit_transform
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Code of each row: the noise that the probability flow carries it to.

@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, score
+from skdeep.generative._base import BaseSampler, fit_transform, score
 from skdeep.generative._fixed_columns import scaled_constants, varying_columns
 from skdeep.generative._gaussian import fitted_gaussian
 from skdeep.nn import Flow, initialized
@@ -288,6 +288,8 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         with FitTask(self, X, y, max_subtasks=1) as task:
             self._train(X, y, image_shape, task)
         return self
+
+    fit_transform = fit_transform
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Point of the base distribution of each row.

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, score
+from skdeep.generative._base import BaseSampler, fit_transform, score
 from skdeep.generative._fixed_columns import scaled_constants
 from skdeep.generative._vae_likelihood import (
     Bernoulli,
@@ -342,21 +342,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             self._train(X, y, image_shape, task)
         return self
 
-    def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """Fit, and return the code of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Or images of shape (n_samples, C, H, W).
-        y : array-like of shape (n_samples,) or None
-            Class of each row with ``conditional=True``, else ignored.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components), float32
-        """
-        return self.fit(X, y).transform(X, y if self.conditional else None)
+    fit_transform = fit_transform
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Code of each row: the mean of its posterior.
