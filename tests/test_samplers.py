@@ -242,6 +242,30 @@ def test_refit_forgets_the_classes(sampler):
     assert_equal_samples(model, plain(sampler))
 
 
+@every_sampler
+def test_parameters_of_the_fit_are_not_read_later(sampler):
+    changed = {
+        "n_components": 7,
+        "hidden_layer_sizes": (5,),
+        "image_shape": (1, 2, 2),
+        "n_timesteps": 3,
+        "n_couplings": 1,
+    }
+    changed = {k: v for k, v in changed.items() if k in sampler.get_params()}
+    for model in both(sampler):
+        y = "low" if model.conditional else None
+        twin = copy.copy(model).set_params(conditional=not model.conditional, **changed)
+        for given in {y, None}:
+            assert_equal_samples(model, twin, y=given)
+        if hasattr(model, "score_samples"):
+            np.testing.assert_array_equal(model.score(X), twin.score(X))
+        if hasattr(model, "inverse_transform"):
+            codes = codes_of(model, 3)
+            np.testing.assert_array_equal(
+                model.inverse_transform(codes, y), twin.inverse_transform(codes, y)
+            )
+
+
 METHODS = [
     ("sample", ()),
     ("score_samples", (X,)),

@@ -90,7 +90,7 @@ class BaseSampler(BaseDeepEstimator):
         seed = int(drawn.randint(2**31 - 1))
         device = self._home()
         rng = Generator(device).manual_seed(seed)
-        if y is None and self.conditional:
+        if y is None and self._knows_classes:
             prior = np.exp(self.class_log_prior_)
             y = drawn.choice(self.classes_, n_samples, p=prior / prior.sum())
         context = self._context(y, n_samples)
@@ -112,6 +112,11 @@ class BaseSampler(BaseDeepEstimator):
         validate_parameter_constraints(constraints, read, type(self).__name__)
 
     # classes
+
+    @property
+    def _knows_classes(self) -> bool:
+        """Whether `fit` was conditional: the parameter may have changed since."""
+        return "classes_" in vars(self)
 
     def _fitted_classes(
         self, X: np.ndarray | csr_matrix, y: Any
@@ -139,7 +144,7 @@ class BaseSampler(BaseDeepEstimator):
     def _context(self, y: Any, n_rows: int) -> Tensor | None:
         """Context of rows of class(es) y, on the CPU."""
         name = type(self).__name__
-        if not self.conditional:
+        if not self._knows_classes:
             if y is not None:
                 raise ValueError(
                     f"This {name} knows no classes. Fit it with conditional=True and "
@@ -185,8 +190,8 @@ class BaseSampler(BaseDeepEstimator):
         rows = self._scaled_rows(self._validated(X, reset=False))
         # A column that does not vary has scale 1: it adds nothing.
         log_scale = np.log(self.scale_).sum()
-        if y is not None or not self.conditional:
-            given = y if self.conditional else None
+        if y is not None or not self._knows_classes:
+            given = y if self._knows_classes else None
             return self._over(rows, given, log_density) - np.float32(log_scale)
         joint = [
             self._over(rows, label, log_density) + log_prior

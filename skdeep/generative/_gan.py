@@ -354,9 +354,10 @@ class GANSampler(BaseSampler):
             betas=BETAS,
         )
         penalty = self._penalty(fitting)
+        n_components = int(self.n_components)
 
         def generate(index: Tensor) -> Tensor:
-            z = self._codes(len(index), noise)
+            z = self._codes((len(index), n_components), noise)
             given = None if context is None else context[index]
             return generator(beside(z, given))
 
@@ -424,14 +425,18 @@ class GANSampler(BaseSampler):
             Rows in the units of the input; images are flattened.
         """
         self._check_usable()
-        return self._decoded(X, y, self._generated, int(self.n_components))
+        return self._decoded(X, y, self._generated, self._n_codes())
+
+    def _n_codes(self) -> int:
+        """Width of the codes in `fit`; the generator sees classes beside them."""
+        n_classes = len(self.classes_) if self._knows_classes else 0
+        return self.generator_.layers[0].in_features - n_classes
 
     def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
-        return self._generated(self._codes(n_rows, rng), context)
+        return self._generated(self._codes((n_rows, self._n_codes()), rng), context)
 
-    def _codes(self, n_rows: int, rng: Generator) -> Tensor:
+    def _codes(self, shape: tuple[int, int], rng: Generator) -> Tensor:
         """Draw codes from the noise, ``(n_rows, n_components)``."""
-        shape = n_rows, int(self.n_components)
         if self.noise == "normal":
             return normal(shape, rng)
         return uniform(shape, rng).mul_(2).sub_(1)
