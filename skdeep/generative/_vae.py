@@ -25,6 +25,7 @@ from skdeep.generative._vae_likelihood import (
 from skdeep.generative._vae_model import VariationalModel, n_places
 from skdeep.generative._vae_noise import noise_parts
 from skdeep.generative._vae_training import (
+    CHUNK_ROWS,
     COLLAPSED,
     EARLIEST,
     are_binary,
@@ -32,6 +33,7 @@ from skdeep.generative._vae_training import (
     means_over,
     new_likelihood,
     new_networks,
+    shrunken_squares,
     validation_loss,
     warn_of_collapse,
 )
@@ -127,7 +129,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     early_stopping : bool, default=True
         Whether to hold rows out, to stop when their bound does not grow, and to keep
         the weights that were best on them. A shared variance is then that of the rows
-        held out. Without it, small tables are learned by heart.
+        held out; of few, that of the training rows times a ratio of both. Without it,
+        small tables are learned by heart.
 
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows that is held out.
@@ -556,14 +559,24 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         fitting.train(task, "train", step, [optimizer], kept, validation)
 
         # Look at what codes leave of rows.
+        def left_over(index: Tensor) -> list[Tensor]:
+            return means_over(
+                index, lambda part: model.left_over(*given(part, noise), noise)
+            )
+
         held_out = torch.arange(len(rows), device=rows.device)
         if validation is not None:
             held_out = validation.held_out
-        squares, kl = means_over(
-            held_out, lambda part: model.left_over(*given(part, noise), noise)
-        )
+        squares, kl = left_over(held_out)
         if isinstance(likelihood, Gaussian):
             if isinstance(self.variance, str):
+                if validation is not None:
+                    trained, _ = left_over(validation.training[:CHUNK_ROWS])
+                    squares = shrunken_squares(
+                        squares * likelihood.varies,
+                        trained * likelihood.varies,
+                        len(held_out),
+                    )
                 likelihood.follow(squares)
             self.noise_variance_ = likelihood.variance.cpu().numpy()
             keep_constants(self.decoder_, constants)

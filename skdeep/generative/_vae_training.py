@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from skdeep.fitting import Fitting
 from skdeep.generative._vae_likelihood import (
+    LEAST_VARIANCE,
     Bernoulli,
     Likelihood,
     RowGaussian,
@@ -34,6 +35,9 @@ VALIDATION_CODES, MOST_CODES = 1024, 16
 
 CHUNK_ROWS = 4096
 """Rows that are measured at once after training."""
+
+SHRINKING_ROWS = 50
+"""Rows held out that tell as much of the noise of a column as the training rows do."""
 
 RowsOf = Callable[[Tensor, Generator], tuple[Tensor, Tensor | None]]
 """Rows of given numbers, drawn from them if need be, and their contexts."""
@@ -145,6 +149,20 @@ def means_over(
             values = [a + b for a, b in zip(totals, values, strict=True)]
         totals = values
     return totals
+
+
+def shrunken_squares(held_out: Tensor, training: Tensor, n_held_out: int) -> Tensor:
+    r"""Mean squares h of n rows held out, shrunk where these are few.
+
+    .. math:: \frac{n h + m r t}{n + m}, \qquad
+              r = \max\left(1, \frac{\sum_j h_j}{\sum_j t_j}\right)
+
+    with t the mean squares of training rows: these tell the columns apart, the rows
+    held out how much is learned by heart, and m rows held out tell as much of a column.
+    """
+    ratio = (held_out.sum() / training.sum().clamp_min(LEAST_VARIANCE)).clamp_min(1.0)
+    share = n_held_out / (n_held_out + SHRINKING_ROWS)
+    return torch.lerp(ratio * training, held_out, share)
 
 
 def warn_of_collapse(name: str) -> None:

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from skdeep.generative import VAESampler, _vae_model, _vae_training
 from skdeep.generative import _vae as module
 from skdeep.generative._vae_noise import noise_parts
-from skdeep.generative._vae_training import means_over
+from skdeep.generative._vae_training import means_over, shrunken_squares
 
 GRID = np.linspace(-7.5, 7.5, 51)
 PLANE = np.stack(np.meshgrid(GRID, GRID), axis=-1).reshape(-1, 2)
@@ -505,6 +505,25 @@ def test_shared_variance_does_not_shrink_with_what_is_learned_by_heart():
     kept = clone(model).fit(X)
     by_heart = clone(model).set_params(early_stopping=False).fit(X)
     assert kept.noise_variance_.mean() > 2 * by_heart.noise_variance_.mean()
+
+
+@pytest.mark.parametrize("n", [10, 30, 50])
+def test_noise_of_few_rows_is_not_that_of_the_fewer_held_out(n):
+    X = np.random.RandomState(n).normal(size=(n, 5))
+    unseen = np.random.RandomState(0).normal(size=(300, 5))
+    scores = [VAESampler(2, random_state=s).fit(X).score(unseen) for s in range(2)]
+    assert min(scores) > -8  # the truth is -7.1
+
+
+def test_squares_of_few_rows_are_shrunk_to_those_of_training_rows():
+    held_out, training = torch.tensor([4.0, 2.0]), torch.tensor([1.0, 2.0])
+    np.testing.assert_allclose(shrunken_squares(held_out, training, 50), [3, 3])
+    np.testing.assert_allclose(shrunken_squares(held_out, training, 0), [2, 4])
+    np.testing.assert_allclose(
+        shrunken_squares(held_out, training, 10**6), held_out, rtol=1e-3
+    )
+    # Rows held out are not learned better than others: they were lucky.
+    np.testing.assert_allclose(shrunken_squares(training / 9, training, 0), training)
 
 
 def test_fixed_variance_stays():
