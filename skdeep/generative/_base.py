@@ -21,6 +21,7 @@ from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
 from skdeep.base import BaseDeepEstimator, flat_rows
+from skdeep.parameters import checked_sizes
 from skdeep.scaling import in_units
 from skdeep.training import Rows, in_chunks, inferring
 
@@ -251,6 +252,17 @@ def score(self: Any, X: Any, y: Any = None) -> float:
     """
     # A method of those that have densities: each names it.
     return float(self.score_samples(X, y).mean(dtype=np.float64))
+
+
+def widths(estimator: Any, default: tuple[int, ...]) -> list[int]:
+    """Widths of the network, of which there has to be one."""
+    sizes = checked_sizes(estimator, default)
+    if not sizes:
+        raise ValueError(
+            f"The 'hidden_layer_sizes' parameter of {type(estimator).__name__} must "
+            "hold one integer at least. Got () instead."
+        )
+    return sizes
 
 
 def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:

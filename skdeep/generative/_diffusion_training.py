@@ -7,10 +7,10 @@ import torch
 from torch import Generator, Tensor
 
 from skdeep.fitting import Fitting
+from skdeep.generative._base import widths
 from skdeep.nn import MLPDenoiser, Network, UNetDenoiser, initialized
 from skdeep.nn.noise import normal, uniform
 from skdeep.objectives.diffusion import DENOISING_LOSSES, diffused, rates
-from skdeep.parameters import checked_sizes
 
 VALIDATION_ROWS, MOST_DRAWS = 1024, 16
 """Mixtures that are judged: several of each row held out if there are few."""
@@ -39,17 +39,6 @@ def new_denoiser(estimator: Any, fitting: Fitting, n_classes: int) -> Network:
             n_classes=n_classes,
         )
     return denoiser.to(fitting.rows.device)
-
-
-def widths(estimator: Any, default: tuple[int, ...]) -> list[int]:
-    """Widths of the network, of which there has to be one."""
-    sizes = checked_sizes(estimator, default)
-    if not sizes:
-        raise ValueError(
-            f"The 'hidden_layer_sizes' parameter of {type(estimator).__name__} must "
-            "hold one integer at least. Got () instead."
-        )
-    return sizes
 
 
 class Denoising:

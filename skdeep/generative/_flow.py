@@ -14,12 +14,12 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, fit_transform, score
+from skdeep.generative._base import BaseSampler, fit_transform, score, widths
 from skdeep.generative._fixed_columns import scaled_constants, varying_columns
 from skdeep.generative._gaussian import fitted_gaussian
 from skdeep.nn import Flow, initialized
 from skdeep.nn.noise import normal
-from skdeep.parameters import ImageShape, checked_sizes
+from skdeep.parameters import ImageShape
 from skdeep.training import FitTask
 
 N_STEPS = 2000
@@ -461,7 +461,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
             coupling=self.coupling,
             mixing=self.mixing,
             n_couplings=int(self.n_couplings),
-            hidden_layer_sizes=checked_sizes(self, (64, 64)),
+            hidden_layer_sizes=widths(self, (64, 64)),
             n_bins=int(self.n_bins),
             n_context=0 if context is None else context.shape[1],
             image_shape=fitting.image_shape,

@@ -103,6 +103,12 @@ def test_densities_of_classes_are_told_apart(moons):
     np.testing.assert_allclose(flow.score_samples(X), mixture, atol=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(30, 2), (30, 1, 4, 4)])
+def test_networks_without_hidden_layers_are_refused(shape):
+    with pytest.raises(ValueError, match=r"hold one integer at least\. Got \(\)"):
+        small(hidden_layer_sizes=()).fit(np.random.RandomState(0).randn(*shape))
+
+
 def test_columns_that_do_not_vary_are_left_out_of_the_density(moons):
     X, _ = moons
     wide = np.column_stack([np.full(len(X), 7.0), X, np.zeros(len(X))])
