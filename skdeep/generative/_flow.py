@@ -348,10 +348,13 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         """
         self._check_usable()
         flow, columns = self.flow_, self._columns()
+        varies = np.isnan(self.constants_)
         # What has no density is not stretched by the scaling either.
-        log_scale = float(np.log(self.scale_[~np.isnan(self.constants_)]).sum())
+        log_scale = float(np.log(self.scale_[~varies]).sum())
 
         def log_density(x: Tensor, *context: Tensor) -> Tensor:
+            if not varies.any():
+                return x.new_full((len(x),), log_scale)
             return flow.log_density(x[:, columns], *context) + log_scale
 
         return self._log_densities(X, y, log_density)
@@ -365,12 +368,13 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         return self.flow_.n_outputs
 
     def _columns(self) -> Tensor | slice:
-        return varying_columns(self.constants_, self._home())
+        return varying_columns(some_free(self.constants_), self._home())
 
     def _rows_of(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        x = torch.tensor(np.float32(self.constants_)).to(z).repeat(len(z), 1)
+        constants = torch.tensor(np.float32(self.constants_)).to(z)
+        x = constants.repeat(len(z), 1)
         x[:, self._columns()] = self.flow_.inverse(z, context)
-        return x
+        return x.where(constants.isnan(), constants)
 
     def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
         shape = (n_rows, self._n_features_out)
@@ -395,9 +399,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         )
         rows, noise = fitting.rows, fitting.noise
         constants = scaled_constants(X, fitting)
-        if not np.isnan(constants).any():  # one column has to be left
-            constants[0] = np.nan
-        columns = varying_columns(constants, rows.device)
+        columns = varying_columns(some_free(constants), rows.device)
 
         # Build the flow, which starts as the Gaussian of the rows.
         flow = self._gaussian_flow(fitting, columns, constants, context)
@@ -457,7 +459,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         flow = initialized(
             Flow,
             fitting.weight_rng,
-            n_features=int(np.isnan(constants).sum()),
+            n_features=int(np.isnan(some_free(constants)).sum()),
             coupling=self.coupling,
             mixing=self.mixing,
             n_couplings=int(self.n_couplings),
@@ -476,6 +478,13 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         mean, covariance = fitted_gaussian(batches())
         flow.whitening.set(torch.from_numpy(mean), torch.from_numpy(covariance))
         return flow.to(fitting.rows.device)
+
+
+def some_free(constants: np.ndarray) -> np.ndarray:
+    """Free the first column of a table of constants: a flow has to move one."""
+    if np.isnan(constants).any():
+        return constants
+    return np.concatenate([[np.nan], constants[1:]])
 
 
 def is_positive(gains: Tensor) -> bool:

@@ -120,6 +120,18 @@ def test_columns_that_do_not_vary_are_left_out_of_the_density(moons):
     assert flow.transform(wide).shape == (1000, 2)
 
 
+@pytest.mark.parametrize("scale", ["auto", None])
+def test_table_of_constants_has_no_density_and_comes_back(scale):
+    X = np.tile([7.1, -3.3], (30, 1))
+    flow = small(scale=scale, max_iter=2).fit(X)
+    codes = flow.transform(X)
+    assert codes.shape == (30, 1)
+    for drawn in [flow.sample(30, random_state=0), flow.inverse_transform(codes)]:
+        np.testing.assert_array_equal(drawn, drawn[:1].repeat(30, axis=0))
+        np.testing.assert_allclose(drawn, X, rtol=1e-6)
+    np.testing.assert_array_equal(flow.score_samples(X), 0)
+
+
 def test_noise_keeps_needles_from_columns_of_few_values():
     rng = np.random.RandomState(0)
     X = np.column_stack([rng.randint(3, size=600), rng.randn(600)]).astype(float)
