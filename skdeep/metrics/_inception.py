@@ -89,7 +89,7 @@ def inception_score(X_sampled, *, classifier=None, n_splits=None):
             "to 1. Pass rows of features together with classifier=, and scores of a "
             "network after a softmax."
         )
-    p /= p.sum(axis=1, keepdims=True)
+    p = p / p.sum(axis=1, keepdims=True)
     if n_splits is None:
         return _score(p)
     if (

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 from sklearn.datasets import load_digits
@@ -80,6 +81,16 @@ def test_parts_are_consecutive_rows(probabilities):
     parts = np.split(probabilities, 4)
     np.testing.assert_allclose(scores, [naive(part) for part in parts])
     assert inception_score(probabilities, n_splits=1).shape == (1,)
+
+
+def test_frames_and_what_cannot_be_written_to_are_taken_and_left(probabilities):
+    given = 1.001 * probabilities
+    kept = given.copy()
+    expected = inception_score(given)
+    np.testing.assert_array_equal(given, kept)
+    given.flags.writeable = False
+    assert inception_score(given) == expected
+    assert inception_score(pd.DataFrame(given)) == pytest.approx(expected)
 
 
 def test_score_is_a_python_float(probabilities):
