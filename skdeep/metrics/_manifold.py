@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms, safe_sparse_dot
@@ -18,6 +19,7 @@ from skdeep.metrics._rows import comparable_features
 
 _PAIRS_AT_ONCE = 2**20
 _MAX_TREE_COLUMNS = 6
+_FAR = 1e3  # times the median distance from the centre
 
 
 class ManifoldScores(NamedTuple):
@@ -124,11 +126,13 @@ def manifold_precision_recall(X_real, X_sampled, *, n_neighbors=5, features=None
         min_rows=n_neighbors + 1,
     )
     X, Y = _near_the_origin(X, Y)
-    r, s = _radii(X, n_neighbors), _radii(Y, n_neighbors)
+    x_far, y_far = _far_rows(X, Y)
+    r, s = _radii(X, n_neighbors, x_far), _radii(Y, n_neighbors, y_far)
     # Products of rows round by some eps |x| |y|, more so the more columns there are.
     # That is allowed for, lest copies and rows on the rim of a ball fall out of it.
     shrink = 1 - 2 * np.finfo(np.float64).eps * np.sqrt(X.shape[1])
     xx, yy = (row_norms(F, squared=True) * shrink for F in (X, Y))
+    far_Y = Y[y_far]
     Y = _with_columns(Y, np.ones_like(yy), yy)
 
     n_balls = np.zeros(len(s), dtype=np.int64)  # around real rows, on each sampled row
@@ -138,6 +142,10 @@ def manifold_precision_recall(X_real, X_sampled, *, n_neighbors=5, features=None
         # |x|^2 - 2 x y + |y|^2 in one product
         left = _with_columns(-2 * X[rows], xx[rows], np.ones_like(xx[rows]))
         distances = safe_sparse_dot(left, Y.T, dense_output=True)
+        far = x_far[rows]
+        if far.any() and y_far.any():
+            between = cdist(X[rows][far], far_Y, "sqeuclidean")
+            distances[np.ix_(far, y_far)] = between * shrink
         recalled[rows] = (distances <= s**2).any(axis=1)
         within = distances <= r[rows, np.newaxis] ** 2
         covered[rows] = within.any(axis=1)
@@ -155,18 +163,31 @@ def _near_the_origin(X, Y):
     """Both in float64, moved so that products round as little as possible."""
     X, Y = X.astype(np.float64), Y.astype(np.float64)
     if not sparse.issparse(X) and not sparse.issparse(Y):
-        center = X.mean(axis=0)
+        center = np.median(X, axis=0)  # a mean follows far rows away from all others
         X -= center
         Y -= center
     return X, Y
 
 
-def _radii(F, n_neighbors):
+def _far_rows(X, Y):
+    """Whether rows are so far out that products of two of them lose their distance."""
+    if sparse.issparse(X) or sparse.issparse(Y):
+        return np.zeros(X.shape[0], dtype=bool), np.zeros(Y.shape[0], dtype=bool)
+    norms = row_norms(X), row_norms(Y)
+    both = np.concatenate(norms)
+    limit = _FAR * np.median(both[both > 0]) if both.any() else 0.0
+    return tuple(norm > limit for norm in norms)
+
+
+def _radii(F, n_neighbors, far):
     # scikit-learn takes trees up to 15 columns, which products overtake at 6 or 7.
     algorithm = "brute" if F.shape[1] > _MAX_TREE_COLUMNS else "auto"
     search = NearestNeighbors(n_neighbors=n_neighbors, algorithm=algorithm).fit(F)
-    distances, _ = search.kneighbors()
-    return distances[:, -1]
+    radii = search.kneighbors()[0][:, -1]
+    if far.any():  # by differences; the row itself is one of those found
+        search = NearestNeighbors(n_neighbors=n_neighbors + 1, algorithm="kd_tree")
+        radii[far] = search.fit(F).kneighbors(F[far])[0][:, -1]
+    return radii
 
 
 def _with_columns(F, *columns):

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from scipy.spatial.distance import cdist
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 
@@ -152,6 +153,30 @@ def test_one_far_row_spoils_precision_and_not_density(real):
     assert scores.precision == 1.0
     assert scores.density < 0.3
     assert scores.coverage < 0.01
+
+
+@pytest.mark.parametrize("sentinel", [1e6, 1e10, 1e12])
+@pytest.mark.parametrize("n_features", [3, 9])
+@pytest.mark.parametrize("n_far", [1, 20])
+@pytest.mark.parametrize("columns", [slice(None), slice(1)], ids=["all", "one"])
+def test_rows_very_far_away_change_no_distance(sentinel, n_features, n_far, columns):
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(200, n_features))
+    Y = rng.normal(size=(150, n_features)) * 1.5 + 0.5
+    X[:n_far, columns] = sentinel
+    Y[: n_far - 1, columns] = sentinel
+    k = 3
+    r, s = (np.sort(cdist(F, F))[:, k] for F in (X, Y))
+    distances = cdist(X, Y)
+    within = distances <= r[:, None]
+    expected = (
+        within.any(axis=0).mean(),
+        (distances <= s).any(axis=1).mean(),
+        within.sum() / (k * len(Y)),
+        within.any(axis=1).mean(),
+    )
+    scores = manifold_precision_recall(X, Y, n_neighbors=k)
+    np.testing.assert_allclose(scores, expected, rtol=0.01)
 
 
 def test_distant_samples_score_zero(real):
