@@ -57,7 +57,7 @@ def require(estimator: Any, method: str, display: str, instead: str) -> None:
     if not hasattr(estimator, method):
         raise TypeError(
             f"{display} needs an estimator with the method {method}, and "
-            f"{type(fitted_model(estimator)).__name__} has none. {instead}"
+            f"{type(estimator).__name__} has none. {instead}"
         )
 
 

@@ -1,8 +1,11 @@
 """Rows drawn from a model, beside real ones."""
 
+from copy import copy
+from inspect import signature
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 
 from skdeep.inspection._axes import (
     axes_for,
@@ -106,7 +109,8 @@ class SampleDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted sampler, or a :class:`~skdeep.compose.SamplerPipeline`.
+            A fitted sampler, a :class:`~skdeep.compose.SamplerPipeline`, or a search
+            over such.
         X : array-like of shape (n_rows, n_features) or None, default=None
             Real rows to compare with, a sparse matrix too.
         n_samples : int or None, default=None
@@ -119,7 +123,8 @@ class SampleDisplay:
         kind : {"auto", "images", "marginals", "pairs"}, default="auto"
             What is drawn: see `plot`.
         columns : list of str or None, default=None
-            Names of the columns that are shown; those of an array are x0, x1, ...
+            Names of the columns that are shown; arrays have those of
+            the other rows, or else x0, x1, ...
         ax : matplotlib Axes or None, default=None
             Axes to draw in; None makes new ones.
 
@@ -132,8 +137,9 @@ class SampleDisplay:
         TypeError
             If the estimator draws no rows.
         """
+        sampler = getattr(estimator, "best_estimator_", estimator)
         require(
-            estimator,
+            sampler,
             "sample",
             "SampleDisplay.from_estimator",
             "Samplers have it, and behind other steps a SamplerPipeline.",
@@ -143,9 +149,7 @@ class SampleDisplay:
             n_samples = 1000 if X is None else min(n_rows(X), 2000)
             if image_shape is not None and kind in ("auto", "images"):
                 n_samples = N_IMAGES
-        seed = {} if random_state is None else {"random_state": random_state}
-        samples = estimator.sample(n_samples, **seed)
-        samples = samples[0] if isinstance(samples, tuple) else samples
+        samples = drawn_rows(sampler, n_samples, random_state)
         return cls.from_samples(
             samples, X, image_shape=image_shape, kind=kind, columns=columns, ax=ax
         )
@@ -174,7 +178,8 @@ class SampleDisplay:
         kind : {"auto", "images", "marginals", "pairs"}, default="auto"
             What is drawn: see `plot`.
         columns : list of str or None, default=None
-            Names of the columns that are shown; those of an array are x0, x1, ...
+            Names of the columns that are shown; arrays have those of
+            the other rows, or else x0, x1, ...
         ax : matplotlib Axes or None, default=None
             Axes to draw in; None makes new ones.
 
@@ -216,7 +221,8 @@ class SampleDisplay:
         Raises
         ------
         ValueError
-            If `kind` is none of these, or asks for images of unknown shape.
+            If `kind` is none of these, or asks for images of unknown shape, or if
+            drawn and real rows differ in their columns.
         """
         require_option("kind", kind, KINDS)
         if self.image_shape is None and kind == "images":
@@ -225,8 +231,9 @@ class SampleDisplay:
             )
         if self.image_shape is not None and kind in ("auto", "images"):
             return self._plot_images(ax, cmap, self.image_shape)
-        real = None if self.X is None else columns_of(self.X)
-        drawn = columns_of(self.samples, names=real)
+        drawn, real = alike(self.samples, self.X)
+        if columns is not None:
+            columns = [str(name) for name in columns]
         if kind == "auto":
             few = len(columns or drawn) <= MOST_PAIRED
             kind = (
@@ -242,9 +249,9 @@ class SampleDisplay:
         )
 
     def _plot_images(self, ax: Any, cmap: str, image_shape: ImageShape) -> Self:
-        shown = {"drawn": images_of(self.samples, image_shape)[:N_IMAGES]}
+        shown = {"drawn": images_of(dense(self.samples), image_shape)[:N_IMAGES]}
         if self.X is not None:
-            real = images_of(self.X, image_shape)[:N_IMAGES]
+            real = images_of(dense(self.X), image_shape)[:N_IMAGES]
             shown = {"real": real, **shown}
         limits = limits_of(next(iter(shown.values())))
         self.ax_ = axes_for(ax, self, (3.6 * len(shown), 3.8))
@@ -289,3 +296,48 @@ class SampleDisplay:
         if real is not None:
             self.axes_[0, 0].legend(fontsize="small")
         return self
+
+
+def drawn_rows(sampler: Any, n_samples: int, random_state: Any) -> Any:
+    """Rows that any sampler draws; None leaves it the seed that it has."""
+    if random_state is None:
+        rows = sampler.sample(n_samples)
+    elif "random_state" in signature(sampler.sample).parameters:
+        rows = sampler.sample(n_samples, random_state=random_state)
+    else:  # as of GaussianMixture, which draws with its own
+        rows = copy(sampler).set_params(random_state=random_state).sample(n_samples)
+    # Mixtures return the component of each row as well.
+    return rows[0] if isinstance(rows, tuple) else rows
+
+
+def dense(X: Any) -> Any:
+    """Array of a sparse matrix; anything else as it is."""
+    return X.toarray() if issparse(X) else X
+
+
+def alike(samples: Any, X: Any) -> tuple[Columns, Columns | None]:
+    """Columns of drawn and of real rows; an array has the names of the other ones.
+
+    Raises
+    ------
+    ValueError
+        If drawn rows have other columns than real ones.
+    """
+    drawn = columns_of(dense(samples))
+    if X is None:
+        return drawn, None
+    real = columns_of(dense(X))
+    if hasattr(samples, "columns") and hasattr(X, "columns"):
+        differ = not drawn.keys() <= real.keys()
+    else:
+        differ = len(drawn) != len(real)
+    if differ:
+        raise ValueError(
+            "Drawn and real rows must have the same columns. Got "
+            f"{list(drawn)} drawn and {list(real)} real."
+        )
+    if not hasattr(samples, "columns"):
+        drawn = dict(zip(real, drawn.values(), strict=True))
+    elif not hasattr(X, "columns"):
+        real = dict(zip(drawn, real.values(), strict=True))
+    return drawn, real

@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,13 +21,15 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skdeep
 from skdeep import inspection
 from skdeep.cluster import AEKMeans, DECClusterer, NClustersSearch, SCANClusterer
-from skdeep.generative import VAESampler
+from skdeep.compose import make_sampler_pipeline
+from skdeep.generative import FlowSampler, VAESampler
 from skdeep.inspection import (
     ClusterConfusionDisplay,
     DensityDisplay,
@@ -444,6 +447,45 @@ def test_samples_of_a_table_are_drawn_in_pairs_beside_real_rows(mixture):
     assert len(display.samples) == 150
 
 
+def test_samples_of_mixtures_and_searches_repeat_with_a_seed(mixture):
+    flow = make_sampler_pipeline(StandardScaler(), FlowSampler(max_iter=1))
+    search = GridSearchCV(flow, {"flowsampler__n_couplings": [1]}, cv=2).fit(X)
+    for model, rows in [(mixture, X.iloc[:, :2]), (search, X)]:
+        draw = partial(SampleDisplay.from_estimator, model, rows)
+        first, again, other = (draw(random_state=s).samples for s in (0, 0, 1))
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+    assert mixture.random_state == 0
+    plain = make_pipeline(StandardScaler(), FlowSampler(max_iter=1)).fit(X)
+    with pytest.raises(TypeError, match=r"Pipeline has none.*SamplerPipeline"):
+        SampleDisplay.from_estimator(plain, X)
+
+
+def test_sparse_rows_stand_beside_drawn_ones():
+    vae = VAESampler(2, max_iter=1, random_state=0)
+    rows = sparse.csr_matrix(IMAGES.reshape(30, -1)[:, :3])
+    assert SampleDisplay.from_estimator(vae.fit(rows), rows).axes_.shape == (3, 3)
+    images = sparse.csr_matrix(IMAGES.reshape(30, -1))
+    display = SampleDisplay.from_samples(images, images, image_shape=(1, 4, 4))
+    assert display.axes_.shape == (1, 2)
+
+
+def test_arrays_have_the_names_of_the_frames_beside_them():
+    for drawn, real in [(X, X.to_numpy()), (X.to_numpy(), X)]:
+        display = SampleDisplay.from_samples(drawn, real)
+        assert display.axes_[3, 0].get_xlabel() == "sepal length (cm)"
+    three = X.iloc[:, :3]
+    for drawn, real in [(X, three.to_numpy()), (X, three), (three.to_numpy(), X)]:
+        with pytest.raises(ValueError, match="must have the same columns"):
+            SampleDisplay.from_samples(drawn, real)
+
+
+def test_columns_may_be_named_by_integers():
+    frame = pd.DataFrame(X.to_numpy())
+    display = SampleDisplay.from_samples(frame, frame, columns=[0, 2])
+    assert display.axes_[1, 1].get_xlabel() == "2"
+
+
 def test_columns_of_other_kinds_are_drawn_as_bars():
     mixed = X.assign(species=IRIS.target_names[y])
     display = SampleDisplay.from_samples(mixed.iloc[:100], mixed)
@@ -511,6 +553,25 @@ def test_density_over_the_plane_is_that_of_the_model(mixture):
     assert display.log_density[7, 3] == pytest.approx(mixture.score_samples(point)[0])
     np.testing.assert_allclose(display.mesh_.get_array(), np.exp(display.log_density))
     assert display.ax_.get_ylabel() == "sepal width (cm)"
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_density_keeps_the_names_of_frames(kind):
+    frame = kind({"a": X.iloc[:, 0].to_numpy(), "b": X.iloc[:, 1].to_numpy()})
+    flow = FlowSampler(n_couplings=1, max_iter=1, random_state=0).fit(frame)
+    display = DensityDisplay.from_estimator(flow, frame, grid_resolution=5)
+    assert display.log_density.shape == (5, 5)
+    assert display.feature_names == ("a", "b")
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_plane_may_have_places_without_density(log):
+    box = KernelDensity(kernel="tophat", bandwidth=0.3).fit(X.iloc[:, :2].to_numpy())
+    rows = X.iloc[:, :2].to_numpy()
+    display = DensityDisplay.from_estimator(box, rows, grid_resolution=20, log=log)
+    display.figure_.canvas.draw()
+    assert np.isneginf(display.log_density).any()
+    assert np.isfinite(display.mesh_.get_array()).all()
 
 
 def test_log_density_ends_at_a_depth_and_rows_are_drawn_above(mixture):
