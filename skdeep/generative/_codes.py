@@ -121,8 +121,10 @@ def interpolate(
     >>> interpolate(vae, X[0], X[100], 5).shape
     (5, 4)
     """
-    x_start, x_end = (np.asarray(x) for x in (x_start, x_end))
-    is_one = x_start.ndim in (1, 3)
+    x_start, x_end = (  # the model may ask for the names of frames
+        x if hasattr(x, "columns") else np.asarray(x) for x in (x_start, x_end)
+    )
+    is_one = len(x_start.shape) in (1, 3)
     if is_one:
         x_start, x_end = x_start[None], x_end[None]
     given = () if y is None else (y,)

@@ -1,4 +1,6 @@
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.datasets import make_blobs
@@ -132,6 +134,18 @@ def test_rows_go_through_their_codes():
     one = interpolate(Doubled(), a[0], b[0], 4, method="linear")
     expected = 2 * interpolated_codes(a[0] / 2, b[0] / 2, 4, method="linear")
     np.testing.assert_allclose(one, expected)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_rows_may_be_frames_with_names(kind):
+    X = np.random.RandomState(0).normal(size=(40, 3))
+    frame = kind({name: X[:, i] for i, name in enumerate("abc")})
+    vae = VAESampler(2, max_iter=1, random_state=0).fit(frame)
+    found = interpolate(vae, frame[:2], frame[2:4], 3)
+    assert found.shape == (3, 2, 3)
+    np.testing.assert_array_equal(
+        found[0], vae.inverse_transform(vae.transform(frame[:2]))
+    )
 
 
 def test_classes_go_with_their_rows():
