@@ -133,8 +133,9 @@ class DensityDisplay:
         around = margin * (high - low)
         x, y = np.linspace(low - around, high + around, grid_resolution).T
         grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        if hasattr(X, "columns"):  # the model may ask for the names
-            grid = type(X)(dict(zip(X.columns, grid.T, strict=True)))
+        if found is not None and hasattr(estimator, "feature_names_in_"):
+            table = getattr(type(X), "from_pydict", type(X))  # pyarrow's, or a frame
+            grid = table(dict(zip(found, grid.T, strict=True)))
         log_density = np.asarray(estimator.score_samples(grid)).reshape(len(y), len(x))
         shown = rows if show_rows else None
         display = cls(x, y, log_density, rows=shown, feature_names=(names[0], names[1]))
