@@ -9,7 +9,7 @@ import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 
 import joblib
 import numpy as np
@@ -455,29 +455,20 @@ def test_model_of_any_device_is_kept_and_works_on_the_cpu(estimator, device, tmp
 
 
 @contextmanager
-def float64_by_default():
+def unusual_modes():
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        yield
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            yield
     finally:
         torch.set_default_dtype(before)
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        torch.no_grad,
-        torch.inference_mode,
-        partial(torch.autocast, "cpu", torch.bfloat16),
-        float64_by_default,
-    ],
-    ids=["no_grad", "inference_mode", "autocast", "float64"],
-)
 @every_estimator
-def test_modes_of_the_caller_do_not_matter(estimator, mode):
+def test_modes_of_the_caller_do_not_matter(estimator):
     expected = outputs(fitted(estimator))
-    with mode():
+    with unusual_modes():
         found = outputs(clone(estimator).set_params(random_state=3).fit(X, y))
     for method, values in expected.items():
         np.testing.assert_allclose(

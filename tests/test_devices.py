@@ -34,7 +34,7 @@ OF_IMAGES = [
     SCANClusterer(3, encoder=SimCLRTransformer(4, **BRIEF), self_label_iter=1, **BRIEF),
     VAESampler(2, likelihood="bernoulli", **BRIEF),
     GANSampler(2, conditional=True, **BRIEF),
-    DiffusionSampler(**BRIEF),
+    DiffusionSampler(hidden_layer_sizes=(4, 4), n_timesteps=10, **BRIEF),
 ]
 
 OTHERS = [

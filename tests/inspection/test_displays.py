@@ -140,19 +140,18 @@ def test_tensors_are_drawn_as_arrays(dec, monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     model = clone(dec).fit(X.to_numpy())
     rows, labels = torch.tensor(X.to_numpy(), requires_grad=True), torch.tensor(y)
-    for tensor in (rows, rows.bfloat16()):
-        for dispatch in (False, True):
-            with config_context(array_api_dispatch=dispatch):
-                probability = tensor[:, 0].sigmoid()
-                display = EmbeddingDisplay.from_embedding(
-                    tensor, labels=labels, probability=probability, centers=tensor[:2]
-                )
-                display.plot(color_by="probability")
-                EmbeddingDisplay.from_estimator(model, tensor, labels=labels)
-                ClusterConfusionDisplay.from_estimator(model, tensor, labels)
-                ReconstructionDisplay.from_reconstruction(tensor, tensor)
-                SampleDisplay.from_samples(tensor, tensor)
-                display = NClustersDisplay.from_scores(labels[48:52:2], tensor[:2, 0])
+    for tensor, dispatch in ((rows, False), (rows.bfloat16(), True)):
+        with config_context(array_api_dispatch=dispatch):
+            probability = tensor[:, 0].sigmoid()
+            display = EmbeddingDisplay.from_embedding(
+                tensor, labels=labels, probability=probability, centers=tensor[:2]
+            )
+            display.plot(color_by="probability")
+            EmbeddingDisplay.from_estimator(model, tensor, labels=labels)
+            ClusterConfusionDisplay.from_estimator(model, tensor, labels)
+            ReconstructionDisplay.from_reconstruction(tensor, tensor)
+            SampleDisplay.from_samples(tensor, tensor)
+            display = NClustersDisplay.from_scores(labels[48:52:2], tensor[:2, 0])
         plt.close("all")
     assert display.ax_.get_title() == "0 clusters"
 

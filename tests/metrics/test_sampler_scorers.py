@@ -253,7 +253,13 @@ def test_all_scorers_make_a_multimetric_search(blobs, routing):
             assert scores[1] > scores[0]
 
 
-@pytest.mark.parametrize("scorer", [classifier_two_sample_scorer, manifold_f_scorer])
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        pytest.param(classifier_two_sample_scorer, marks=pytest.mark.slow),
+        manifold_f_scorer,
+    ],
+)
 def test_the_number_of_components_is_found(scorer):
     X, _ = make_blobs(400, centers=[[0, 0], [9, 0], [0, 9], [9, 9]], random_state=0)
     search = GridSearchCV(
