@@ -66,6 +66,7 @@ def fitted(autoencoder, X):
 # real data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("Clusterer", DEEP)
 def test_digits_with_defaults_beat_kmeans_by_far(Clusterer, digits_memory):
     X, y = load_digits(return_X_y=True)

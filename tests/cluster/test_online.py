@@ -120,7 +120,9 @@ def test_sorted_stream_forgets_no_cluster(Clusterer):
     assert clustering_accuracy_score(y, model.predict(X)) > 0.95
 
 
-@pytest.mark.parametrize("comes_sorted", [True, False])
+@pytest.mark.parametrize(
+    "comes_sorted", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_rows_of_other_kinds_let_the_pretraining_begin_anew(comes_sorted):
     X, y = blobs(3000)
     order = np.argsort(y, kind="stable") if comes_sorted else np.arange(3000)

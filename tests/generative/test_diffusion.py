@@ -524,6 +524,7 @@ def test_images_train_a_unet(shape):
         assert np.isfinite(sampler.score_samples(X[:5], method=method)).all()
 
 
+@pytest.mark.slow
 def test_brightness_of_images_is_learned():
     # Images of one colour each: their pixels go together, with means all over [0, 1].
     rng = np.random.RandomState(0)

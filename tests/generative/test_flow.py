@@ -132,6 +132,7 @@ def test_table_of_constants_has_no_density_and_comes_back(scale):
     np.testing.assert_array_equal(flow.score_samples(X), 0)
 
 
+@pytest.mark.slow
 def test_noise_keeps_needles_from_columns_of_few_values():
     rng = np.random.RandomState(0)
     X = np.column_stack([rng.randint(3, size=600), rng.randn(600)]).astype(float)
