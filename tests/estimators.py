@@ -1,5 +1,6 @@
 """The one list of estimators that every generic test iterates."""
 
+import pytest
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 from sklearn.preprocessing import StandardScaler
@@ -104,3 +105,11 @@ def inner_parameter(clusterer):
     if clusterer in SEARCHES:
         return f"clusterer__{inner_parameter(clusterer.clusterer)}"
     return "encoder" if "encoder" in clusterer.get_params() else "autoencoder"
+
+
+BRIEF_FITS_WARN = [
+    pytest.mark.filterwarnings("ignore:GANSampler generates rows near"),
+    pytest.mark.filterwarnings("ignore:VAESampler. the posterior has collapsed"),
+    pytest.mark.filterwarnings("ignore:.* ended with . clusters"),
+]
+"""Marks of tests whose fits are too brief to be good."""

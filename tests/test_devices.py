@@ -13,15 +13,11 @@ from skdeep.representation import (
     DeepInfoMaxTransformer,
     SimCLRTransformer,
 )
-from tests.estimators import ESTIMATORS, SMALL, name_of
+from tests.estimators import BRIEF_FITS_WARN, ESTIMATORS, SMALL, name_of
 from tests.pretended_gpu import PretendedGenerator, pretended_gpu
 from tests.test_common import X, outputs, y
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:GANSampler generates rows near"),
-    pytest.mark.filterwarnings("ignore:VAESampler. the posterior has collapsed"),
-    pytest.mark.filterwarnings("ignore:.* ended with . clusters"),
-]
+pytestmark = BRIEF_FITS_WARN
 
 IMAGES = load_digits().images[:60].reshape(-1, 1, 8, 8)
 

@@ -34,9 +34,9 @@ from skdeep.training import (
     Adam,
     FitTask,
     OneCycle,
+    descend,
     in_chunks,
     n_batches,
-    train,
     train_epoch,
 )
 
@@ -365,16 +365,15 @@ def rehearse(
         optimizer.step(torch.stack([*losses.values()]).sum())
         return losses
 
-    with optimizer.training():
-        train(
-            step,
-            n_drawn,
-            phase,
-            batch_size=encoder.batch_size,
-            rng=shuffle,
-            device=rows.device,
-        )
-    phase.check_weights(networks)
+    descend(
+        optimizer,
+        step,
+        n_drawn,
+        phase,
+        batch_size=encoder.batch_size,
+        rng=shuffle,
+        device=rows.device,
+    )
 
 
 def in_old_order(old: np.ndarray, new: np.ndarray, n_clusters: int) -> np.ndarray:

@@ -29,11 +29,11 @@ from skdeep.training import (
     Adam,
     FitTask,
     OneCycle,
+    descend,
     epochs_for,
     in_chunks,
     inferring,
     n_batches,
-    train,
 )
 
 N_STEPS = 2000
@@ -319,16 +319,15 @@ class VaDEClusterer(BaseDeepClusterer):
             phase = task.phase("cluster", max_iter, snapshot)
             shuffle = Generator().manual_seed(shuffle_seed)
             phase.moves(optimizer, schedule, shuffle, noise, *begin.moving)
-            with optimizer.training():
-                train(
-                    step,
-                    len(rows),
-                    phase,
-                    batch_size=self.batch_size,
-                    rng=shuffle,
-                    device=rows.device,
-                )
-            phase.check_weights(optimizer.networks)
+            descend(
+                optimizer,
+                step,
+                len(rows),
+                phase,
+                batch_size=self.batch_size,
+                rng=shuffle,
+                device=rows.device,
+            )
             after = clustering_of(model, begin)
             fitted = guarded(self, before, after, begin.neighbors)
             for name, value in fitted.items():

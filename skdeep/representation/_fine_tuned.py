@@ -27,10 +27,10 @@ from skdeep.training import (
     FitTask,
     OneCycle,
     Phase,
+    descend,
     epochs_for,
     in_chunks,
     n_batches,
-    train,
 )
 
 N_FROZEN_STEPS = 200
@@ -372,16 +372,15 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             return {"loss": loss}
 
         phase.moves(optimizer, schedule, rng)
-        with optimizer.training():
-            train(
-                step,
-                len(targets),
-                phase,
-                batch_size=self.batch_size,
-                rng=rng,
-                device=targets.device,
-            )
-        phase.check_weights(networks)
+        descend(
+            optimizer,
+            step,
+            len(targets),
+            phase,
+            batch_size=self.batch_size,
+            rng=rng,
+            device=targets.device,
+        )
 
 
 def classes_of(y: Any, X: Any, name: str) -> tuple[np.ndarray, Tensor, Tensor]:

@@ -4,6 +4,7 @@ from skdeep.training.checkpoints import Store
 from skdeep.training.epochs import (
     OneCycle,
     Step,
+    descend,
     epochs_for,
     n_batches,
     train,
@@ -29,6 +30,7 @@ __all__ = [
     "Step",
     "Store",
     "Thing",
+    "descend",
     "epochs_for",
     "fit_task_of",
     "in_chunks",

@@ -105,6 +105,22 @@ def train(
             phase.record(after_epoch(phase))
 
 
+def descend(
+    optimizer: Adam,
+    step: Step,
+    n_samples: int,
+    phase: Phase,
+    *,
+    batch_size: int,
+    rng: Generator,
+    device: torch.device = CPU,
+) -> None:
+    """Run the epochs of a phase that one optimiser steps, and check what it moved."""
+    with optimizer.training():
+        train(step, n_samples, phase, batch_size=batch_size, rng=rng, device=device)
+    phase.check_weights(optimizer.networks)
+
+
 class OneCycle:
     """Learning rate that warms up over a tenth of the steps and then anneals to zero.
 

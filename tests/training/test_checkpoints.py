@@ -32,13 +32,16 @@ from skdeep.representation import (
     FineTunedClassifier,
     SimCLRTransformer,
 )
-from tests.estimators import CLUSTERERS, ESTIMATORS, SMALL, SMALL_SAMPLER, name_of
+from tests.estimators import (
+    BRIEF_FITS_WARN,
+    CLUSTERERS,
+    ESTIMATORS,
+    SMALL,
+    SMALL_SAMPLER,
+    name_of,
+)
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:GANSampler generates rows near"),
-    pytest.mark.filterwarnings("ignore:VAESampler. the posterior has collapsed"),
-    pytest.mark.filterwarnings("ignore:.* ended with . clusters"),
-]
+pytestmark = BRIEF_FITS_WARN
 
 X = np.random.RandomState(0).randn(40, 4).astype(np.float32)
 y = np.arange(40) % 3
