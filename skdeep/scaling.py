@@ -67,14 +67,15 @@ def column_statistics(X: np.ndarray | sparse.csr_matrix) -> ColumnStatistics:
 def columns_alike(columns: ColumnStatistics) -> bool:
     """Whether the spread of one column against another's carries meaning.
 
-    It does for pixels and word weights, many columns that start at about one value, and
-    for principal components, which are centred and were not standardised. None spreads
-    much more than the median one. A column may spread much less only if all start at
-    the very same value, as the border pixels of images and rare words do: a fraction in
-    a table of other things is not like them.
+    It does for columns of 0 and 1 alone, for pixels and word weights, many columns that
+    start at about one value, and for principal components, which are centred and were
+    not standardised. Of the latter three, none spreads much more than the median one. A
+    column may spread much less only if all start at the very same value, as the border
+    pixels of images and rare words do: a fraction in a table of other things is not
+    like them.
     """
     varying = columns.maximum > columns.minimum
-    if not varying.any():
+    if are_indicators(columns)[varying].all():
         return True
     deviation = np.sqrt(columns.variance[varying])
     floor = columns.minimum[varying]

@@ -139,6 +139,8 @@ def test_column_that_does_not_vary_has_scale_one(value):
         centred(normal(200, 3)) * [5, 2, 1],
         np.ones((10, 5)),  # nothing varies
         np.ones((10, 5)) * np.arange(5),
+        np.eye(3)[np.arange(200) % 199 % 3],
+        (normal(200, 4) > [0, 0, 1, 2]) * 1.0,
     ],
     ids=[
         "digits",
@@ -151,6 +153,8 @@ def test_column_that_does_not_vary_has_scale_one(value):
         "centred",
         "constant",
         "constants",
+        "categories",
+        "yes or no",
     ],
 )
 def test_columns_that_share_a_range_are_alike(X):

@@ -81,8 +81,8 @@ class AutoencoderTransformer(BaseRepresentation):
 
     scale : {"auto", "standard", "minmax", "half_whiten"} or None, default="auto"
         How columns are scaled before training; undone by `inverse_transform`.
-        ``"auto"`` maps all entries alike if the columns share a range, as pixels and
-        word weights do. Otherwise it standardises each column and, with a
+        ``"auto"`` maps all entries alike if the columns share a range, as pixels, word
+        weights and zeros and ones do. Otherwise it standardises each column and, with a
         `neighbor_weight`, brings the spreads of the principal components closer, each
         to its square root, so that a few columns that say the same do not decide who
         is near. ``"standard"`` and ``"minmax"`` scale each column, ``"half_whiten"``
