@@ -279,6 +279,7 @@ class Fitting:
                 averaged.restore()
         for optimizer in optimizers:
             phase.check_weights(optimizer.networks)
+            optimizer.finish()
         for name, value in fitted().items():
             setattr(estimator, name, value)
 

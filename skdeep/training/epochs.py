@@ -73,12 +73,14 @@ def train_epoch(
     totals: dict[str, Tensor] = {}
     for index in batches(n_samples, batch_size, rng, device):
         # A loss may hold on to a tensor of the size of the batch: only its number is
-        # kept. And it stays where it is: to read it here would wait for the device.
-        for name, loss in step(index).items():
+        # kept, and no name for it when the next batch is read. And it stays where it
+        # is: to read it here would wait for the device.
+        losses = {name: loss.detach() for name, loss in step(index).items()}
+        for name, loss in losses.items():
             if name in totals:
-                totals[name].add_(loss.detach(), alpha=len(index))
+                totals[name].add_(loss, alpha=len(index))
             else:
-                totals[name] = loss.detach() * len(index)
+                totals[name] = loss * len(index)
     return {name: float(total) / n_samples for name, total in totals.items()}
 
 

@@ -241,12 +241,26 @@ class Adam:
         if self._lowered:
             self._products.copy_(self._weights[: len(self._products)])
 
+    def finish(self) -> None:
+        """Let go of what takes most memory and only further steps would need."""
+        none = self._weights.new_empty(0)
+        self._gradient = self._product_gradient = self._added_up = none
+        self._mean = self._square = none
+        self._parts, self._lowered_parts, self._stacks = [], [], []
+
     @contextmanager
     def training(self, beside: Sequence[Network] = ()) -> Iterator[None]:
         """Let the networks train inside the context, and infer after it.
 
         Networks that other optimisers train `beside` them count for the threads, too.
+
+        Raises
+        ------
+        RuntimeError
+            After `finish`.
         """
+        if not len(self._mean):
+            raise RuntimeError("This Adam has finished: its running means are gone.")
         pieces = self._exact_pieces
         for piece, gradient in zip(
             pieces, views_of(self._gradient, pieces), strict=True

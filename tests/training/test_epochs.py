@@ -1,5 +1,6 @@
 import itertools
 import math
+import weakref
 
 import pytest
 import torch
@@ -107,6 +108,19 @@ def test_loss_that_is_not_finite_is_returned_as_such():
         return {"loss": torch.tensor(float("nan") if 3 in index else 1.0)}
 
     assert math.isnan(train_epoch(step, 10, batch_size=2, rng=generator())["loss"])
+
+
+def test_no_loss_of_a_batch_is_held_while_the_next_is_read():
+    held = weakref.WeakSet()
+
+    def step(index):
+        assert not held
+        loss = index.double().mean().requires_grad_() * 2
+        held.add(loss)
+        return {"loss": loss}
+
+    losses = train_epoch(step, 10, batch_size=3, rng=generator())
+    assert losses == {"loss": pytest.approx(9.0)}
 
 
 def test_train_records_an_entry_an_epoch():

@@ -1,5 +1,6 @@
 import copy
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -508,6 +509,21 @@ def test_several_kinds_of_network_train_together():
             adam.step(loss)
             losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_finished_optimiser_keeps_the_weights_alone(precision):
+    network = mlp(4, 8, 2)
+    optimizer = Adam([network], learning_rate=1e-2, precision=precision)
+    with optimizer.training():
+        optimizer.step(network(normal(5, 4)).square().mean())
+    expected = network(normal(5, 4))
+    moved = [weakref.ref(tensor) for tensor in optimizer.state()["tensors"][1:3]]
+    optimizer.finish()
+    assert [tensor() for tensor in moved] == [None, None]  # means, and what views them
+    assert torch.equal(network(normal(5, 4)), expected)
+    with pytest.raises(RuntimeError, match="has finished"), optimizer.training():
+        pass
 
 
 def test_step_outside_of_training_is_refused():
