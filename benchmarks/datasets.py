@@ -99,6 +99,37 @@ def text(name: str) -> Callable[[Path], Dataset]:
     return load
 
 
+def keel(name: str) -> Callable[[Path], Dataset]:
+    """Read a table of KEEL: rows of numbers, each with its class at the end."""
+
+    def load(folder: Path) -> Dataset:
+        frame = pd.read_csv(folder / f"{name}.dat", header=None, na_values=["?"])
+        frame = frame.dropna()
+        return frame.iloc[:, :-1].to_numpy(np.float64), frame.iloc[:, -1].to_numpy()
+
+    return load
+
+
+KEEL = (
+    "contraceptive",
+    "hayes-roth",
+    "iris",
+    "led7digit",
+    "marketing",
+    "movement_libras",
+    "optdigits",
+    "penbased",
+    "tae",
+    "texture",
+    "vehicle",
+    "vowel",
+    "wine",
+)
+"""All tables of numbers there with three classes or more, none below 20 rows.
+
+But for those that are above already. No setting was chosen on them.
+"""
+
 DATASETS: dict[str, Callable[[Path], Dataset]] = {
     "digits": digits,
     "mnist": mnist,
@@ -109,6 +140,7 @@ DATASETS: dict[str, Callable[[Path], Dataset]] = {
     "worm": worm,
     "reuters_r8": text("reuters_r8"),
     "newsgroups20": text("newsgroups20"),
+    **{name: keel(name) for name in KEEL},
 }
 
 

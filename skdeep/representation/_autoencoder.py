@@ -160,10 +160,11 @@ class AutoencoderTransformer(BaseRepresentation):
         Maps codes to scaled rows; to their logits with the cross-entropy.
 
     offset_, scale_ : ndarray of shape (n_features,)
-        Rows are encoded as ``(X - offset_) / scale_``.
+        Rows are encoded as ``(X - offset_) / scale_``, times `whitening_` if there is
+        one.
 
     whitening_ : ndarray of shape (n_features, n_features) or None
-        Matrix by which these are multiplied, if they are half-whitened.
+        Of half-whitened rows.
 
     image_shape_ : (int, int, int) or None
         Shape of an image, if rows are read as images and convolved.

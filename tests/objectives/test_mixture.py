@@ -56,6 +56,14 @@ def test_joint_is_the_naive_loop_and_torchs_mixture():
     torch.testing.assert_close(found.logsumexp(1), theirs.log_prob(z))
 
 
+def test_joint_of_codes_far_off_does_not_cancel():
+    z, (log_weights, means, log_vars) = normal(5, 3), a_mixture()
+    far = [(value + 1000).float() for value in (z, means)]
+    found = log_joint(far[0], log_weights.float(), far[1], log_vars.float())
+    expected = log_joint(z, log_weights, means, log_vars)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-2)
+
+
 def test_responsibilities_sum_to_one_far_out_too():
     z = torch.cat([normal(5, 3), 1e4 * normal(5, 3)])
     gamma = log_responsibilities(z, *a_mixture()).exp()
