@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from skdeep.metrics._wrappers import unwrapped
+
 
 def axes_for(ax: Any, display: Any, size: tuple[float, float] = (6.4, 4.8)) -> Any:
     """Axes given, or the only ones of a new figure of that size in inches.
@@ -47,8 +49,7 @@ def panels_in(
 
 def fitted_model(estimator: Any) -> Any:
     """Model at the end of pipelines and searches; any other estimator itself."""
-    if hasattr(estimator, "best_estimator_"):
-        return fitted_model(estimator.best_estimator_)
+    estimator = unwrapped(estimator)
     return fitted_model(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
 
 

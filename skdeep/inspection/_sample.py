@@ -30,6 +30,7 @@ from skdeep.inspection._tables import (
     is_number,
 )
 from skdeep.metrics._rows import n_rows
+from skdeep.metrics._wrappers import unwrapped
 
 KINDS = ("auto", "images", "marginals", "pairs")
 MOST_MARGINALS, MOST_PAIRED = 12, 4
@@ -137,7 +138,7 @@ class SampleDisplay:
         TypeError
             If the estimator draws no rows.
         """
-        sampler = getattr(estimator, "best_estimator_", estimator)
+        sampler = unwrapped(estimator)
         require(
             sampler,
             "sample",

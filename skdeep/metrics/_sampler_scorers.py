@@ -15,6 +15,7 @@ from skdeep.metrics._frechet import frechet_distance
 from skdeep.metrics._manifold import manifold_precision_recall
 from skdeep.metrics._rows import n_rows
 from skdeep.metrics._two_sample import classifier_two_sample_score
+from skdeep.metrics._wrappers import unwrapped
 
 _SEED = 0
 
@@ -31,7 +32,7 @@ def frechet_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
     ----------
     estimator : object
         Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
-        pipeline that ends in one.
+        pipeline that ends in one, or a search over such.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
     y : None
@@ -98,7 +99,7 @@ def classifier_two_sample_scorer(estimator, X, y=None):  # noqa: ARG001
     ----------
     estimator : object
         Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
-        pipeline that ends in one.
+        pipeline that ends in one, or a search over such.
     X : array-like of shape (n_samples, n_features)
         Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
     y : None
@@ -155,7 +156,7 @@ def manifold_precision_scorer(estimator, X, y=None, *, features=None):  # noqa: 
     ----------
     estimator : object
         Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
-        pipeline that ends in one.
+        pipeline that ends in one, or a search over such.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
     y : None
@@ -212,7 +213,7 @@ def manifold_recall_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG
     ----------
     estimator : object
         Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
-        pipeline that ends in one.
+        pipeline that ends in one, or a search over such.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
     y : None
@@ -270,7 +271,7 @@ def manifold_f_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
     ----------
     estimator : object
         Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
-        pipeline that ends in one.
+        pipeline that ends in one, or a search over such.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
     y : None
@@ -339,12 +340,12 @@ def _real_and_sampled(estimator, X, owner, *, prepared):
     """
     if n_rows(X) > _MAX_ROWS:
         X = resample(X, replace=False, n_samples=_MAX_ROWS, random_state=_SEED)
-    sampler = estimator
-    if isinstance(estimator, Pipeline) and (
-        prepared or not hasattr(estimator, "sample")
+    sampler = unwrapped(estimator)
+    while isinstance(sampler, Pipeline) and (
+        prepared or not hasattr(sampler, "sample")
     ):
-        X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        sampler = estimator[-1]
+        X = sampler[:-1].transform(X) if len(sampler) > 1 else X
+        sampler = unwrapped(sampler[-1])
     if not hasattr(sampler, "sample"):
         raise TypeError(
             f"{owner} needs an estimator with sample, as KernelDensity. Got "

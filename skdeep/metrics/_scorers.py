@@ -9,7 +9,6 @@ from math import ceil
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import (
     adjusted_rand_score,
     normalized_mutual_info_score,
@@ -21,6 +20,7 @@ from sklearn.utils import resample
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
 from skdeep.metrics._rows import n_rows, numpy_of
+from skdeep.metrics._wrappers import unwrapped
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,
 # and some twenty of them for dense rows as wide as images.
@@ -377,10 +377,7 @@ def _unwatched_clone(estimator):
 
 def _prepared(estimator, X):
     """Rows as the clusterer inside searches and pipelines is given them."""
-    if isinstance(estimator, FrozenEstimator):
-        return _prepared(estimator.estimator, X)
-    if hasattr(estimator, "best_estimator_"):
-        return _prepared(estimator.best_estimator_, X)
+    estimator = unwrapped(estimator)
     if isinstance(estimator, Pipeline):
         before = estimator[:-1].transform(X) if len(estimator) > 1 else X
         return _prepared(estimator[-1], before)

@@ -18,6 +18,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
@@ -449,7 +450,9 @@ def test_samples_of_a_table_are_drawn_in_pairs_beside_real_rows(mixture):
 def test_samples_of_mixtures_and_searches_repeat_with_a_seed(mixture):
     flow = make_sampler_pipeline(StandardScaler(), FlowSampler(max_iter=1))
     search = GridSearchCV(flow, {"flowsampler__n_couplings": [1]}, cv=2).fit(X)
-    for model, rows in [(mixture, X.iloc[:, :2]), (search, X)]:
+    frozen = FrozenEstimator(mixture)
+    two = X.iloc[:, :2]
+    for model, rows in [(mixture, two), (frozen, two), (search, X)]:
         draw = partial(SampleDisplay.from_estimator, model, rows)
         first, again, other = (draw(random_state=s).samples for s in (0, 0, 1))
         np.testing.assert_array_equal(first, again)

@@ -10,12 +10,14 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from skdeep.compose import make_sampler_pipeline
 from skdeep.metrics import (
     SAMPLER_SCORERS,
     classifier_two_sample_score,
@@ -234,6 +236,18 @@ def test_scorer_ranks_a_grid_search_without_labels(blobs, scorer):
     assert np.all(np.isfinite(search.cv_results_["mean_test_score"]))
     assert search.best_params_ == {"bandwidth": best}
     assert search.score(blobs) == scorer(search.best_estimator_, blobs)
+
+
+@pytest.mark.parametrize("features", [None, np.asarray])
+def test_searches_and_frozen_samplers_score_as_what_is_in_them(blobs, features):
+    scorer = partial(frechet_scorer, features=features)
+    mixture = GaussianMixture(2, random_state=0)
+    steps = StandardScaler(), mixture
+    for model in mixture, make_pipeline(*steps), make_sampler_pipeline(*steps):
+        search = GridSearchCV(model, {}, scoring=scorer, cv=2).fit(blobs)
+        expected = scorer(search.best_estimator_, blobs)
+        assert scorer(search, blobs) == expected
+        assert scorer(FrozenEstimator(search.best_estimator_), blobs) == expected
 
 
 @pytest.mark.parametrize("routing", [False, True])
