@@ -180,8 +180,8 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     >>> attribute_direction([[0, 0], [0, 1], [2, 0], [2, 1]], [0, 0, 1, 1])
     array([2., 0.])
     """
-    Z = check_array(Z, dtype=np.float64)
-    y = column_or_1d(y, warn=True)
+    Z = check_array(flat_rows(Z), dtype=np.float64)
+    y = column_or_1d(flat_rows(y), warn=True)
     check_consistent_length(Z, y)
     classes = np.unique(y)
     if len(classes) != 2:

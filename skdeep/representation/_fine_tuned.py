@@ -19,7 +19,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
-from skdeep.base import BaseDeepEstimator, image_shape_of, network_copy
+from skdeep.base import BaseDeepEstimator, flat_rows, image_shape_of, network_copy
 from skdeep.nn import MLP, Network, initialized
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import (
@@ -398,7 +398,7 @@ def classes_of(y: Any, X: Any, name: str) -> tuple[np.ndarray, Tensor, Tensor]:
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(flat_rows(y), warn=True)
     check_consistent_length(X, y)
     assert_all_finite(y, input_name="y")
     is_text = y.dtype.kind not in "biuf"

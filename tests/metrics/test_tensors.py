@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skdeep import metrics
 from skdeep.cluster import cluster_terms
+from skdeep.generative import attribute_direction
 
 ROWS, LABELS = make_blobs(60, n_features=4, centers=3, random_state=0)
 ROWS = torch.tensor(ROWS).bfloat16().double().numpy()  # which all types can hold
@@ -50,6 +51,7 @@ USES = {
         5
     ],
     "knn probe": lambda X, y: metrics.knn_probe(None, X, y, **PROBE)["raw"][5],
+    "direction": lambda X, y: attribute_direction(X, y > 0, method="linear"),
     "scorers": lambda _, y: [
         scorer(MODEL, ROWS, y) for scorer in metrics.CLUSTERING_SCORERS.values()
     ],

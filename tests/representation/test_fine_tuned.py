@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.decomposition import PCA
@@ -280,6 +281,12 @@ def test_minus_one_marks_rows_without_a_class(labels, classes, labelled):
     assert numbers.tolist() == labelled
     values = [label for i, label in enumerate(np.asarray(labels)) if i in labelled]
     assert found[targets.numpy()].tolist() == values
+
+
+def test_tensors_hold_classes_where_arrays_of_others_are_dispatched(monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    with config_context(array_api_dispatch=True):
+        assert read(torch.tensor([2, -1, 0, 2]))[0].tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("labels", [[-1, -1], ["-1", "-1"]])
