@@ -5,6 +5,7 @@ import os
 os.environ["SCIPY_ARRAY_API"] = "1"  # before scipy: else one check would be skipped
 
 import copy
+import inspect
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -355,6 +356,14 @@ def test_other_number_of_features_is_refused(estimator, method):
     if hasattr(model, method):
         with pytest.raises(ValueError, match=r"X has 3 features, but .* expecting 4"):
             getattr(model, method)(X[:, :3], *[y] * (method == "score"))
+
+
+@every_estimator
+def test_rows_are_called_X_so_that_none_are_routed_as_metadata(estimator):
+    for method in ["fit", "transform", "inverse_transform", "score_samples", "predict"]:
+        if hasattr(estimator, method):
+            first, *_ = inspect.signature(getattr(estimator, method)).parameters
+            assert first == "X"
 
 
 @every_estimator

@@ -325,23 +325,23 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         self._check_usable()
         return self._mapped(X, y, self._model().codes(self.n_steps))
 
-    def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
+    def inverse_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Rows that the probability flow makes of codes, in the units of the input.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_features)
+        X : array-like of shape (n_samples, n_features)
             Codes.
         y : class, array-like of shape (n_samples,) or None, default=None
             With ``conditional=True``: the class of each row.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features), float32
+        X_original : ndarray of shape (n_samples, n_features), float32
         """
         self._check_usable()
         rows = self._model().rows(self.n_steps)
-        return self._decoded(Z, y, rows, self.n_features_in_)
+        return self._decoded(X, y, rows, self.n_features_in_)
 
     def score_samples(
         self, X: Any, y: Any = None, *, method: str = "ode", random_state: Any = 0

@@ -365,19 +365,19 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         model = self._model()
         return self._mapped(X, y, lambda x, c=None: model.posterior(x, c)[0])
 
-    def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
+    def inverse_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Mean of the rows that codes decode to, in the units of the input.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components)
+        X : array-like of shape (n_samples, n_components)
             Codes.
         y : class, array-like of shape (n_samples,) or None, default=None
             With ``conditional=True``: the class of each row.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features), float32
+        X_original : ndarray of shape (n_samples, n_features), float32
         """
         self._check_usable()
         model = self._model()
@@ -386,7 +386,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         def decoded(z: Tensor, c: Tensor | None = None) -> Tensor:
             return mean(model.decoded(z, c))
 
-        return self._decoded(Z, y, decoded, self._n_features_out)
+        return self._decoded(X, y, decoded, self._n_features_out)
 
     def score_samples(
         self,
