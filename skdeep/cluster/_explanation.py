@@ -9,7 +9,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import check_is_fitted
 
-from skdeep.base import flat_rows
+from skdeep.base import NUMBERS, flat_rows
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
 from skdeep.metrics._rows import column_names, numpy_of
@@ -145,7 +145,9 @@ def explain_clusters(
     n_clusters = len(clusterer.cluster_centers_)
     described = X if table is None else table
     names = names_of(described, feature_names)
-    values = check_array(flat_rows(described), accept_sparse="csr", input_name="table")
+    values = check_array(
+        flat_rows(described), accept_sparse="csr", dtype=NUMBERS, input_name="table"
+    )
     check_consistent_length(labels, values)
     if names is not None and len(names) != values.shape[1]:
         raise ValueError(
@@ -235,7 +237,7 @@ def cluster_terms(
     cluster 0 (coherence 1.00): ball, bat
     cluster 1 (coherence 0.42): star, moon
     """
-    X = check_array(numpy_of(X), accept_sparse="csr", input_name="X")
+    X = check_array(numpy_of(X), accept_sparse="csr", dtype=NUMBERS, input_name="X")
     labels = np.asarray(numpy_of(labels))
     names = np.asarray(feature_names, dtype=object)
     check_consistent_length(labels, X)
@@ -305,7 +307,7 @@ def prototypes_of(clusterer: Any, X: Any, labels: np.ndarray) -> np.ndarray:
     centers = clusterer.cluster_centers_
     if hasattr(clusterer, "inverse_transform"):
         return clusterer.inverse_transform(centers)
-    rows = check_array(flat_rows(X), accept_sparse="csr")
+    rows = check_array(flat_rows(X), accept_sparse="csr", dtype=NUMBERS)
     means = contrasts(rows, labels, len(centers))[0]
     means[np.bincount(labels, minlength=len(centers)) == 0] = np.nan
     return means

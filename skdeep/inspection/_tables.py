@@ -27,11 +27,21 @@ def columns_of(X: Any, names: Iterable[str] | None = None) -> Columns:
     """
     found = column_names(X)
     if found is not None:
-        return {str(name): np.asarray(X[name]) for name in found}
+        return {str(name): of_numbers(np.asarray(X[name])) for name in found}
     rows = dense_rows(X)
     if names is None:
         names = [f"x{i}" for i in range(rows.shape[1])]
-    return dict(zip(names, rows.T, strict=True))
+    return dict(zip(names, map(of_numbers, rows.T), strict=True))
+
+
+def of_numbers(column: np.ndarray) -> np.ndarray:
+    """Column of objects that are numbers, as decimals are, as floats; others as is."""
+    if column.dtype.kind != "O" or any(isinstance(value, str) for value in column):
+        return column
+    try:
+        return column.astype(np.float64)
+    except (TypeError, ValueError):
+        return column
 
 
 def dense_rows(X: Any) -> np.ndarray:

@@ -97,6 +97,15 @@ def test_columns_of_any_frame_have_names(model, table, kind):
     np.testing.assert_array_equal(explanation.columns, expected.columns)
 
 
+def test_columns_of_decimals_are_numbers(model, table):
+    X, _ = table
+    decimals = pl.from_pandas(X.round(2)).cast(pl.Decimal(9, 2))
+    found = explain_clusters(model, X, table=decimals, n_columns=2)
+    expected = explain_clusters(model, X, table=X.round(2), n_columns=2)
+    np.testing.assert_allclose(found.means, expected.means)
+    np.testing.assert_array_equal(found.columns, expected.columns)
+
+
 def test_prototypes_are_in_the_units_of_the_input(model, table):
     X, _ = table
     explanation = explain_clusters(model, X)

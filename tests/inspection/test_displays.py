@@ -3,6 +3,7 @@
 import inspect
 import re
 import sys
+from decimal import Decimal
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -508,6 +509,13 @@ def test_columns_of_any_frame_are_drawn_by_name(kind):
     rows = X.iloc[:, :2].set_axis(["a", "b"], axis=1)
     model = GaussianMixture(random_state=0).fit(rows.to_numpy())
     assert DensityDisplay.from_estimator(model, kind(rows)).feature_names == ("a", "b")
+
+
+def test_columns_of_decimals_are_drawn_as_numbers():
+    decimals = X.iloc[:, :2].map(Decimal)
+    for real in decimals, decimals.to_numpy():
+        display = SampleDisplay.from_samples(X.iloc[:, :2].to_numpy(), real)
+        assert len(display.axes_[1, 0].collections) == 2
 
 
 def test_columns_are_chosen_by_name():
