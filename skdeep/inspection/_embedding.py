@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import column_or_1d
 
 from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
 from skdeep.metrics._rows import numpy_of
@@ -189,6 +190,11 @@ class EmbeddingDisplay:
         check_consistent_length(Z, labels, probability)
         if centers is not None:
             centers = check_array(numpy_of(centers), dtype=np.float64)
+            if centers.shape[1] != Z.shape[1]:
+                raise ValueError(
+                    f"centers has {centers.shape[1]} columns, but the embedding has "
+                    f"{Z.shape[1]}."
+                )
         points, places, axis_names = in_the_plane(Z, centers, transformer)
         display = cls(
             points,
@@ -314,7 +320,8 @@ def first_two_columns(Z: np.ndarray) -> np.ndarray:
 
 def as_labels(labels: Any) -> np.ndarray:
     """Array of labels, in which NaN beside text stays what it is."""
-    return np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
+    labels = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
+    return column_or_1d(labels, input_name="labels", warn=True)
 
 
 def is_missing(labels: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
@@ -288,6 +289,20 @@ def test_rows_without_a_label_are_grey(labels):
     shown = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert shown[2] == "missing"
     np.testing.assert_allclose(display.scatters_[2].get_facecolor(), [[0.8] * 3 + [1]])
+
+
+def test_labels_may_be_a_column():
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        display = EmbeddingDisplay.from_embedding(X[:3], labels=[[0], [None], [1]])
+    assert len(display.scatters_) == 3
+    with pytest.raises(ValueError, match="should be a 1d array"):
+        EmbeddingDisplay.from_embedding(X[:3], labels=np.eye(3))
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_centers_of_another_embedding_are_refused(width):
+    with pytest.raises(ValueError, match=f"centers has {width} columns, but .* has 2"):
+        EmbeddingDisplay.from_embedding(X.iloc[:, :2], centers=np.ones((2, width)))
 
 
 def test_labels_may_say_nan_or_be_missing_all():
