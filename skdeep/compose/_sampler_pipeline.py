@@ -551,8 +551,11 @@ def why_not_invertible(step: Any) -> str | None:
     if isinstance(step, FunctionTransformer):
         if step.func is not None and step.inverse_func is None:
             return f"this {kind} has a func but no inverse_func. Give it one."
-    elif isinstance(step, SimpleImputer) and not step.add_indicator:
-        return f"{kind} does not know which cells it filled. Impute X before fit."
+    elif isinstance(step, SimpleImputer):
+        return (
+            f"{kind} finds the cells that it filled by exact zeros of its indicator, "
+            "if at all. Impute X before fit."
+        )
     elif isinstance(step, KernelPCA) and not step.fit_inverse_transform:
         return f"{kind} learns its inverse only with fit_inverse_transform=True."
     elif isinstance(step, OneHotEncoder) and step.drop is not None:

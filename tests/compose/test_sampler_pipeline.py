@@ -757,7 +757,11 @@ def test_score_without_a_known_density_says_what_to_do(step, reason):
         ),
         ([KernelPCA(), KernelDensity()], "only with fit_inverse_transform=True"),
         ([OneHotEncoder(drop="first"), KernelDensity()], "zeros only. Use drop=None"),
-        ([SimpleImputer(), KernelDensity()], "does not know which cells it filled"),
+        ([SimpleImputer(), KernelDensity()], "finds the cells that it filled"),
+        (
+            [SimpleImputer(add_indicator=True), KernelDensity()],
+            "finds the cells that it filled by exact zeros of its indicator",
+        ),
         ([PCA(), "passthrough"], r"'passthrough' \(str\) has none"),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else None,
