@@ -345,8 +345,7 @@ class SamplerPipeline(Pipeline):
         if y is None:
             return super().transform(X, **params)
         check_is_fitted(self)
-        for _, step in transformers(self):
-            X = step.transform(X)
+        X = before_last(self).transform(X, **params)
         return self.steps[-1][1].transform(X, y)
 
     @available_if(last_step_has("inverse_transform"))
@@ -367,11 +366,14 @@ class SamplerPipeline(Pipeline):
         X : array-like of shape (n_samples, n_features)
             As the first step gives them back, without the columns of `sample`.
         """
-        if params:
+        if params and y is None:
             return super().inverse_transform(X, **params)
         check_is_fitted(self)
         invert = self.steps[-1][1].inverse_transform
-        return undone(transformers(self), invert(X) if y is None else invert(X, y))
+        X = invert(X) if y is None else invert(X, y)
+        if params:
+            return before_last(self).inverse_transform(X, **params)
+        return undone(transformers(self), X)
 
 
 def make_sampler_pipeline(
@@ -423,6 +425,11 @@ def transformers(pipeline: Pipeline) -> Steps:
         for name, step in pipeline.steps[:-1]
         if step is not None and not isinstance(step, str)
     ]
+
+
+def before_last(pipeline: Pipeline) -> Pipeline:
+    """Pipeline that ends before the sampler, whose place it keeps."""
+    return Pipeline([*pipeline.steps[:-1], (pipeline.steps[-1][0], "passthrough")])
 
 
 def unrolled(steps: Steps) -> Iterator[tuple[str, Any]]:

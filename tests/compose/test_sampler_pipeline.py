@@ -800,6 +800,23 @@ def test_fit_transform_and_fit_predict_remember_the_columns_too():
     np.testing.assert_allclose(coded.inverse_transform(coded.transform(FRAME)), FRAME)
 
 
+@pytest.mark.parametrize("routing", [False, True])
+def test_arguments_beside_classes_reach_a_step_or_are_refused(routing):
+    y = np.arange(len(FRAME))
+    model = make_sampler_pipeline(StandardScaler(), ClassGaussians()).fit(FRAME, y)
+    Z = model.transform(FRAME, y)
+    with config_context(enable_metadata_routing=routing):
+        for method, rows in (("transform", FRAME), ("inverse_transform", Z)):
+            with pytest.raises((TypeError, ValueError), match="copied"):
+                getattr(model, method)(rows, y, copied=True)
+    with config_context(enable_metadata_routing=True):
+        model.named_steps["standardscaler"].set_transform_request(copy=True)
+        model.named_steps["standardscaler"].set_inverse_transform_request(copy=True)
+        np.testing.assert_array_equal(model.transform(FRAME, y, copy=True), Z)
+        rows = model.inverse_transform(Z, y, copy=True)
+    np.testing.assert_allclose(rows, FRAME)
+
+
 def test_rows_beyond_the_inverse_are_missing_and_warned_of():
     rows = np.exp(np.random.RandomState(0).randn(50, 1)) ** 4
     frame = pd.DataFrame({"a": rows[:, 0].astype(int)})
