@@ -1,3 +1,4 @@
+import copy
 import inspect
 import pickle
 import signal
@@ -62,6 +63,26 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+class Copier:
+    """Copies the estimator at each step of a fit, in two ways."""
+
+    def setup(self, estimator, context):
+        self._copy(estimator)
+
+    def teardown(self, estimator, context):
+        self._copy(estimator)
+
+    def on_fit_task_begin(self, estimator, context):
+        self._copy(estimator)
+
+    def on_fit_task_end(self, estimator, context):
+        self._copy(estimator)
+
+    def _copy(self, estimator):
+        copied = pickle.loads(pickle.dumps(copy.deepcopy(estimator)))
+        assert repr(copied) == repr(estimator)
 
 
 class Interruptor:
@@ -349,6 +370,10 @@ def test_interrupt_before_an_inner_fit_leaves_it_one_epoch_a_phase(estimator):
     with pytest.warns(ConvergenceWarning, match="phase 'pretrain' ended after 1"):
         model = fitted_with(estimator, *interrupt)
     assert model.n_iter_ == 1
+
+
+def test_estimators_are_copied_while_they_are_fitted():
+    fitted_with(SEARCH, Copier())
 
 
 def test_runs_keep_their_checkpoints_apart(tmp_path):

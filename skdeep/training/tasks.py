@@ -93,6 +93,10 @@ class FitTask:
                 **self.data, reconstruction_attributes=dict
             )
 
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        # Copies that a callback makes of the estimator are not being fitted.
+        return type(None), ()
+
     @property
     def interrupted_phase(self) -> "Phase | None":
         """Phase that was interrupted, in the whole fit that this is a part of."""
