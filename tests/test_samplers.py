@@ -364,6 +364,12 @@ def test_unknown_classes_are_refused_by_name(sampler):
 
 
 @every_sampler
+def test_missing_classes_are_refused(sampler):
+    with pytest.raises(ValueError, match="y holds the class None"):
+        conditional(sampler).sample(3, y=["low", None, "top"])
+
+
+@every_sampler
 def test_unknown_numbers_are_refused_by_name(sampler):
     model = fitted(clone(sampler).set_params(conditional=True), X, numbers)
     with pytest.raises(ValueError, match=r"class .*7.*did not see in fit"):

@@ -160,7 +160,7 @@ class BaseSampler(BaseDeepEstimator):
         y = np.full(n_rows, y) if np.ndim(y) == 0 else column_or_1d(y)
         if len(y) != n_rows:
             raise ValueError(f"y has {len(y)} classes, but there are {n_rows} rows.")
-        unknown = np.setdiff1d(y, self.classes_)
+        unknown = y[~np.isin(y, self.classes_)]
         if unknown.size:
             raise ValueError(
                 f"y holds the class {unknown[0]!r}, which {name} did not see in fit. "
