@@ -12,7 +12,8 @@ from skdeep.inspection._images import (
     known_image_shape,
     limits_of,
 )
-from skdeep.inspection._tables import columns_of, dense_rows
+from skdeep.inspection._tables import columns_of
+from skdeep.metrics._rows import aligned_tables
 
 MOST_COLUMNS = 20
 """Columns of a table that are shown: those rebuilt worst."""
@@ -161,11 +162,17 @@ class ReconstructionDisplay:
         Returns
         -------
         display : ReconstructionDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is not one reconstruction of each row.
         """
         if self.image_shape is None:
             return self._plot_columns(ax)
         images = images_of(self.X, self.image_shape)[:n_images]
         rebuilt = images_of(self.reconstruction, self.image_shape)[:n_images]
+        require_same_shape(images, rebuilt)
         both = np.concatenate([images, rebuilt])
         self.ax_ = axes_for(ax, self, (0.9 * len(images) + 0.8, 2.2))
         self.figure_ = self.ax_.figure
@@ -176,10 +183,11 @@ class ReconstructionDisplay:
         return self
 
     def _plot_columns(self, ax: Any) -> Self:
-        columns = columns_of(self.X)
-        shares = rebuilt_shares(
-            np.column_stack(list(columns.values())), dense_rows(self.reconstruction)
-        )
+        tables = {"X": self.X, "reconstruction": self.reconstruction}
+        columns, rebuilt = map(columns_of, aligned_tables(tables).values())
+        both = [np.column_stack(list(table.values())) for table in (columns, rebuilt)]
+        require_same_shape(*both)
+        shares = rebuilt_shares(*both)
         worst = shares.argsort(kind="stable")[:MOST_COLUMNS][::-1]
         names = [list(columns)[i] for i in worst]
         self.ax_ = axes_for(ax, self, (6.4, 1.2 + 0.24 * len(worst)))
@@ -194,6 +202,15 @@ class ReconstructionDisplay:
         if len(worst) < len(shares):
             self.ax_.set_title(f"{len(worst)} of {len(shares)} columns, rebuilt worst")
         return self
+
+
+def require_same_shape(X: np.ndarray, reconstruction: np.ndarray) -> None:
+    """Raise if there is not one reconstruction of each row."""
+    if X.shape != reconstruction.shape:
+        raise ValueError(
+            "X and reconstruction must have the same shape. Got "
+            f"{X.shape} and {reconstruction.shape}."
+        )
 
 
 def rebuilt_shares(X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:

@@ -414,6 +414,23 @@ def test_constant_columns_and_bad_reconstructions_have_bars_too():
     assert sorted(bar.get_width() for bar in display.ax_.patches) == [-1, 1]
 
 
+def test_columns_are_held_against_those_of_their_name():
+    turned = X.iloc[:, ::-1]
+    display = ReconstructionDisplay.from_reconstruction(X, turned)
+    assert [bar.get_width() for bar in display.ax_.patches] == [1] * 4
+    with pytest.raises(ValueError, match="must have the same columns"):
+        ReconstructionDisplay.from_reconstruction(X, X.set_axis(list("abcd"), axis=1))
+
+
+def test_every_row_needs_its_reconstruction():
+    rows = X.to_numpy()
+    for rebuilt in (rows[:1], rows[:, :1]):
+        with pytest.raises(ValueError, match=r"same shape. Got \(150, 4\) and"):
+            ReconstructionDisplay.from_reconstruction(rows, rebuilt)
+    with pytest.raises(ValueError, match="same shape"):
+        ReconstructionDisplay.from_reconstruction(IMAGES, IMAGES[:3])
+
+
 @pytest.mark.parametrize("image_shape", [None, (1, 4, 4)])
 def test_sparse_rows_are_drawn_as_dense_ones(image_shape):
     rows = IMAGES.reshape(30, 16)
