@@ -21,7 +21,8 @@ def known_image_shape(
         return image_shape
     found = image_shape_of(X)
     if found is None:
-        inner = getattr(model, "autoencoder_", model)
+        inner = getattr(model, "clusterer_", model)
+        inner = getattr(inner, "autoencoder_", inner)
         found = getattr(inner, "image_shape_", None)
     return found
 

@@ -456,6 +456,13 @@ def test_images_are_drawn_above_their_reconstructions():
     np.testing.assert_allclose(image.get_array()[:4, :4], IMAGES[0, 0])
 
 
+def test_rows_are_images_to_a_search_of_the_number_of_clusters():
+    clusterer = AEKMeans(autoencoder=AutoencoderTransformer(2, max_iter=1), n_init=1)
+    search = NClustersSearch(clusterer, max_clusters=2, random_state=0).fit(IMAGES)
+    display = ReconstructionDisplay.from_estimator(search, IMAGES.reshape(30, -1))
+    assert len(display.ax_.images) == 1
+
+
 def test_colour_images_are_drawn_in_colour():
     pictures = np.random.RandomState(0).rand(4, 3, 5, 5)
     display = ReconstructionDisplay.from_reconstruction(pictures, pictures)
