@@ -33,6 +33,9 @@ NUMBERS = [
 ]
 """Types that are read as they are; all others become the first of them."""
 
+OF_OTHER_COLUMNS = "convert string", "string or a real number", "DateTime"
+"""Words in the errors of NumPy about text, other objects, and dates beside numbers."""
+
 DEFAULTS = {
     "autoencoder": "AutoencoderTransformer",
     "clusterer": "DECClusterer",
@@ -117,7 +120,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 ensure_min_samples=min_samples,
             )
         except (TypeError, ValueError) as error:
-            if "could not convert string" in str(error) or "DateTime" in str(error):
+            if any(words in str(error) for words in OF_OTHER_COLUMNS):
                 raise ValueError(f"{error}\n{TEXT_COLUMNS}") from error
             raise
         values = X.data if sparse.issparse(X) else X

@@ -336,6 +336,11 @@ def test_images_are_rows_to_a_model_of_images(estimator):
             ValueError,
             "make_column_transformer",
         ),
+        (
+            pd.DataFrame({"a": range(9), "b": pd.Timestamp("2020", tz="UTC")}),
+            ValueError,
+            "make_column_transformer",
+        ),
         (np.zeros(20), ValueError, "Expected 2D array, got 1D array"),
         (np.zeros((0, 3)), ValueError, "0 sample"),
         (np.zeros((20, 0)), ValueError, "0 feature"),

@@ -7,6 +7,9 @@ Symbols of this file: F is what a feature map makes of the rows X. Tables come b
 import numpy as np
 from sklearn.utils import check_array
 
+# Words in the errors of NumPy about text, other objects, and dates beside numbers.
+_OF_OTHER_COLUMNS = "convert string", "string or a real number", "DateTime"
+
 
 def comparable_features(tables, features, owner, *, min_rows=1):
     """Features of each table: arrays or CSR matrices of floats, of equal width."""
@@ -45,7 +48,7 @@ def features_of(X, features, owner, name):
             input_name=name if features is None else f"features({name})",
         )
     except (TypeError, ValueError) as error:
-        if "could not convert string" in str(error) or "DateTime" in str(error):
+        if any(words in str(error) for words in _OF_OTHER_COLUMNS):
             raise ValueError(
                 f"{error}\n{owner} compares numbers. Pass what makes numbers of the "
                 "columns, fitted on real rows, as features:\n"
