@@ -109,6 +109,14 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         Tensors are brought to the CPU, images of shape (n, C, H, W) are flattened. What
         lies on disk stays there, and no numbers are converted that torch can read.
         """
+        if reset and channels_come_last(X):
+            warnings.warn(
+                f"X has the shape {tuple(X.shape)}, which is read as (n, channels, "
+                "height, width). If channels come last, move them: "
+                "np.moveaxis(X, -1, 1).",
+                UserWarning,
+                stacklevel=4,
+            )
         X = flat_rows(X)
         try:
             X = validate_data(
@@ -122,6 +130,8 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         except (TypeError, ValueError) as error:
             if any(words in str(error) for words in OF_OTHER_COLUMNS):
                 raise ValueError(f"{error}\n{TEXT_COLUMNS}") from error
+            if "Found array with dim 3" in str(error):
+                raise ValueError(f"{error} {IMAGES}") from error
             raise
         values = X.data if sparse.issparse(X) else X
         if values.dtype == np.float64 and values.size:
@@ -206,6 +216,10 @@ TEXT_COLUMNS = (
     "The documentation has more in its recipes, under 'Mixed tables'."
 )
 
+IMAGES = (
+    "Images have the shape (n, channels, height, width): X[:, None] if they are grey."
+)
+
 
 def torch_device(name: str, owner: str) -> torch.device:
     """Device of that name; the GPU for ``"auto"`` if there is one.
@@ -233,6 +247,12 @@ def image_shape_of(X: Any) -> tuple[int, int, int] | None:
         return None
     _, channels, height, width = map(int, shape)
     return channels, height, width
+
+
+def channels_come_last(X: Any) -> bool:
+    """Whether images seem to have the shape (n, height, width, channels)."""
+    shape = image_shape_of(X)
+    return shape is not None and min(shape[:2]) > 4 and shape[2] in (1, 3, 4)
 
 
 def flat_rows(X: Any) -> Any:

@@ -69,3 +69,11 @@ def test_no_images_are_refused_in_words():
     model = clone(SMALL).set_params(max_iter=1).fit(images)
     with pytest.raises(ValueError, match="0 sample"):
         model.transform(images[:0])
+
+
+def test_images_whose_channels_seem_to_come_last_are_told_how_to_lie():
+    images = np.random.RandomState(0).rand(20, 5, 6, 3)
+    model = clone(SMALL).set_params(max_iter=0)
+    with pytest.warns(UserWarning, match=r"np\.moveaxis\(X, -1, 1\)"):
+        model.fit(images)
+    model.fit(np.moveaxis(images, -1, 1))

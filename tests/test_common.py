@@ -345,7 +345,7 @@ def test_images_are_rows_to_a_model_of_images(estimator):
         (np.zeros((0, 3)), ValueError, "0 sample"),
         (np.zeros((20, 0)), ValueError, "0 feature"),
         (np.zeros((20, 3)) + 1j, ValueError, "Complex data not supported"),
-        (np.zeros((20, 3, 3)), ValueError, "Found array with dim 3"),
+        (np.zeros((20, 3, 3)), ValueError, r"dim 3.* \(n, channels, height, width\)"),
     ],
     ids=lambda _: None,
 )
