@@ -14,6 +14,11 @@ from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
 from skdeep.metrics._rows import column_names, numpy_of
 
+TEXT_COLUMNS = (
+    "The table that is described holds numbers. pandas.get_dummies(table) makes "
+    "columns of 0 and 1 of its categories."
+)
+
 
 @dataclass(frozen=True)
 class ClusterExplanation:
@@ -93,7 +98,8 @@ def explain_clusters(
         Rows as the clusterer takes them.
     table : {array-like, sparse matrix} of shape (n_samples, n_columns), default=None
         The same rows in other columns, which are described instead of those of X: the
-        table before it was encoded, say. None means X.
+        table before it was scaled, say, with indicators for its categories
+        (``pandas.get_dummies``) and no missing cells. None means X.
     feature_names : array-like of shape (n_columns,), default=None
         Names of the columns. None means those of a data frame, else their numbers.
     n_rows : int, default=5
@@ -138,16 +144,22 @@ def explain_clusters(
     if not isinstance(clusterer, BaseDeepClusterer):
         raise TypeError(
             "The 'clusterer' parameter of explain_clusters must be a fitted clusterer "
-            f"of skdeep. Got {clusterer!r} instead."
+            "of skdeep: of a pipeline its last step, with the rows that reach it, of a "
+            f"search the clusterer that it found. Got {type(clusterer).__name__}."
         )
     check_is_fitted(clusterer)
     labels = clusterer.predict(X)
     n_clusters = len(clusterer.cluster_centers_)
     described = X if table is None else table
     names = names_of(described, feature_names)
-    values = check_array(
-        flat_rows(described), accept_sparse="csr", dtype=NUMBERS, input_name="table"
-    )
+    try:
+        values = check_array(
+            flat_rows(described), accept_sparse="csr", dtype=NUMBERS, input_name="table"
+        )
+    except (TypeError, ValueError) as error:
+        if "string" in str(error):
+            raise ValueError(f"{error}\n{TEXT_COLUMNS}") from error
+        raise
     check_consistent_length(labels, values)
     if names is not None and len(names) != values.shape[1]:
         raise ValueError(

@@ -7,6 +7,8 @@ from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdeep.cluster import (
     AEKMeans,
@@ -153,8 +155,12 @@ def test_what_does_not_fit_is_refused(model, table):
     X, _ = table
     with pytest.raises(TypeError, match="must be a fitted clusterer of skdeep"):
         explain_clusters(KMeans(2).fit(X), X)
+    with pytest.raises(TypeError, match="of a pipeline its last step"):
+        explain_clusters(make_pipeline(StandardScaler(), model), X)
     with pytest.raises(NotFittedError):
         explain_clusters(AEKMeans(), X)
+    with pytest.raises(ValueError, match="get_dummies"):
+        explain_clusters(model, X, table=np.full((len(X), 1), "red"))
     with pytest.raises(ValueError, match="2 names for 5 columns"):
         explain_clusters(model, X, feature_names=["a", "b"])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
