@@ -375,7 +375,9 @@ class IDECClusterer(BaseDeepClusterer):
         neighbours they rarely are, pretraining begins anew on both: networks that took
         a new kind for an old one hardly ever part them. Frozen autoencoders never do.
         After `fit`, which keeps no rows, the networks go on from those of the fit, and
-        clusters of which the stream has no rows are lost.
+        clusters of which the stream has no rows are lost. A later call takes as
+        long as its rows are many, whatever `max_iter`: 80 draws of pretraining and 40
+        of the deep stage for each new row.
 
         Parameters
         ----------

@@ -190,6 +190,14 @@ def test_attributes_are_those_of_the_last_call(Clusterer):
 
 
 @each
+def test_later_parts_take_as_long_as_their_rows_are_many(Clusterer):
+    X, _ = blobs()
+    model = Clusterer(4, autoencoder=small(max_iter=1), max_iter=1, random_state=0)
+    streamed(model, X[:128], 64)
+    assert model.n_iter_ == 40 * 64 // 256
+
+
+@each
 def test_stream_goes_on_after_fit_and_from_a_copy(Clusterer):
     X, y = blobs()
     model = Clusterer(4, autoencoder=small(), random_state=0).fit(X[:200])
