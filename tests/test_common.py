@@ -88,6 +88,7 @@ def test_scikit_learn_check(estimator, check):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)  # some fifty fits, of a GAN 20 s each
 @pytest.mark.filterwarnings("ignore")  # the checks feed bad data on purpose
 @pytest.mark.parametrize("name", [type(estimator).__name__ for estimator in ESTIMATORS])
 def test_scikit_learn_checks_pass_with_defaults(name):
