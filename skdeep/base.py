@@ -129,7 +129,8 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             )
         except (TypeError, ValueError) as error:
             if any(words in str(error) for words in OF_OTHER_COLUMNS):
-                raise ValueError(f"{error}\n{TEXT_COLUMNS}") from error
+                kind = TypeError if type(error) is TypeError else ValueError
+                raise kind(f"{error}\n{TEXT_COLUMNS}") from error
             if "Found array with dim 3" in str(error):
                 raise ValueError(f"{error} {IMAGES}") from error
             raise

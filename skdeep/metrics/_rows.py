@@ -49,7 +49,8 @@ def features_of(X, features, owner, name):
         )
     except (TypeError, ValueError) as error:
         if any(words in str(error) for words in _OF_OTHER_COLUMNS):
-            raise ValueError(
+            kind = TypeError if type(error) is TypeError else ValueError
+            raise kind(
                 f"{error}\n{owner} compares numbers. Pass what makes numbers of the "
                 "columns, fitted on real rows, as features:\n"
                 "    make_column_transformer(\n"
