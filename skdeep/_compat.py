@@ -51,6 +51,16 @@ def standardizer_of(power: PowerTransformer) -> StandardScaler | None:
     return power._scaler if power.standardize else None
 
 
+def raise_advised(error: Exception, advice: str) -> None:
+    """Raise an error of NumPy about columns of no numbers with advice, and no other."""
+    if any(words in str(error) for words in OF_OTHER_COLUMNS):
+        kind = TypeError if type(error) is TypeError else ValueError
+        raise kind(f"{error}\n{advice}") from error
+
+
+OF_OTHER_COLUMNS = "convert string", "string or a real number", "DateTime"
+"""Words of NumPy about text, other objects, and dates beside numbers."""
+
 __all__ = [
     "CallbackSupportMixin",
     "HasMethods",
@@ -59,6 +69,7 @@ __all__ = [
     "checks_parameters",
     "fit_context",
     "one_thread",
+    "raise_advised",
     "standardizer_of",
     "validate_parameter_constraints",
 ]

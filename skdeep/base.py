@@ -16,7 +16,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import validate_data
 
-from skdeep._compat import CallbackSupportMixin
+from skdeep._compat import CallbackSupportMixin, raise_advised
 from skdeep._version import __version__
 from skdeep.nn import NETWORKS, Network
 from skdeep.training import Rows
@@ -32,9 +32,6 @@ NUMBERS = [
     np.bool_,
 ]
 """Types that are read as they are; all others become the first of them."""
-
-OF_OTHER_COLUMNS = "convert string", "string or a real number", "DateTime"
-"""Words in the errors of NumPy about text, other objects, and dates beside numbers."""
 
 DEFAULTS = {
     "autoencoder": "AutoencoderTransformer",
@@ -128,9 +125,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 ensure_min_samples=min_samples,
             )
         except (TypeError, ValueError) as error:
-            if any(words in str(error) for words in OF_OTHER_COLUMNS):
-                kind = TypeError if type(error) is TypeError else ValueError
-                raise kind(f"{error}\n{TEXT_COLUMNS}") from error
+            raise_advised(error, TEXT_COLUMNS)
             if "Found array with dim 3" in str(error):
                 raise ValueError(f"{error} {IMAGES}") from error
             raise

@@ -9,6 +9,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import check_is_fitted
 
+from skdeep._compat import raise_advised
 from skdeep.base import NUMBERS, flat_rows
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
@@ -157,8 +158,7 @@ def explain_clusters(
             flat_rows(described), accept_sparse="csr", dtype=NUMBERS, input_name="table"
         )
     except (TypeError, ValueError) as error:
-        if "string" in str(error):
-            raise ValueError(f"{error}\n{TEXT_COLUMNS}") from error
+        raise_advised(error, TEXT_COLUMNS)
         raise
     check_consistent_length(labels, values)
     if names is not None and len(names) != values.shape[1]:

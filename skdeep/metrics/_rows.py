@@ -7,8 +7,7 @@ Symbols of this file: F is what a feature map makes of the rows X. Tables come b
 import numpy as np
 from sklearn.utils import check_array
 
-# Words in the errors of NumPy about text, other objects, and dates beside numbers.
-_OF_OTHER_COLUMNS = "convert string", "string or a real number", "DateTime"
+from skdeep._compat import raise_advised
 
 
 def comparable_features(tables, features, owner, *, min_rows=1):
@@ -48,17 +47,15 @@ def features_of(X, features, owner, name):
             input_name=name if features is None else f"features({name})",
         )
     except (TypeError, ValueError) as error:
-        if any(words in str(error) for words in _OF_OTHER_COLUMNS):
-            kind = TypeError if type(error) is TypeError else ValueError
-            raise kind(
-                f"{error}\n{owner} compares numbers. Pass what makes numbers of the "
-                "columns, fitted on real rows, as features:\n"
-                "    make_column_transformer(\n"
-                "        (OneHotEncoder(), make_column_selector(dtype_exclude='number')"
-                "),\n"
-                "        remainder=StandardScaler(),\n"
-                "    ).fit(X_real)"
-            ) from error
+        raise_advised(
+            error,
+            f"{owner} compares numbers. Pass what makes numbers of the columns, fitted "
+            "on real rows, as features:\n"
+            "    make_column_transformer(\n"
+            "        (OneHotEncoder(), make_column_selector(dtype_exclude='number')),\n"
+            "        remainder=StandardScaler(),\n"
+            "    ).fit(X_real)",
+        )
         raise
     if features is not None and F.shape[0] != n_rows(X):
         raise ValueError(
