@@ -127,7 +127,8 @@ KEEL = (
 )
 """All tables of numbers there with three classes or more, none below 20 rows.
 
-But for those that are above already. No setting was chosen on them.
+But for those that are above already. No setting was chosen on them, but that columns of
+0 and 1 alone are left unscaled: on led7digit.
 """
 
 DATASETS: dict[str, Callable[[Path], Dataset]] = {
