@@ -143,9 +143,9 @@ def test_rows_may_be_frames_with_names(kind):
     vae = VAESampler(2, max_iter=1, random_state=0).fit(frame)
     found = interpolate(vae, frame[:2], frame[2:4], 3)
     assert found.shape == (3, 2, 3)
-    np.testing.assert_array_equal(
-        found[0], vae.inverse_transform(vae.transform(frame[:2]))
-    )
+    # Products of six rows and of two may be rounded differently.
+    rebuilt = vae.inverse_transform(vae.transform(frame[:2]))
+    np.testing.assert_allclose(found[0], rebuilt, rtol=1e-4, atol=1e-6)
 
 
 def test_classes_go_with_their_rows():
