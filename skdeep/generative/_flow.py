@@ -20,7 +20,7 @@ from skdeep.generative._gaussian import fitted_gaussian
 from skdeep.nn import Flow, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
-from skdeep.training import FitTask
+from skdeep.training import FitTask, changing
 
 N_STEPS = 2000
 """Gradient steps that max_iter="auto" aims at."""
@@ -413,16 +413,20 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         if most_noise == "auto":
             most_noise = MOST_NOISE * min(1.0, NOISY_ROWS / fitting.n_training)
 
-        def log_density(network: Any, index: Tensor, scatter: float = 0.0) -> Tensor:
+        def scatter_now() -> float:
+            left = 1 - schedule.step_number / schedule.n_steps
+            return most_noise * left**COOLING
+
+        def log_density(network: Any, index: Tensor, scatter: Any = None) -> Tensor:
             x = rows[index][:, columns]
-            if scatter:
+            if scatter is not None:
                 white = normal(x.shape, noise)
                 x = x + scatter * network.colored(white)
             return network.log_density(x, None if context is None else context[index])
 
         def step(index: Tensor) -> dict[str, Tensor]:
-            left = 1 - schedule.step_number / schedule.n_steps
-            loss = -log_density(flow, index, most_noise * left**COOLING).mean()
+            scatter = changing(scatter_now) if most_noise else None
+            loss = -log_density(flow, index, scatter).mean()
             schedule.advance()
             optimizer.step(loss)
             return {"loss": loss}

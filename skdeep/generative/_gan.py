@@ -28,7 +28,7 @@ from skdeep.objectives.adversarial import (
 )
 from skdeep.parameters import ImageShape, checked_sizes
 from skdeep.scaling import ColumnStatistics, column_statistics
-from skdeep.training import FitTask
+from skdeep.training import FitTask, depends_on_host
 
 LOSSES = {
     "non_saturating": (discriminator_loss, non_saturating_generator_loss),
@@ -366,6 +366,8 @@ class GANSampler(BaseSampler):
         fitting.moves(loss)
 
         def step(index: Tensor) -> dict[str, Tensor]:
+            if n_ahead > 1:  # not each step does the same
+                depends_on_host()
             is_turn = (its_schedule.step_number + 1) % n_ahead == 0
             x = rows[index]
             with torch.set_grad_enabled(is_turn):

@@ -39,7 +39,7 @@ from skdeep.generative._vae_training import (
 )
 from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
-from skdeep.training import FitTask
+from skdeep.training import FitTask, changing
 
 N_STEPS = 2000
 """Gradient steps that max_iter="auto" aims at."""
@@ -523,6 +523,9 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         optimizer, schedule = fitting.optimizer([encoder, decoder])
         n_rising = self.warm_up * schedule.n_steps
 
+        def kl_weight() -> float:
+            return self.beta * min(1.0, schedule.step_number / max(n_rising, 1.0))
+
         def given(index: Tensor, rng: Generator) -> tuple[Tensor, Tensor | None]:
             x = rows[index]
             if self.binarize:
@@ -532,8 +535,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         def step(index: Tensor) -> dict[str, Tensor]:
             reconstruction, kl = model.loss_terms(*given(index, noise), noise)
             schedule.advance()
-            weight = self.beta * min(1.0, schedule.step_number / max(n_rising, 1.0))
-            optimizer.step(reconstruction + weight * kl)
+            optimizer.step(reconstruction + changing(kl_weight) * kl)
             loss = reconstruction.detach() + self.beta * kl.detach()
             return {"loss": loss, "reconstruction_loss": reconstruction, "kl": kl}
 

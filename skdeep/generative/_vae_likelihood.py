@@ -16,6 +16,7 @@ from skdeep.objectives.variational import (
     gaussian_loss_of_squares,
     mean_squares,
 )
+from skdeep.training import changing
 
 LEAST_VARIANCE, LARGEST_VARIANCE = 1e-4, 10.0
 """Bounds of a variance that is learned, in scaled rows."""
@@ -113,7 +114,7 @@ class Gaussian(Likelihood):
         noise = normal(mean.shape, rng)
         return torch.addcmul(mean, (log_var / 2).exp(), noise * self.varies)
 
-    def follow(self, squares: Tensor, share: float = 1.0) -> None:
+    def follow(self, squares: Tensor, share: float | Tensor = 1.0) -> None:
         """Take so large a share of the variance from mean squared residuals."""
         if self.pooled:
             squares = squares[self.counted].mean()
@@ -156,10 +157,13 @@ class SharedGaussian(Gaussian):
         """Minus the log-density, averaged over the rows."""
         squares = mean_squares(x, output)
         if self.learned:
-            self.n_steps += 1
-            self.follow(squares.detach(), 1 / min(self.n_steps, MEMORY))
+            self.follow(squares.detach(), changing(self._next_share))
         counted = self.counted
         return gaussian_loss_of_squares(squares[counted], self.variance[counted].log())
+
+    def _next_share(self) -> float:
+        self.n_steps += 1
+        return 1 / min(self.n_steps, MEMORY)
 
     def moments(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Output, and what all rows share."""

@@ -15,9 +15,9 @@ from skdeep._compat import Interval, StrOptions
 from skdeep.base import BaseDeepEstimator
 from skdeep.fitting import Fitting
 from skdeep.nn import ImageEncoder, initialized
-from skdeep.nn.augmentation import Augmentation, MarginalCorruption
+from skdeep.nn.augmentation import Augmentation, ImageAugmentation, MarginalCorruption
 from skdeep.parameters import ImageShape, checked_sizes
-from skdeep.training import Rows, in_chunks
+from skdeep.training import Rows, depends_on_host, in_chunks
 
 TensorMap = Callable[[Tensor], Tensor]
 
@@ -128,6 +128,8 @@ def on_rows(
 
     def augmented(x: Tensor, rng: Generator) -> Tensor:
         shaped = x if image_shape is None else x.unflatten(1, image_shape)
+        if not isinstance(augment, ImageAugmentation):  # which may do as it likes
+            depends_on_host()
         result = augment(shaped, rng)
         if not isinstance(result, Tensor) or result.shape != shaped.shape:
             got = tuple(result.shape) if isinstance(result, Tensor) else result

@@ -3,13 +3,13 @@
 from skdeep.training.checkpoints import Store
 from skdeep.training.epochs import (
     OneCycle,
-    Step,
     descend,
     epochs_for,
     n_batches,
     train,
     train_epoch,
 )
+from skdeep.training.graphs import Step, changing, depends_on_host
 from skdeep.training.inference import in_chunks
 from skdeep.training.modes import inferring, learning
 from skdeep.training.moving import Thing
@@ -30,6 +30,8 @@ __all__ = [
     "Step",
     "Store",
     "Thing",
+    "changing",
+    "depends_on_host",
     "descend",
     "epochs_for",
     "fit_task_of",

@@ -12,12 +12,18 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from skdeep.training.graphs import (
+    LEAST_STEPS,
+    Step,
+    are_asked_for,
+    at_each_step,
+    depends_on_host,
+    repeated,
+)
 from skdeep.training.optimizer import Adam
 from skdeep.training.tasks import Phase
 
 CPU = torch.device("cpu")
-
-Step = Callable[[Tensor], dict[str, Tensor]]
 
 
 def n_batches(n_samples: int, batch_size: int) -> int:
@@ -70,6 +76,8 @@ def train_epoch(
     device : torch.device
         Where the row numbers are wanted.
     """
+    if are_asked_for(device) and n_batches(n_samples, batch_size) >= LEAST_STEPS:
+        step = repeated(step, batch_size, device)
     totals: dict[str, Tensor] = {}
     for index in batches(n_samples, batch_size, rng, device):
         # A loss may hold on to a tensor of the size of the batch: only its number is
@@ -144,8 +152,11 @@ class OneCycle:
 
     @property
     def warms_up(self) -> bool:
-        """Whether the next step is one of those before the peak."""
-        return self.step_number < self.n_warm_up
+        """Whether the next step, which does something else then, is before the peak."""
+        warms_up = self.step_number < self.n_warm_up
+        if warms_up:
+            depends_on_host()
+        return warms_up
 
     def state(self) -> dict[str, Any]:
         """How far the course is."""
@@ -157,7 +168,10 @@ class OneCycle:
 
     def advance(self) -> None:
         """Set the learning rate of the next step."""
-        if self.warms_up:
+        at_each_step(self._advance)
+
+    def _advance(self) -> None:
+        if self.step_number < self.n_warm_up:
             start, end = 1 / 25, 1.0
             progress = self.step_number / self.n_warm_up
         else:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skdeep.nn import MLP, Network
 from skdeep.nn.dense import DenseStack
+from skdeep.training.graphs import changing
 from skdeep.training.precision import resolved_precision
 from skdeep.training.threads import bounded_threads
 
@@ -173,19 +174,20 @@ class Adam:
         if self.max_gradient_norm is not None:
             self._shorten(self.max_gradient_norm)
         self._count.add_(1)
+        rate = changing(lambda: self.learning_rate)
         for part in self._parts:
-            self._move(part)
+            self._move(part, rate)
         # Part by part, what is read and written in float32 stays in the cache.
         for part, gradient, products in self._lowered_parts:
             part.gradient.copy_(gradient)
-            self._move(part)
+            self._move(part, rate)
             products.copy_(part.weights)
 
     def _part(self, factor: float, span: slice, gradient: Tensor) -> Part:
         vectors = self._weights[span], self._mean[span], self._square[span]
         return Part(factor, gradient, *vectors)
 
-    def _move(self, part: Part) -> None:
+    def _move(self, part: Part, rate: float | Tensor) -> None:
         # What torch.optim.AdamW(fused=True) runs, without its bookkeeping, which would
         # take longer than all else of a small network's step.
         torch._fused_adamw_(
@@ -198,7 +200,7 @@ class Adam:
             amsgrad=False,
             beta1=self.betas[0],
             beta2=self.betas[1],
-            lr=part.factor * self.learning_rate,
+            lr=part.factor * rate,
             weight_decay=self.weight_decay,
             eps=EPSILON,
             maximize=False,

@@ -5,6 +5,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from skdeep.training.graphs import depends_on_host
+
 RESIDENT_BYTES = 64 * 2**20
 """A scaled copy up to this size is made once; larger data are scaled batch by batch."""
 
@@ -67,6 +69,7 @@ class Rows:
         """Rows of a slice or of a tensor of row numbers, ``(n, n_features)``."""
         if self._resident is not None:
             return self._resident[index]
+        depends_on_host()
         return self._read(index.cpu().numpy() if isinstance(index, Tensor) else index)
 
     def _read(self, index: slice | np.ndarray) -> Tensor:

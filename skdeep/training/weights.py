@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skdeep.training.graphs import changing
 from skdeep.training.optimizer import Adam
 
 
@@ -84,9 +85,13 @@ class AveragedWeights:
 
     def update(self) -> None:
         """Take the weights of now into the average."""
+        share = changing(self._next_share)
+        self._average.lerp_(self.optimizer.weights.detach(), share)
+
+    def _next_share(self) -> float:
         decay = min(self.decay, (1 + self.n_steps) / (10 + self.n_steps))
-        self._average.lerp_(self.optimizer.weights.detach(), 1 - decay)
         self.n_steps += 1
+        return 1 - decay
 
     @contextmanager
     def applied(self) -> Iterator[None]:

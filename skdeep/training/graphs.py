@@ -1,0 +1,193 @@
+"""Steps that a GPU repeats as one CUDA graph.
+
+To launch its many kernels takes most of a small step's time on a GPU. Recorded, they
+are launched at once. A graph repeats what was recorded and knows nothing of Python: a
+number that changes from step to step is `changing`, so that the graph reads it from
+where the host puts it, and what the host itself does is `at_each_step`. Of a step that
+depends on the host in other ways, `depends_on_host` says so.
+
+Graphs are asked for by the environment variable ``SKDEEP_CUDA_GRAPHS=1``.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.overrides import TorchFunctionMode
+
+Step = Callable[[Tensor], dict[str, Tensor]]
+
+N_WATCHED = 3
+"""Steps before the recorded one, in which libraries make their workspaces."""
+
+LEAST_STEPS = 16
+"""Steps of an epoch from which recording one of them pays."""
+
+NUMBERS = torch.float32
+"""Type of changing numbers: a GPU's fused Adam reads its step size in this one."""
+
+_local = threading.local()
+
+
+def are_asked_for(device: torch.device) -> bool:
+    """Whether steps on the device should be recorded."""
+    return device.type == "cuda" and os.environ.get("SKDEEP_CUDA_GRAPHS") == "1"
+
+
+# what steps say of themselves
+
+
+def at_each_step(work: Callable[[], Any]) -> None:
+    """Do what the host does in each step; where one is recorded, before each replay."""
+    recording = getattr(_local, "recording", None)
+    if recording is None:
+        work()
+    else:
+        recording.work.append(work)
+
+
+def changing(value: Callable[[], float]) -> float | Tensor:
+    """Return a number of the host, or for a graph the place where it will be."""
+    recording = getattr(_local, "recording", None)
+    if recording is None:
+        return value()
+    number = torch.empty((), dtype=NUMBERS, device=recording.device)
+    recording.work.append(lambda: number.fill_(value()))
+    return number
+
+
+def depends_on_host() -> None:
+    """Say that the step running now cannot be recorded."""
+    watch = getattr(_local, "watch", None)
+    if watch is not None:
+        watch.repeats = False
+
+
+# watching, recording, replaying
+
+
+class Watch(TorchFunctionMode):
+    """Sees which generators steps draw from, and whether they depend on the host.
+
+    Parameters
+    ----------
+    device : torch.device
+        That of the steps: generators of others belong to the host.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+        self.n_steps = 0
+        self.repeats = True
+        self.generators: dict[int, Generator] = {}
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Look for a generator among the arguments of a call."""
+        kwargs = kwargs or {}
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Generator):
+                self.generators[id(value)] = value
+                self.repeats &= value.device.type == self.device.type
+        return function(*args, **kwargs)
+
+    def step(self, step: Step, index: Tensor) -> dict[str, Tensor]:
+        """Make a step and look at it."""
+        self.n_steps += 1
+        _local.watch = self
+        try:
+            with self:
+                return step(index)
+        finally:
+            _local.watch = None
+
+
+class Recording:
+    """A step as a graph, and what the host does before each replay.
+
+    Parameters
+    ----------
+    step : callable
+    index : Tensor
+        Row numbers of a batch, of which only the number and the device count.
+    generators : list of Generator
+        All that the step draws from.
+
+    Raises
+    ------
+    RuntimeError
+        If the step does what no graph can hold.
+    """
+
+    def __init__(self, step: Step, index: Tensor, generators: list[Generator]) -> None:
+        self.device = index.device
+        self.index = index.clone()
+        self.work: list[Callable[[], Any]] = []
+        self.graph = torch.cuda.CUDAGraph()
+        for generator in generators:
+            self.graph.register_generator_state(generator)
+        try:
+            with beside_current_stream(self.device):
+                self._record(step)
+        except RuntimeError as error:
+            raise RuntimeError(
+                "A step could not be recorded as a CUDA graph, which SKDEEP_CUDA_GRAPHS"
+                f"=1 asks for: {error} Without this variable the fit runs."
+            ) from error
+
+    def _record(self, step: Step) -> None:
+        self.graph.capture_begin(capture_error_mode="thread_local")
+        _local.recording = self
+        try:
+            losses = step(self.index)
+            self.losses = {name: loss.detach() for name, loss in losses.items()}
+        finally:
+            _local.recording = None
+            self.graph.capture_end()
+
+    def replay(self, index: Tensor) -> dict[str, Tensor]:
+        """Make the step on a batch; the losses are overwritten by the next replay."""
+        self.index.copy_(index)
+        for work in self.work:
+            work()
+        self.graph.replay()
+        return self.losses
+
+
+@contextmanager
+def beside_current_stream(device: torch.device) -> Iterator[None]:
+    """Let the GPU work on another stream, as recording demands, in the same order."""
+    current, other = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    other.wait_stream(current)
+    with torch.cuda.stream(other):
+        yield
+    current.wait_stream(other)
+
+
+def repeated(step: Step, batch_size: int, device: torch.device) -> Step:
+    """Make the step that does the same, replaying a graph where that can be had.
+
+    A few batches are watched before one is recorded. Batches of another size, as the
+    last of an epoch may be, are not replayed.
+    """
+    watch = Watch(device)
+    recording: Recording | None = None
+
+    def replayed(index: Tensor) -> dict[str, Tensor]:
+        nonlocal recording
+        if len(index) != batch_size or not watch.repeats:
+            return step(index)
+        if watch.n_steps < N_WATCHED:
+            with beside_current_stream(device):
+                return watch.step(step, index)
+        if recording is None:
+            recording = Recording(step, index, [*watch.generators.values()])
+        return recording.replay(index)
+
+    return replayed
