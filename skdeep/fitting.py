@@ -165,11 +165,13 @@ class Fitting:
             n_held_out = max(1, round(estimator.validation_fraction * n_rows))
             self.n_training = max(1, n_rows - n_held_out)
         self._moving: list[Thing] = [self.shuffle, self.noise]
-        self.max_iter = estimator.max_iter
-        if self.max_iter == "auto":
-            self.max_iter = epochs_for(
-                n_steps, self.n_training, estimator.batch_size, most_epochs
-            )
+        self.max_iter = epochs_for(
+            estimator.max_iter,
+            n_steps,
+            self.n_training,
+            estimator.batch_size,
+            most_epochs,
+        )
 
     def _reads_a_table(self) -> bool:
         """Whether the columns were scaled each by itself, and are not too many."""

@@ -140,9 +140,8 @@ class DeepStage:
 
     def n_epochs(self, given: int | str, n_steps: int) -> int:
         """Epochs that a parameter asks for; "auto": as many as make these steps."""
-        if given == "auto":
-            return epochs_for(n_steps, len(self.rows), self.clusterer.batch_size)
-        return int(given)
+        size = len(self.rows), self.clusterer.batch_size
+        return epochs_for(given, n_steps, *size)
 
     def optimizer(self, learning_rate: float) -> tuple[Adam, OneCycle]:
         """Adam on the model as it is now, and the course of its steps in `cluster`."""

@@ -203,9 +203,8 @@ def self_training(
     """
     alpha = clusterer.alpha
     before = clustering_of(start, alpha)
-    max_iter = clusterer.max_iter
-    if max_iter == "auto":
-        max_iter = epochs_for(N_STEPS, len(start.rows), clusterer.batch_size)
+    size = len(start.rows), clusterer.batch_size
+    max_iter = epochs_for(clusterer.max_iter, N_STEPS, *size)
 
     def snapshot() -> dict[str, Any]:
         return {**clustering_of(start, alpha).attributes(), "history_": phase.history}

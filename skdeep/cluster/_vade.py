@@ -291,9 +291,8 @@ class VaDEClusterer(BaseDeepClusterer):
             before = clustering_of(model, begin)
 
             # Phase 2: raise the bound of the whole model.
-            max_iter = self.max_iter
-            if max_iter == "auto":
-                max_iter = epochs_for(N_STEPS, len(rows), self.batch_size)
+            size = len(rows), self.batch_size
+            max_iter = epochs_for(self.max_iter, N_STEPS, *size)
             optimizer = Adam(
                 [model.encoder, decoder],
                 model.mixture,
@@ -301,7 +300,7 @@ class VaDEClusterer(BaseDeepClusterer):
                 weight_decay=self.weight_decay,
                 precision=self.precision,
             )
-            n_steps = max_iter * n_batches(len(rows), self.batch_size)
+            n_steps = max_iter * n_batches(*size)
             schedule = OneCycle(optimizer, self.learning_rate, n_steps)
             view = augmentation(self.augment, begin, view_seed)
             noise = Generator(rows.device).manual_seed(noise_seed)

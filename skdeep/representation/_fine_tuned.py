@@ -335,13 +335,11 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
 
     def _epochs(self, n_labelled: int) -> tuple[int, int]:
         """Epochs of the head alone, and of all layers."""
-        frozen_iter, max_iter = self.frozen_iter, self.max_iter
-        if frozen_iter == "auto":
-            frozen_iter = epochs_for(N_FROZEN_STEPS, n_labelled, self.batch_size)
-        if max_iter == "auto":
-            n_steps = min(N_STEPS, n_labelled)
-            max_iter = epochs_for(n_steps, n_labelled, self.batch_size)
-        return frozen_iter, max_iter
+        size = n_labelled, self.batch_size
+        return (
+            epochs_for(self.frozen_iter, N_FROZEN_STEPS, *size),
+            epochs_for(self.max_iter, min(N_STEPS, n_labelled), *size),
+        )
 
     def _descend(
         self,

@@ -379,15 +379,14 @@ def mutual_information(
         [int(size) for size in hidden_layer_sizes],
         Generator().manual_seed(weight_seed),
     )
-    if max_iter == "auto":
-        max_iter = epochs_for(N_STEPS, len(x), batch_size)
+    n_epochs = epochs_for(max_iter, N_STEPS, len(x), batch_size)
     optimizer = Adam(
         [network.to(home) for network in critic.networks],
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         precision=precision,
     )
-    n_steps = int(max_iter) * n_batches(len(x), batch_size)
+    n_steps = n_epochs * n_batches(len(x), batch_size)
     schedule = OneCycle(optimizer, learning_rate, n_steps)
     shuffle = Generator().manual_seed(shuffle_seed)
     losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -408,7 +407,7 @@ def mutual_information(
 
     history: dict[str, list[float]] = {"loss": []}
     with learning(home), optimizer.training():
-        for epoch in range(int(max_iter)):
+        for epoch in range(n_epochs):
             mean = train_epoch(
                 step, len(x), batch_size=batch_size, rng=shuffle, device=home
             )

@@ -33,13 +33,19 @@ def n_batches(n_samples: int, batch_size: int) -> int:
 
 
 def epochs_for(
-    n_steps: int, n_samples: int, batch_size: int, most_epochs: int = 200
+    max_iter: int | str,
+    n_steps: int,
+    n_samples: int,
+    batch_size: int,
+    most_epochs: int = 200,
 ) -> int:
-    """Epochs that make about `n_steps` steps, but at least 2 and at most `most_epochs`.
+    """Epochs that `max_iter` asks for; "auto": as many as make about `n_steps` steps.
 
-    Long tables are seen twice, and short ones, of which each epoch makes few steps, not
-    thousands of times.
+    But at least 2 and at most `most_epochs`: long tables are seen twice, and short
+    ones, of which each epoch makes few steps, not thousands of times.
     """
+    if max_iter != "auto":
+        return int(max_iter)
     epochs = math.ceil(n_steps / n_batches(n_samples, batch_size))
     return min(max(epochs, 2), most_epochs)
 

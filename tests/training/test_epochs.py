@@ -60,7 +60,7 @@ def test_number_of_batches_is_the_real_one(n, batch_size):
 def test_epochs_make_the_steps_and_one_less_would_not(n, batch_size):
     steps_an_epoch = len(list(batches(n, batch_size, generator())))
     for n_steps in (1, 7, 400):
-        epochs = epochs_for(n_steps, n, batch_size)
+        epochs = epochs_for("auto", n_steps, n, batch_size)
         assert 2 <= epochs <= 200
         if epochs > 2:
             assert n_steps > (epochs - 1) * steps_an_epoch
