@@ -210,8 +210,7 @@ def self_training(
         return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
-    rank = RankWatch(start.autoencoder._encode(start.rows), clusterer.n_clusters)
-    alternate(clusterer, start, step, refresh, optimizer, phase, rng, rank)
+    rank = alternate(clusterer, start, step, refresh, optimizer, phase, rng)
     after = clustering_of(start, alpha)
     fitted = guarded(clusterer, before, after, start.neighbors, rank.lost)
     rank.warn(fitted["deep_stage_kept_"], type(clusterer).__name__)
@@ -294,18 +293,19 @@ def alternate(
     optimizer: Adam,
     phase: Phase,
     rng: Generator,
-    rank: RankWatch,
-) -> None:
+) -> RankWatch:
     """Alternate targets over all rows with epochs of steps towards them.
 
-    An embedding that loses its rank ends the phase.
+    An embedding that loses its rank ends the phase; its watch is returned.
     """
     rows = start.rows
 
     def embedding() -> Tensor:
         return torch.from_numpy(start.autoencoder._encode(rows)).to(rows.device)
 
-    q = soft_assignment(embedding(), start.centroids.detach(), clusterer.alpha)
+    z = embedding()
+    rank = RankWatch(z.cpu().numpy(), clusterer.n_clusters)
+    q = soft_assignment(z, start.centroids.detach(), clusterer.alpha)
     watch = LabelWatch(q.argmax(1), start.neighbors)
     last: dict[str, Any] = {"q": q, "seen": {}, "calm": 0}
     phase.moves(optimizer, rng, watch, last, rank, *start.moving)
@@ -334,6 +334,7 @@ def alternate(
                 phase.stop()
         phase.record({**losses, **last["seen"]})
     phase.check_weights(optimizer.networks)
+    return rank
 
 
 @torch.no_grad()
