@@ -15,6 +15,7 @@ from skdeep.cluster._base import (
 )
 from skdeep.cluster._starts import (
     N_NEIGHBORS,
+    in_sample,
     kmeans,
     kmeans_of_graph,
     resolved_init,
@@ -54,7 +55,9 @@ class AEKMeans(BaseDeepClusterer):
         of words are, and for encoders other than autoencoders.
 
     n_init : int, default=20
-        k-means starts on the embedding.
+        k-means starts on the embedding. From 100 000 rows on they are made in a random
+        sample of 50 000, or 500 for each cluster if these are more; the best goes on
+        for at most 10 rounds on all rows.
 
     device : str, default="auto"
         Torch device. ``"auto"``: the GPU if there is one.
@@ -192,11 +195,11 @@ class AEKMeans(BaseDeepClusterer):
                 neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
             with task.leaf("init"):
                 Z = autoencoder._encode(rows)
-                counts = self.n_clusters, self.n_init
+                given = Z, self.n_clusters, self.n_init, kmeans_seed
                 if neighbors is not None and init == "modularity":
-                    start = kmeans_of_graph(Z, *counts, kmeans_seed, neighbors)
+                    start = in_sample(kmeans_of_graph, *given, neighbors)
                 else:
-                    start = kmeans(Z, *counts, kmeans_seed)
+                    start = in_sample(kmeans, *given)
 
             self.autoencoder_ = autoencoder
             self.cluster_centers_ = start.cluster_centers_

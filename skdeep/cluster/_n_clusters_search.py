@@ -17,7 +17,7 @@ from skdeep._compat import HasMethods, Interval, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._dec import DECClusterer
-from skdeep.cluster._starts import N_NEIGHBORS, kmeans
+from skdeep.cluster._starts import N_NEIGHBORS, closed_sample, kmeans
 from skdeep.metrics import graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
@@ -26,7 +26,9 @@ from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import FitTask
 
 MAX_ROWS = 20_000
-"""Rows on which k-means places the centers of a candidate; all rows get a label."""
+"""Rows on which k-means places the centers of a candidate; all get a label, or of long
+tables those of a sample.
+"""
 
 BLURRED = 1 / 15
 """Share of edges that the best labels cut, from which on the tolerance is full."""
@@ -323,7 +325,9 @@ def curve(
     -------
     dict of str to ndarray of shape (n_candidates,)
     """
-    part = Z
+    sample = closed_sample(len(Z), candidates[-1], seed)
+    neighbors = np.searchsorted(sample, neighbors[sample])
+    part = Z = Z[sample]
     if len(Z) > MAX_ROWS:
         rows = np.random.RandomState(seed).choice(len(Z), MAX_ROWS, replace=False)
         part = Z[rows]

@@ -87,7 +87,9 @@ class SCANClusterer(BaseDeepClusterer):
         into others.
 
     n_init : int, default=20
-        Starts of the clusters on the pretrained codes; the best is kept.
+        Starts of the clusters on the pretrained codes; the best is kept. From 100 000
+        rows on they are made in a random sample of 50 000, or 500 for each cluster if
+        these are more.
 
     max_iter : int or "auto", default="auto"
         Epochs in which neighbours learn to agree. ``"auto"``: as many as make 400

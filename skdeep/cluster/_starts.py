@@ -1,9 +1,10 @@
 """Where the centroids of the deep stage start: clusters of a pretrained embedding."""
 
+import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -16,6 +17,7 @@ from skdeep._compat import StrOptions, one_thread
 from skdeep.metrics import graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
+from skdeep.representation._neighbors import row_blocks
 from skdeep.scaling import are_directions
 
 N_NEIGHBORS = 15
@@ -28,6 +30,14 @@ REGULARISATION = 1e-3
 
 CLEAR_GAIN = 0.005
 """Of modularity, by which mixtures have to be better than k-means."""
+
+LEAST_SAMPLE, LEAST_OF_CLUSTER = 50_000, 500
+"""Codes, in all and for each cluster, in which a start is found if there are twice as
+many; all get a label.
+"""
+
+N_REFINEMENTS = 10
+"""Rounds, at most, in which k-means of a sample moves to the means of all codes."""
 
 MOST_OF_MIXTURES = 20_000
 """Codes to which mixtures are fitted; all get a label."""
@@ -42,6 +52,9 @@ class Clusters(Protocol):
     cluster_centers_: np.ndarray
     labels_: np.ndarray
 
+    def predict(self, Z: np.ndarray, /) -> np.ndarray:
+        """Label of each code."""
+
 
 @dataclass
 class Centroids:
@@ -51,10 +64,13 @@ class Centroids:
     ----------
     cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
     labels_ : ndarray of shape (n_samples,)
+    predict : callable
+        Map of codes to labels.
     """
 
     cluster_centers_: np.ndarray
     labels_: np.ndarray
+    predict: Callable[[np.ndarray], np.ndarray]
 
 
 def kmeans(
@@ -106,7 +122,7 @@ def mixture(
         random_state=seed,
     )
     rows = np.random.RandomState(seed).permutation(len(Z))[:MOST_OF_MIXTURES]
-    Z = Z.astype(np.float64)
+    part = (Z if len(rows) == len(Z) else Z[rows]).astype(np.float64)
     with (
         one_thread(),
         config_context(array_api_dispatch=False),
@@ -114,8 +130,13 @@ def mixture(
     ):
         # Means that still move a little are a start as good as any.
         warnings.filterwarnings("ignore", "Best performing initialization did not")
-        model.fit(Z if len(rows) == len(Z) else Z[rows])
-        return Centroids(model.means_.astype(np.float32), model.predict(Z))
+        model.fit(part)
+
+    def predict(Z: np.ndarray) -> np.ndarray:
+        with one_thread(), config_context(array_api_dispatch=False):
+            return model.predict(Z.astype(np.float64))
+
+    return Centroids(model.means_.astype(np.float32), predict(Z), predict)
 
 
 def gaussian_mixture(
@@ -139,9 +160,15 @@ def tied_mixture(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clus
     """
     if len(Z) == 1:
         return kmeans(Z, n_clusters, n_init, seed)
-    axes, spreads, _ = np.linalg.svd(Z - Z.mean(0), full_matrices=False)
+    mean = Z.mean(0)
+    axes, spreads, directions = np.linalg.svd(Z - mean, full_matrices=False)
     found = mixture(axes * np.sqrt(spreads), n_clusters, n_init, seed, "tied")
-    return Centroids(means_of(Z, found.labels_, n_clusters), found.labels_)
+    factors = np.where(spreads > 0, spreads, np.inf) ** -0.5
+    return Centroids(
+        means_of(Z, found.labels_, n_clusters),
+        found.labels_,
+        lambda Z: found.predict((Z - mean) @ directions.T * factors),
+    )
 
 
 def means_of(Z: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
@@ -171,7 +198,7 @@ def clusters_of_graph(
     return runs[int(np.argmax(cuts))] if gain > CLEAR_GAIN else plain
 
 
-def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> KMeans:
+def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
     """k-means on codes that were averaged over their neighbours, twice."""
     k = min(N_NEIGHBORS, len(Z) - 1)
     if k > 0:
@@ -179,7 +206,8 @@ def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> K
         neighbors = search.kneighbors(return_distance=False)
         for _ in range(N_SMOOTHINGS):
             Z = (Z + Z[neighbors].sum(1)) / (k + 1)
-    return kmeans(Z, n_clusters, n_init, seed)
+    found = kmeans(Z, n_clusters, n_init, seed)
+    return Centroids(found.cluster_centers_, found.labels_, found.predict)
 
 
 def spectral(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
@@ -200,7 +228,11 @@ def spectral(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters
         labels = model.fit_predict(graph)
     centers = means_of(part, labels, n_clusters)
     nearest = NearestNeighbors(n_neighbors=1).fit(centers)
-    return Centroids(centers, nearest.kneighbors(Z, return_distance=False)[:, 0])
+
+    def predict(Z: np.ndarray) -> np.ndarray:
+        return nearest.kneighbors(Z, return_distance=False)[:, 0]
+
+    return Centroids(centers, predict(Z), predict)
 
 
 STARTS: dict[str, Callable[[np.ndarray, int, int, int], Clusters]] = {
@@ -227,10 +259,56 @@ def started(
 
     `neighbors` are those of the rows in the input, which ``"modularity"`` asks for.
     """
+    counts = n_clusters, n_init
     if init == "modularity":
         assert neighbors is not None, "The graph is made for this start."
-        return clusters_of_graph(Z, n_clusters, n_init, seed, neighbors)
-    return STARTS[init](Z, n_clusters, n_init, seed)
+        return in_sample(clusters_of_graph, Z, *counts, seed, neighbors)
+    return in_sample(STARTS[init], Z, *counts, seed)
+
+
+def in_sample(
+    find: Callable[..., Any],
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    neighbors: np.ndarray | None = None,
+) -> Any:
+    """Clusters of all codes that a start finds in a sample of them, if there are many.
+
+    k-means moves on to the means of all codes; others keep the centers of the sample.
+    """
+    rows = closed_sample(len(Z), n_clusters, seed)
+    graph = () if neighbors is None else (np.searchsorted(rows, neighbors[rows]),)
+    found = find(Z[rows], n_clusters, n_init, seed, *graph)
+    if len(rows) == len(Z):
+        return found
+    if isinstance(found, KMeans):
+        centers = found.cluster_centers_
+        refined = KMeans(n_clusters, init=centers, n_init=1, max_iter=N_REFINEMENTS)
+        with one_thread():
+            return refined.fit(Z)
+    parts = np.array_split(Z, math.ceil(len(Z) / len(rows)))
+    return replace(found, labels_=np.concatenate([*map(found.predict, parts)]))
+
+
+def closed_sample(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
+    """Rows drawn at random that have all their neighbours among them, or all rows.
+
+    They are blocks of rows inside of which neighbours were sought, so that their graph
+    is a part of that of all rows.
+
+    Returns
+    -------
+    ndarray of int of shape (n_sampled,), ascending
+    """
+    n_least = max(LEAST_SAMPLE, LEAST_OF_CLUSTER * n_clusters)
+    if n_rows < 2 * n_least:
+        return np.arange(n_rows)
+    blocks = row_blocks(n_rows)
+    n_drawn = math.ceil(n_least / len(blocks[0]))
+    drawn = np.random.RandomState(seed).permutation(len(blocks))[:n_drawn]
+    return np.sort(np.concatenate([blocks[block] for block in drawn]))
 
 
 def resolved_init(

@@ -20,6 +20,7 @@ from skdeep.cluster._base import (
     inverse_transform,
     require_decoder,
 )
+from skdeep.cluster._starts import closed_sample
 from skdeep.cluster._steps import Start, augmentation, guarded, start
 from skdeep.cluster._vade_model import VaDEModel, clustering_of
 from skdeep.nn.augmentation import MarginalCorruption
@@ -79,6 +80,8 @@ class VaDEClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the pretrained embedding; the mixture starts from the best.
+        From 100 000 rows on both are fitted to a random sample of 50 000, or 500 for
+        each cluster if these are more.
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage. ``"auto"``: as many as make 2000 gradient steps,
@@ -287,7 +290,7 @@ class VaDEClusterer(BaseDeepClusterer):
             # Phase 1: pretrain the autoencoder, and fit the mixture to its codes.
             begin = start(self, X, image_shape, task, start_seeds, "auto")
             rows, decoder = begin.rows, begin.autoencoder.decoder_
-            model = self._started_model(begin)
+            model = self._started_model(begin, start_seeds[1])
             before = clustering_of(model, begin)
 
             # Phase 2: raise the bound of the whole model.
@@ -335,7 +338,7 @@ class VaDEClusterer(BaseDeepClusterer):
             self.n_iter_, self.history_ = phase.n_iter, phase.history
         return self
 
-    def _started_model(self, begin: Start) -> VaDEModel:
+    def _started_model(self, begin: Start, seed: int) -> VaDEModel:
         """Build the model, whose mixture is fitted to the pretrained codes."""
         codes = begin.autoencoder._encode(begin.rows)
         floor = 1e-3 * float(codes.var(0).mean()) + 1e-12
@@ -347,8 +350,9 @@ class VaDEClusterer(BaseDeepClusterer):
             reg_covar=floor,
             random_state=0,
         )
+        sample = closed_sample(len(codes), len(centers), seed)
         with one_thread(), config_context(array_api_dispatch=False):
-            mixture.fit(codes.astype(np.float64))
+            mixture.fit(codes[sample].astype(np.float64))
         spread = START_VARIANCE * float(mixture.weights_ @ mixture.covariances_.mean(1))
         encoder = with_variances(begin.autoencoder.encoder_, math.log(spread))
         return VaDEModel.started(begin, encoder, mixture)

@@ -35,11 +35,7 @@ def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
     else:
         points = in_chunks(lambda x: x, rows)
     n = len(points)
-    if n <= EXACT:
-        blocks = [np.arange(n)]
-    else:
-        order = np.random.RandomState(seed).permutation(n)
-        blocks = np.array_split(order, math.ceil(n / BLOCK))
+    blocks = row_blocks(n)
     # scikit-learn would take a tree up to 15 features: slower from 6 on, at this size.
     algorithm = "kd_tree" if points.shape[1] <= 5 else "brute"
     k = min(n_neighbors, min(map(len, blocks)) - 1)
@@ -50,6 +46,18 @@ def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
             found = search.fit(points[block]).kneighbors(return_distance=False)
             neighbors[block] = block[found]
     return neighbors
+
+
+def row_blocks(n_rows: int) -> list[np.ndarray]:
+    """Row numbers of each block inside of which neighbours are sought.
+
+    Drawn at random, but always alike for as many rows: whoever has the neighbours can
+    find rows that have all of theirs among them.
+    """
+    if n_rows <= EXACT:
+        return [np.arange(n_rows)]
+    order = np.random.RandomState(0).permutation(n_rows)
+    return np.array_split(order, math.ceil(n_rows / BLOCK))
 
 
 @torch.inference_mode()

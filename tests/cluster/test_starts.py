@@ -1,16 +1,22 @@
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from skdeep.cluster import AEKMeans, DECClusterer
+from skdeep.cluster import AEKMeans, DECClusterer, VaDEClusterer
+from skdeep.cluster import _starts as starts_module
+from skdeep.cluster._n_clusters_search import curve
 from skdeep.cluster._starts import (
     MOST_OF_MIXTURES,
     N_NEIGHBORS,
     STARTS,
+    closed_sample,
     clusters_of_graph,
     kmeans,
     kmeans_of_graph,
@@ -19,6 +25,9 @@ from skdeep.cluster._starts import (
 )
 from skdeep.metrics import clustering_accuracy_score, graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
+from skdeep.representation import _neighbors as neighbors_module
+from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.training import Rows
 
 SMALL = AutoencoderTransformer(
     2, hidden_layer_sizes=(16,), max_iter=20, learning_rate=1e-2, batch_size=32
@@ -172,3 +181,88 @@ def test_dec_starts_from_the_clusters_of_aekmeans(guard):
 def test_unknown_start_is_refused_by_name(model):
     with pytest.raises(ValueError, match="'init' parameter of"):
         model.set_params(init="best").fit(blobs()[0])
+
+
+@pytest.fixture
+def long_tables(monkeypatch):
+    """Let tables of 1000 rows be long."""
+    monkeypatch.setattr(neighbors_module, "EXACT", 400)
+    monkeypatch.setattr(neighbors_module, "BLOCK", 200)
+    monkeypatch.setattr(starts_module, "LEAST_SAMPLE", 500)
+    monkeypatch.setattr(starts_module, "LEAST_OF_CLUSTER", 100)
+
+
+def graph_in_blocks(Z):
+    rows = Rows(Z, np.zeros(3), np.ones(3), torch.device("cpu"))
+    return nearest_neighbors(rows, N_NEIGHBORS, 0)
+
+
+def test_rows_of_a_sample_keep_their_neighbors(long_tables):  # noqa: ARG001
+    neighbors = graph_in_blocks(blobs(2000)[0])
+    rows = closed_sample(2000, 4, 0)
+    assert 500 <= len(np.unique(rows)) == len(rows) <= 700
+    assert np.isin(neighbors[rows], rows).all()
+    assert not np.array_equal(rows, closed_sample(2000, 4, 1))
+    assert len(closed_sample(2000, 8, 0)) >= 800  # a hundred for each cluster
+
+
+@pytest.mark.parametrize("init", ["modularity", *STARTS])
+def test_starts_find_rare_clusters_in_a_sample(init, long_tables):  # noqa: ARG001
+    y = np.random.RandomState(1).choice(4, p=[0.5, 0.25, 0.2, 0.05], size=2000)
+    centers = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]])
+    Z = (centers[y] + np.random.RandomState(2).randn(2000, 3)).astype(np.float32)
+    neighbors = graph_in_blocks(Z)
+    first, second = (started(init, Z, 4, 8, 0, neighbors) for _ in range(2))
+    assert first.labels_.shape == (2000,)
+    assert clustering_accuracy_score(y, first.labels_) > 0.99
+    means = [Z[first.labels_ == label].mean(0) for label in range(4)]
+    np.testing.assert_allclose(first.cluster_centers_, means, atol=1)
+    np.testing.assert_array_equal(first.labels_, second.labels_)
+    np.testing.assert_array_equal(first.cluster_centers_, second.cluster_centers_)
+
+
+def test_starts_see_all_rows_of_tables_that_are_not_long():
+    n = 2 * starts_module.LEAST_SAMPLE
+    np.testing.assert_array_equal(closed_sample(n - 1, 8, 0), np.arange(n - 1))
+    assert len(closed_sample(n, 8, 0)) == n // 2
+
+
+def test_number_of_clusters_is_found_in_a_sample(long_tables):  # noqa: ARG001
+    Z, _ = blobs(2000)
+    results = curve(Z, graph_in_blocks(Z), np.array([2, 3, 4, 5]), 5, 0)
+    assert results["score"].argmax() == 2
+    assert results["inertia"][0] < KMeans(2, random_state=0).fit(Z).inertia_ / 2
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    return FrozenEstimator(clone(SMALL).set_params(random_state=0).fit(blobs()[0]))
+
+
+@pytest.mark.parametrize("init", ["modularity", "kmeans"])
+def test_kmeans_of_a_sample_moves_to_the_means_of_all_codes(
+    init,
+    frozen,
+    long_tables,  # noqa: ARG001
+):
+    X, y = blobs(1000)
+    model = AEKMeans(4, autoencoder=frozen, init=init, random_state=0).fit(X)
+    Z = model.transform(X)
+    means = [Z[model.labels_ == label].mean(0) for label in range(4)]
+    np.testing.assert_allclose(model.cluster_centers_, means, atol=1e-4)
+    inertia = np.sum((Z - model.cluster_centers_[model.labels_]) ** 2)
+    assert model.inertia_ == pytest.approx(inertia, rel=1e-4)
+    assert clustering_accuracy_score(y, model.labels_) > 0.98
+
+
+@pytest.mark.parametrize("guard", [False, True])
+@pytest.mark.parametrize("clusterer", [DECClusterer, VaDEClusterer])
+def test_clusterers_of_long_tables_start_from_a_sample(
+    clusterer,
+    guard,
+    frozen,
+    long_tables,  # noqa: ARG001
+):
+    X, y = blobs(1000)
+    model = clusterer(4, autoencoder=frozen, max_iter=1, guard=guard, random_state=0)
+    assert clustering_accuracy_score(y, model.fit(X).initial_labels_) > 0.98
