@@ -12,7 +12,7 @@ from skdeep.cluster import (
     cluster_terms,
     explain_clusters,
 )
-from skdeep.compose import SamplerPipeline, make_sampler_pipeline
+from skdeep.compose import SamplerPipeline, TabularEncoder, make_sampler_pipeline
 from skdeep.generative import (
     DiffusionSampler,
     FlowSampler,
@@ -49,6 +49,7 @@ __all__ = [
     "SCANClusterer",
     "SamplerPipeline",
     "SimCLRTransformer",
+    "TabularEncoder",
     "VAESampler",
     "VaDEClusterer",
     "__version__",

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin
 from sklearn.preprocessing import PowerTransformer, StandardScaler
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -19,6 +20,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 from sklearn.utils.parallel import _get_threadpool_controller
+from sklearn.utils.validation import _check_feature_names_in
 
 from skdeep.concurrency import Fit, exclusively
 
@@ -46,6 +48,11 @@ def one_thread() -> AbstractContextManager[None]:
     return _get_threadpool_controller().limit(limits=1, user_api="openmp")
 
 
+def feature_names_in(estimator: Any, input_features: Any) -> list[str]:
+    """Names of the columns of `fit`, of arrays x0, x1, ..., or given ones if right."""
+    return list(_check_feature_names_in(estimator, input_features))
+
+
 def standardizer_of(power: PowerTransformer) -> StandardScaler | None:
     """Return the scaler behind a fitted power transform, if it has one."""
     return power._scaler if power.standardize else None
@@ -67,7 +74,9 @@ __all__ = [
     "Interval",
     "StrOptions",
     "checks_parameters",
+    "feature_names_in",
     "fit_context",
+    "is_pandas_na",
     "one_thread",
     "raise_advised",
     "standardizer_of",

@@ -1,0 +1,247 @@
+"""Codes of single columns of a table: real numbers from which cells can be rebuilt.
+
+Cells come as values and a mask of those that are missing. They are encoded to one or
+more columns of float64, and any numbers in the place of these decode to cells that the
+column could have held.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+N_QUANTILES = 1000
+"""Values of a column that are kept to tell its quantiles by."""
+
+MAX_DECIMALS = 6
+"""Decimal places up to which floats count as rounded."""
+
+Cells = tuple[np.ndarray, np.ndarray]
+"""Values, and which of them are missing."""
+
+
+def indicators(choices: np.ndarray, n_choices: int) -> np.ndarray:
+    """Return 1 in the column of each choice; the choice -1 has none."""
+    return (choices[:, None] == np.arange(n_choices)).astype(np.float64)
+
+
+# categories
+
+
+@dataclass(frozen=True)
+class CategoryCodes:
+    """An indicator for each category, and one for all rare ones together.
+
+    The category None stands for missing cells, if there were any. Rare categories begin
+    with the most frequent one.
+    """
+
+    categories: list[Any]
+    rare: list[Any]
+
+    @classmethod
+    def of(
+        cls, values: np.ndarray, missing: np.ndarray, max_categories: int | None
+    ) -> Self:
+        """Codes of the categories of a column, at most so many."""
+        counts = Counter(named(values, missing))
+        categories = sorted(counts, key=place)
+        if max_categories is None or len(categories) <= max_categories:
+            return cls(categories, [])
+        frequent = sorted(categories, key=lambda category: -counts[category])
+        kept, rare = frequent[: max_categories - 1], frequent[max_categories - 1 :]
+        return cls(sorted(kept, key=place), rare)
+
+    def suffixes(self) -> list[str]:
+        """Return what the names of the codes add to that of the column."""
+        rest = ["_infrequent"] if self.rare else []
+        return [f"_{category}" for category in self.categories] + rest
+
+    def unknown(self, values: np.ndarray, missing: np.ndarray) -> list[Any]:
+        """Return the categories that have no code."""
+        known = {*self.categories, *self.rare}
+        return sorted(set(named(values, missing)) - known, key=place)
+
+    def encoded(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Return the indicators of cells: of unknown ones 0 alone."""
+        n_kept = len(self.categories)
+        choice_of = {category: i for i, category in enumerate(self.categories)}
+        choice_of |= dict.fromkeys(self.rare, n_kept)
+        choices = [choice_of.get(name, -1) for name in named(values, missing)]
+        return indicators(np.array(choices), n_kept + bool(self.rare))
+
+    def decoded(self, codes: np.ndarray) -> Cells:
+        """Return the cells of the largest codes; of rare ones the most frequent."""
+        categories = [*self.categories, *self.rare[:1]]
+        values = np.empty(len(categories), dtype=object)
+        values[:] = categories
+        is_missing = np.array([category is None for category in categories])
+        choices = codes.argmax(axis=1)
+        return values[choices], is_missing[choices]
+
+
+def named(values: np.ndarray, missing: np.ndarray) -> Iterable[Any]:
+    """Categories of cells: None of missing ones."""
+    names = values.copy()
+    names[missing] = None
+    return names
+
+
+def place(category: Any) -> tuple[bool, str, Any]:
+    """Key that sorts categories of all types: the missing one comes last."""
+    return category is None, type(category).__name__, category
+
+
+# numbers and times
+
+
+@dataclass(frozen=True)
+class NormalScores:
+    r"""Quantiles of values to those of a standard normal.
+
+    With :math:`F(x)` the share of values below x and half of those equal to it,
+    :math:`z = \Phi^{-1}(F(x))`. All z on the step of a value lead back to it, and those
+    between two values to what lies between.
+    """
+
+    quantiles: np.ndarray
+    levels: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> Self:
+        """Scores among some values."""
+        n_quantiles = min(len(x), N_QUANTILES)
+        ranks = np.rint(np.linspace(0, len(x) - 1, n_quantiles)).astype(int)
+        return cls(np.sort(x)[ranks], (ranks + 0.5) / len(x))
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        """Return the scores of values, of those beyond the largest that of it."""
+        last = np.interp(x, self.quantiles, self.levels)
+        first = -np.interp(-x, -self.quantiles[::-1], -self.levels[::-1])
+        return ndtri((first + last) / 2)
+
+    def inverse_transform(self, z: np.ndarray) -> np.ndarray:
+        """Return the values of scores."""
+        return np.interp(ndtr(z), self.levels, self.quantiles)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The places (origin + k * step) / 10 ** decimals, k whole, where values lie.
+
+    Without decimals they lie anywhere.
+    """
+
+    decimals: int | None
+    origin: int = 0
+    step: int = 1
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Self:
+        """Coarsest grid of some values."""
+        decimals: int | None = 0
+        if values.dtype.kind == "f":
+            tried = range(MAX_DECIMALS + 1)
+            decimals = next((d for d in tried if is_rounded(values, d)), None)
+            if decimals is None:
+                return cls(None)
+            values = np.rint(values * 10.0**decimals).astype(np.int64)
+        origin = values.min()
+        # Distances of numbers of opposite signs may need one bit more.
+        step = np.gcd.reduce((values - origin).view(np.uint64))
+        return cls(decimals, int(origin), max(1, int(step)))
+
+    def steps_to(self, values: np.ndarray) -> np.ndarray:
+        """Return the steps from the origin to integers, exact up to 2 ** 53."""
+        whole, rest = np.divmod(values - self.origin, self.step)
+        return whole + rest / self.step
+
+    def after(self, steps: np.ndarray) -> np.ndarray:
+        """Return the integers that are so many whole steps from the origin."""
+        return self.origin + self.step * np.rint(steps).astype(np.int64)
+
+
+def is_rounded(values: np.ndarray, decimals: int) -> bool:
+    """Whether no value has more decimal places, and all are exact in float64."""
+    whole = np.rint(values.astype(np.float64) * 10.0**decimals)
+    again = (whole / 10.0**decimals).astype(values.dtype)
+    return bool((np.abs(whole) < 2**53).all() and (again == values).all())
+
+
+@dataclass(frozen=True)
+class NumberCodes:
+    """The score of a number, and an indicator of missing cells, if there were any.
+
+    Missing cells have the score of the median. Times, and integers that float64 cannot
+    hold, are numbers of steps on their grid.
+    """
+
+    scaler: Any
+    grid: Grid
+    in_steps: bool
+    is_integer: bool
+    can_be_missing: bool
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(
+        cls, values: np.ndarray, missing: np.ndarray, is_time: bool, scaler: Any
+    ) -> Self:
+        """Codes of a column of numbers or times, of which not all are missing.
+
+        The scaler is fitted here; None is for normal scores.
+        """
+        present = values[~missing]
+        is_integer = values.dtype.kind == "i"
+        is_large = bool(np.abs(present.astype(np.float64)).max() >= 2**53)
+        grid, in_steps = Grid.of(present), is_time or (is_integer and is_large)
+        x = grid.steps_to(present) if in_steps else present.astype(np.float64)
+        if scaler is not None and np.shape(scaler.fit_transform(x[:, None])) != (
+            len(x),
+            1,
+        ):
+            raise ValueError(f"{scaler} must make one column of one.")
+        return cls(
+            scaler=NormalScores.of(x) if scaler is None else scaler,
+            grid=grid,
+            in_steps=in_steps,
+            is_integer=is_integer,
+            can_be_missing=bool(missing.any()),
+            low=float(x.min()),
+            median=float(np.median(x)),
+            high=float(x.max()),
+        )
+
+    def suffixes(self) -> list[str]:
+        """Return what the names of the codes add to that of the column."""
+        return ["", "_missing"] if self.can_be_missing else [""]
+
+    def unknown(self, values: np.ndarray, missing: np.ndarray) -> list[Any]:
+        """Return the missing cell, if there should be none."""
+        return [None] if missing.any() and not self.can_be_missing else []
+
+    def encoded(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Return the scores, and 1 for missing cells."""
+        x = self.grid.steps_to(values) if self.in_steps else values.astype(np.float64)
+        scores = self.scaler.transform(np.where(missing, self.median, x)[:, None])
+        return np.column_stack([scores, missing]) if self.can_be_missing else scores
+
+    def decoded(self, codes: np.ndarray) -> Cells:
+        """Return the values of scores that are nearest on the grid, within bounds."""
+        missing = np.zeros(len(codes), dtype=bool)
+        if self.can_be_missing:
+            missing = codes[:, 1] > 0.5
+        x = self.scaler.inverse_transform(codes[:, :1])[:, 0].clip(self.low, self.high)
+        grid = self.grid
+        if self.in_steps:
+            return grid.after(x), missing
+        if grid.decimals is None:
+            return x, missing
+        unit = 10.0**grid.decimals
+        values = grid.after((x * unit - grid.origin) / grid.step)
+        return values if self.is_integer else values / unit, missing

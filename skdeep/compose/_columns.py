@@ -1,0 +1,274 @@
+"""Columns of arrays and DataFrames, as values of NumPy and back.
+
+Cells of a column come as values and a mask of those that are missing. Values are int64
+or floats of numbers, int64 of times, in the ticks of their type, and objects of
+categories.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+
+from skdeep._compat import is_pandas_na
+from skdeep.compose._table_format import (
+    TableFormat,
+    column_index,
+    number_type,
+    of_type,
+)
+
+Cells = tuple[np.ndarray, np.ndarray]
+"""Values, and which of them are missing."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column held in `fit`: ``"number"``, ``"time"`` or ``"category"``.
+
+    `dtype` is its type, or a name for that. `ticks` is NumPy's name for the type of
+    times, `null` the missing cell of a column of objects, and `levels` are those of
+    pandas' own type of categories, which may be `ordered`.
+    """
+
+    container: str
+    kind: str
+    dtype: Any
+    ticks: str | None = None
+    null: Any = None
+    levels: list[Any] | None = None
+    ordered: bool = False
+
+    @classmethod
+    def of(cls, series: Any, container: str, is_category: bool) -> Self:
+        """Describe a column, which may be a category whatever its type."""
+        missing = missing_in(series, container)
+        kind = "category" if is_category else kind_of(series, missing, container)
+        ticks, null, levels, ordered = None, None, None, False
+        if kind == "time" and container != "polars":
+            ticks = naive(series).dtype.str
+        if str(series.dtype) == "object" and missing.any():
+            null = np.asarray(series, dtype=object)[missing][0]
+        if str(series.dtype) == "category":
+            levels, ordered = list(series.dtype.categories), series.dtype.ordered
+        dtype = spelt(series.dtype, container)
+        return cls(container, kind, dtype, ticks, null, levels, ordered)
+
+    def cells(self, series: Any) -> Cells:
+        """Values of a column that should hold the same as the one in `fit`."""
+        missing = missing_in(series, self.container)
+        present = (
+            series.filter(~missing) if self.container == "polars" else series[~missing]
+        )
+        found = READERS[self.kind](present, self)
+        if found.dtype.kind == "f" and np.isinf(found).any():
+            raise ValueError("Input X contains infinity.")
+        values = np.zeros(len(missing), dtype=found.dtype)
+        values[~missing] = found
+        return values, missing
+
+    def series(self, values: np.ndarray, missing: np.ndarray) -> Any:
+        """Cells as a column of the type of the one in `fit`."""
+        return WRITERS[self.container](values, missing, self)
+
+
+# tables
+
+
+def columns_of(X: Any, container: str) -> list[Any]:
+    """Columns of an array or DataFrame."""
+    if container == "polars":
+        return list(X.get_columns())
+    if container == "pandas":
+        return [X.iloc[:, j] for j in range(X.shape[1])]
+    return list(X.T)
+
+
+def table_of(columns: Sequence[Any], layout: TableFormat) -> Any:
+    """Array or DataFrame of columns, under the names of a layout."""
+    if layout.columns is None:
+        return np.column_stack(columns)
+    package = import_module(layout.container)
+    if layout.container == "polars":
+        return package.DataFrame(dict(zip(layout.columns, columns, strict=True)))
+    frame = package.DataFrame(dict(enumerate(columns)))
+    return frame.set_axis(column_index(package, layout.columns, layout.levels), axis=1)
+
+
+# from a table
+
+
+def missing_in(series: Any, container: str) -> np.ndarray:
+    """Which cells of a column are missing."""
+    if container == "pandas":
+        return series.isna().to_numpy(dtype=bool)
+    if container == "polars":
+        missing = series.is_null()
+        if series.dtype.is_float():  # which can be NaN, beside
+            missing |= series.is_nan().fill_null(False)
+        return missing.to_numpy()
+    if series.dtype.kind in "mM":
+        return np.isnat(series)
+    if series.dtype.kind == "O":
+        return np.fromiter(map(is_null, series), dtype=bool, count=len(series))
+    if series.dtype.kind == "f":
+        return np.isnan(series)
+    return np.zeros(len(series), dtype=bool)
+
+
+def is_null(cell: Any) -> bool:
+    """Whether an object stands for a missing cell."""
+    return cell is None or is_pandas_na(cell) or bool(cell != cell)
+
+
+def kind_of(series: Any, missing: np.ndarray, container: str) -> str:
+    """Whether a column holds numbers, times or categories."""
+    dtype = series.dtype
+    if container == "polars":
+        if dtype.is_numeric():
+            return "number"
+        return "time" if dtype.is_temporal() else "category"
+    if dtype.kind == "c":
+        raise ValueError("Complex data not supported.")
+    if dtype.kind in "iuf":
+        return "number"
+    if dtype.kind in "mM":
+        return "time"
+    if str(dtype) == "object" and not missing.all():
+        cells = np.asarray(series, dtype=object)[~missing]
+        if all(isinstance(c, Real) and not isinstance(c, bool) for c in cells):
+            return "number"
+    return "category"
+
+
+def spelt(dtype: Any, container: str) -> Any:
+    """Name of a type from which it can be found again, or the type itself."""
+    name = str(dtype)
+    if container == "numpy":
+        return "str" if dtype.kind in "US" else name
+    package = import_module(container)
+    if container == "polars":
+        return name if getattr(package, name, None) == dtype else dtype
+    if name == "category":  # which has levels
+        return name
+    try:
+        return name if package.api.types.pandas_dtype(name) == dtype else dtype
+    except (TypeError, ValueError, NotImplementedError):
+        return dtype
+
+
+def numbers_in(present: Any, column: Column) -> np.ndarray:
+    """Numbers of a column as int64 or floats of the precision they have."""
+    dtype = number_type(str(present.dtype))
+    if dtype is None:
+        cells = present.to_list() if column.container == "polars" else present.tolist()
+        integral = all(isinstance(cell, Integral) for cell in cells)
+        return np.array(cells, dtype=np.int64 if integral else np.float64)
+    values = np.asarray(present.to_numpy() if hasattr(present, "to_numpy") else present)
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    is_large = dtype == np.uint64 and len(values) and values.max() > 2**63 - 1
+    return values.astype(np.float64 if is_large else np.int64)
+
+
+def times_in(present: Any, column: Column) -> np.ndarray:
+    """Return the times of a column in ticks, those of time zones in UTC."""
+    if column.container == "polars":
+        times = present.cast(polars_type(column))
+        return times.to_physical().to_numpy().astype(np.int64)
+    return np.asarray(naive(present)).astype(column.ticks).astype(np.int64)
+
+
+def naive(series: Any) -> np.ndarray:
+    """Return times of an array; those of pandas in UTC and without their zone."""
+    if isinstance(series, np.ndarray):
+        return series
+    has_zone = getattr(series.dt, "tz", None) is not None
+    return (series.dt.tz_convert(None) if has_zone else series).to_numpy()
+
+
+def objects_in(present: Any, column: Column) -> np.ndarray:
+    """Cells of a column as Python's objects."""
+    cells = present.to_list() if column.container == "polars" else present.tolist()
+    values = np.empty(len(cells), dtype=object)
+    values[:] = cells
+    return values
+
+
+READERS = {"number": numbers_in, "time": times_in, "category": objects_in}
+
+
+# to a table
+
+
+def array_of(values: np.ndarray, missing: np.ndarray, column: Column) -> np.ndarray:
+    """Cells as a column of an array."""
+    if column.kind == "time":
+        times = values.view(np.dtype(column.ticks))
+        times[missing] = "NaT"
+        return times
+    if column.kind == "category" or column.dtype == "object":
+        values = with_null(values, missing, column.null)
+    elif missing.any():
+        values = np.where(missing, np.nan, values)
+    return as_numbers(values, column.dtype)
+
+
+def pandas_of(values: np.ndarray, missing: np.ndarray, column: Column) -> Any:
+    """Cells as a Series of pandas."""
+    pandas = import_module("pandas")
+    dtype = column.dtype
+    if column.levels is not None:
+        dtype = pandas.CategoricalDtype(column.levels, column.ordered)
+    if column.kind == "time":
+        times = pandas.Series(array_of(values, missing, column))
+        if zone_of(pandas.api.types.pandas_dtype(dtype)) is not None:
+            times = times.dt.tz_localize("UTC")
+        return times.astype(dtype)
+    if column.kind == "category" or column.dtype == "object":
+        return pandas.Series(with_null(values, missing, column.null), dtype=dtype)
+    numbers = pandas.Series(as_numbers(values, dtype))
+    if missing.any():
+        numbers = numbers.convert_dtypes().mask(missing)
+    return numbers.astype(dtype)
+
+
+def polars_of(values: np.ndarray, missing: np.ndarray, column: Column) -> Any:
+    """Cells as a Series of polars."""
+    polars = import_module("polars")
+    if column.kind == "number":
+        values = as_numbers(values, column.dtype)
+    cells = with_null(values, missing, None).tolist()
+    return polars.Series(cells, strict=False).cast(polars_type(column))
+
+
+def with_null(values: np.ndarray, missing: np.ndarray, null: Any) -> np.ndarray:
+    """Values as objects, with one of them for those that are missing."""
+    objects = values.astype(object)
+    objects[missing] = null
+    return objects
+
+
+def as_numbers(values: np.ndarray, name: Any) -> np.ndarray:
+    """Values in the type of numbers that is named so, if it is one."""
+    dtype = number_type(str(name))
+    if dtype is None or values.dtype.kind == "f":
+        return values.astype(str) if name == "str" else of_type(values, str(name))
+    return values.astype(dtype)
+
+
+def zone_of(dtype: Any) -> Any:
+    """Time zone of a type of pandas, or of one of pyarrow in it, if it has one."""
+    return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None)
+
+
+def polars_type(column: Column) -> Any:
+    """Type of a column of polars."""
+    dtype = column.dtype
+    return getattr(import_module("polars"), dtype) if isinstance(dtype, str) else dtype
+
+
+WRITERS = {"numpy": array_of, "pandas": pandas_of, "polars": polars_of}
