@@ -36,7 +36,14 @@ from sklearn.preprocessing import (
 from skdeep import cluster, compose, generative, representation
 from skdeep.base import NETWORK_KEYS, BaseDeepEstimator
 from skdeep.cluster._online import Reservoir
-from skdeep.compose import SamplerPipeline
+from skdeep.compose import SamplerPipeline, TabularEncoder
+from skdeep.compose._column_codes import (
+    CategoryCodes,
+    Grid,
+    NormalScores,
+    NumberCodes,
+)
+from skdeep.compose._columns import Column
 from skdeep.compose._table_format import TableFormat
 from skdeep.nn import NETWORKS
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
@@ -54,8 +61,13 @@ OWN = {
             for family in (cluster, compose, generative, representation)
             for name in family.__all__
         ),
+        CategoryCodes,
+        Column,
+        Grid,
         ImageAugmentation,
         MarginalCorruption,
+        NormalScores,
+        NumberCodes,
         Reservoir,
         TableFormat,
     )
@@ -296,6 +308,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "float": float,
     "bool": bool,
     "dict": dict,
+    "list": list,
     "dict of str to list of float": dict,
 }
 
@@ -371,6 +384,9 @@ def require_network(name: str, state: Any) -> None:
 def require_works(estimator: Any) -> None:
     """Raise whatever the methods raise if the parts of an estimator do not fit."""
     estimator._validate_params()
+    if isinstance(estimator, TabularEncoder) and hasattr(estimator, "codes_"):
+        n_codes = len(estimator.get_feature_names_out())
+        estimator.transform(estimator.inverse_transform(np.zeros((1, n_codes))))
     # One without a device is made of others, which were tried already.
     is_fitted = isinstance(estimator, BaseDeepEstimator) and hasattr(
         estimator, "history_"

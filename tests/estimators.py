@@ -14,7 +14,7 @@ from skdeep.cluster import (
     SCANClusterer,
     VaDEClusterer,
 )
-from skdeep.compose import make_sampler_pipeline
+from skdeep.compose import TabularEncoder, make_sampler_pipeline
 from skdeep.generative import (
     DiffusionSampler,
     FlowSampler,
@@ -93,6 +93,10 @@ PIPELINES = [
     make_sampler_pipeline(StandardScaler(), GaussianMixture(random_state=0)),
 ]
 """The estimator that is made of others: what it owes beside, its own tests know."""
+
+
+ENCODERS = [TabularEncoder()]
+"""Transformers without a training: no seed, no history, no callbacks."""
 
 
 def name_of(estimator):

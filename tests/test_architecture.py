@@ -10,9 +10,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
 
 import skdeep
-from skdeep._compat import CallbackSupportMixin
 
 PACKAGE = Path(skdeep.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -246,7 +246,7 @@ def project_classes():
 
 
 CLASSES = list(project_classes())
-ESTIMATORS = [c for c in CLASSES if issubclass(c, CallbackSupportMixin)]
+ESTIMATORS = [c for c in CLASSES if issubclass(c, BaseEstimator)]
 CONCRETE = [c for c in ESTIMATORS if hasattr(c, "fit")]
 
 every_estimator = pytest.mark.parametrize(

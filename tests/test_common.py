@@ -30,6 +30,7 @@ import skdeep
 import skdeep.io
 from tests.estimators import (
     CLUSTERERS,
+    ENCODERS,
     ESTIMATORS,
     PIPELINES,
     SEARCHES,
@@ -82,7 +83,7 @@ def assert_equal_outputs(a, b, X=X):
 # scikit-learn's own
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks([*ESTIMATORS, *ENCODERS])
 def test_scikit_learn_check(estimator, check):
     check(estimator)
 
@@ -121,14 +122,14 @@ EXTRA_TRANSFORMER_CHECKS = [
 
 
 @pytest.mark.filterwarnings("ignore:X .* feature names")
-@every_estimator
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *ENCODERS], ids=name_of)
 @pytest.mark.parametrize("check", EXTRA_CHECKS, ids=lambda check: check.__name__)
 def test_scikit_learn_check_that_check_estimator_leaves_out(estimator, check):
     check(name_of(estimator), clone(estimator))
 
 
 @pytest.mark.filterwarnings("ignore:X .* feature names")
-@pytest.mark.parametrize("estimator", OF_CODES, ids=name_of)
+@pytest.mark.parametrize("estimator", [*OF_CODES, *ENCODERS], ids=name_of)
 @pytest.mark.parametrize("check", EXTRA_TRANSFORMER_CHECKS, ids=lambda c: c.__name__)
 def test_scikit_learn_check_of_transformers_left_out_by_check_estimator(
     estimator, check
@@ -145,7 +146,7 @@ def test_every_public_estimator_is_in_the_list():
         if isinstance(getattr(skdeep, name), type)
         and issubclass(getattr(skdeep, name), BaseEstimator)
     }
-    assert public == {name_of(e) for e in [*ESTIMATORS, *PIPELINES]}
+    assert public == {name_of(e) for e in [*ESTIMATORS, *ENCODERS, *PIPELINES]}
 
 
 # state and randomness

@@ -12,7 +12,8 @@ from numpydoc.validate import validate
 from sklearn.base import clone
 
 import skdeep
-from tests.estimators import ESTIMATORS, PIPELINES, name_of
+from skdeep.compose._table_format import TableFormat
+from tests.estimators import ENCODERS, ESTIMATORS, PIPELINES, name_of
 
 # Epochs of a second do not make a good generator.
 pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
@@ -202,7 +203,7 @@ def fitted():
     X = pd.DataFrame(np.random.RandomState(0).randn(40, 3), columns=list("abc"))
     y = np.arange(40) % 3
     models = {}
-    for estimator in [*ESTIMATORS, PIPELINES[0]]:
+    for estimator in [*ESTIMATORS, *ENCODERS, PIPELINES[0]]:
         brief = {
             name: 2 for name in estimator.get_params() if name.endswith("max_iter")
         }
@@ -250,6 +251,8 @@ def test_fitted_attributes_have_the_documented_types(name, fitted):
         "float": float,
         "bool": bool,
         "dict": dict,
+        "list": list,
+        "TableFormat": TableFormat,
         "dict of str to list of float": dict,
         "dict of str to ndarray": dict,
         "AutoencoderTransformer": skdeep.AutoencoderTransformer,

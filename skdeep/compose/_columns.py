@@ -5,7 +5,7 @@ or floats of numbers, int64 of times, in the ticks of their type, and objects of
 categories.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from numbers import Integral, Real
@@ -57,18 +57,35 @@ class Column:
         dtype = spelt(series.dtype, container)
         return cls(container, kind, dtype, ticks, null, levels, ordered)
 
-    def cells(self, series: Any) -> Cells:
+    def cells(self, series: Any, container: str) -> Cells:
         """Values of a column that should hold the same as the one in `fit`."""
-        missing = missing_in(series, self.container)
-        present = (
-            series.filter(~missing) if self.container == "polars" else series[~missing]
-        )
-        found = READERS[self.kind](present, self)
-        if found.dtype.kind == "f" and np.isinf(found).any():
-            raise ValueError("Input X contains infinity.")
+        missing = missing_in(series, container)
+        if container == "polars":
+            present = series.filter(~missing)
+            objects = present.to_list
+        else:
+            present = series[~missing]
+            objects = present.tolist
+        if self.kind == "category":
+            found = np.empty(len(present), dtype=object)
+            found[:] = objects()
+        elif self.kind == "time":
+            found = self._ticks_of(present, container)
+        else:
+            found = numbers_in(present, objects)
         values = np.zeros(len(missing), dtype=found.dtype)
         values[~missing] = found
         return values, missing
+
+    def _ticks_of(self, present: Any, container: str) -> np.ndarray:
+        """Return times in ticks, those of time zones in UTC."""
+        if (container == "polars") != (self.container == "polars"):
+            raise TypeError(f"its times were those of {self.container} in fit.")
+        if container == "polars":
+            times = present.cast(polars_type(self)).to_physical().to_numpy()
+        else:
+            times = naive(present).astype(self.ticks)
+        return times.astype(np.int64)
 
     def series(self, values: np.ndarray, missing: np.ndarray) -> Any:
         """Cells as a column of the type of the one in `fit`."""
@@ -91,6 +108,8 @@ def table_of(columns: Sequence[Any], layout: TableFormat) -> Any:
     """Array or DataFrame of columns, under the names of a layout."""
     if layout.columns is None:
         return np.column_stack(columns)
+    if layout.container not in WRITERS:  # a name read from a file
+        raise ValueError(f"Tables of {layout.container!r} are unknown.")
     package = import_module(layout.container)
     if layout.container == "polars":
         return package.DataFrame(dict(zip(layout.columns, columns, strict=True)))
@@ -160,26 +179,21 @@ def spelt(dtype: Any, container: str) -> Any:
         return dtype
 
 
-def numbers_in(present: Any, column: Column) -> np.ndarray:
-    """Numbers of a column as int64 or floats of the precision they have."""
+def numbers_in(present: Any, objects: Callable[[], list[Any]]) -> np.ndarray:
+    """Numbers as int64, or as floats of the precision they have."""
     dtype = number_type(str(present.dtype))
     if dtype is None:
-        cells = present.to_list() if column.container == "polars" else present.tolist()
+        cells = objects()
         integral = all(isinstance(cell, Integral) for cell in cells)
         return np.array(cells, dtype=np.int64 if integral else np.float64)
-    values = np.asarray(present.to_numpy() if hasattr(present, "to_numpy") else present)
+    values = present if isinstance(present, np.ndarray) else present.to_numpy()
     if dtype.kind == "f":
-        return values.astype(dtype)
+        values = values.astype(dtype)
+        if np.isinf(values).any():
+            raise ValueError("Input X contains infinity.")
+        return values
     is_large = dtype == np.uint64 and len(values) and values.max() > 2**63 - 1
     return values.astype(np.float64 if is_large else np.int64)
-
-
-def times_in(present: Any, column: Column) -> np.ndarray:
-    """Return the times of a column in ticks, those of time zones in UTC."""
-    if column.container == "polars":
-        times = present.cast(polars_type(column))
-        return times.to_physical().to_numpy().astype(np.int64)
-    return np.asarray(naive(present)).astype(column.ticks).astype(np.int64)
 
 
 def naive(series: Any) -> np.ndarray:
@@ -188,17 +202,6 @@ def naive(series: Any) -> np.ndarray:
         return series
     has_zone = getattr(series.dt, "tz", None) is not None
     return (series.dt.tz_convert(None) if has_zone else series).to_numpy()
-
-
-def objects_in(present: Any, column: Column) -> np.ndarray:
-    """Cells of a column as Python's objects."""
-    cells = present.to_list() if column.container == "polars" else present.tolist()
-    values = np.empty(len(cells), dtype=object)
-    values[:] = cells
-    return values
-
-
-READERS = {"number": numbers_in, "time": times_in, "category": objects_in}
 
 
 # to a table

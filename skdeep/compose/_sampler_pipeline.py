@@ -94,6 +94,7 @@ class SamplerPipeline(Pipeline):
     See Also
     --------
     make_sampler_pipeline : Names the steps by itself.
+    TabularEncoder : A first step for tables of mixed columns.
     sklearn.pipeline.Pipeline : Has no `sample`, and scores transformed rows.
 
     Notes
@@ -552,8 +553,7 @@ def why_not_invertible(step: Any) -> str | None:
     if isinstance(step, ColumnTransformer):
         return (
             "scikit-learn's ColumnTransformer has no inverse_transform, as it may drop "
-            "or repeat columns. Give all columns to the same transformers instead, or "
-            "fit this pipeline on columns that were transformed before."
+            "or repeat columns. TabularEncoder takes columns of all kinds, and has one."
         )
     if isinstance(step, FunctionTransformer):
         if step.func is not None and step.inverse_func is None:

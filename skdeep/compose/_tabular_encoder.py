@@ -68,11 +68,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    codes_ : list of CategoryCodes and NumberCodes
-        How the cells of each column are encoded.
+    codes_ : list
+        How the cells of each column are encoded, as `CategoryCodes` or `NumberCodes`.
 
-    columns_ : list of Column
-        What each column holds, and its type.
+    columns_ : list
+        What each column holds, and its type, as a `Column`.
 
     format_ : TableFormat
         Container of X in `fit`, and the names of its columns.
@@ -181,7 +181,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         for j, series in enumerate(columns_of(X, layout.container)):
             with naming(self._names()[j]):
                 column = Column.of(series, layout.container, is_category=j in chosen)
-                codes.append(self._codes_of(column, *column.cells(series)))
+                codes.append(
+                    self._codes_of(column, *column.cells(series, layout.container))
+                )
             columns.append(column)
         self.format_, self.columns_, self.codes_ = layout, columns, codes
         return self
@@ -207,10 +209,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
+        container: Any = container_of(X)
         parts = []
-        for j, series in enumerate(columns_of(X, self.format_.container)):
+        for j, series in enumerate(columns_of(X, container)):
             with naming(self._names()[j]):
-                values, missing = self.columns_[j].cells(series)
+                values, missing = self.columns_[j].cells(series, container)
                 if self.handle_unknown == "error":
                     require_known(self.codes_[j].unknown(values, missing))
                 parts.append(self.codes_[j].encoded(values, missing))
@@ -287,11 +290,6 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
                 X = np.asarray(X, dtype=object)  # numbers among text would become text
             X = validate_data(
                 self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan"
-            )
-        if not reset and container_of(X) != self.format_.container:
-            raise TypeError(
-                f"X is a table of {container_of(X)}, but {type(self).__name__} was "
-                f"fitted on one of {self.format_.container}."
             )
         return X
 
