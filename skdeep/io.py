@@ -309,6 +309,7 @@ KINDS: dict[str, type | tuple[type, ...]] = {
     "bool": bool,
     "dict": dict,
     "list": list,
+    "TableFormat": TableFormat,
     "dict of str to list of float": dict,
 }
 
@@ -338,9 +339,8 @@ def require_documented(found: type, state: dict[str, Any]) -> None:
             isinstance(value, Reservoir) and value.n_features == sizes["n_features"]
         ):
             raise InvalidFileError(f"{name} holds no rows of X, but {value!r}")
-        if (kind == "estimator" or kind in OWN) and not isinstance(
-            value, BaseDeepEstimator
-        ):
+        is_estimator = kind == "estimator" or kind in OWN.keys() - KINDS.keys()
+        if is_estimator and not isinstance(value, BaseDeepEstimator):
             raise InvalidFileError(f"{name} is no estimator, but {value!r}")
 
 

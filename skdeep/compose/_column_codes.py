@@ -23,81 +23,6 @@ Cells = tuple[np.ndarray, np.ndarray]
 """Values, and which of them are missing."""
 
 
-def indicators(choices: np.ndarray, n_choices: int) -> np.ndarray:
-    """Return 1 in the column of each choice; the choice -1 has none."""
-    return (choices[:, None] == np.arange(n_choices)).astype(np.float64)
-
-
-# categories
-
-
-@dataclass(frozen=True)
-class CategoryCodes:
-    """An indicator for each category, and one for all rare ones together.
-
-    The category None stands for missing cells, if there were any. Rare categories begin
-    with the most frequent one.
-    """
-
-    categories: list[Any]
-    rare: list[Any]
-
-    @classmethod
-    def of(
-        cls, values: np.ndarray, missing: np.ndarray, max_categories: int | None
-    ) -> Self:
-        """Codes of the categories of a column, at most so many."""
-        counts = Counter(named(values, missing))
-        categories = sorted(counts, key=place)
-        if max_categories is None or len(categories) <= max_categories:
-            return cls(categories, [])
-        frequent = sorted(categories, key=lambda category: -counts[category])
-        kept, rare = frequent[: max_categories - 1], frequent[max_categories - 1 :]
-        return cls(sorted(kept, key=place), rare)
-
-    def suffixes(self) -> list[str]:
-        """Return what the names of the codes add to that of the column."""
-        rest = ["_infrequent"] if self.rare else []
-        return [f"_{category}" for category in self.categories] + rest
-
-    def unknown(self, values: np.ndarray, missing: np.ndarray) -> list[Any]:
-        """Return the categories that have no code."""
-        known = {*self.categories, *self.rare}
-        return sorted(set(named(values, missing)) - known, key=place)
-
-    def encoded(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-        """Return the indicators of cells: of unknown ones 0 alone."""
-        n_kept = len(self.categories)
-        choice_of = {category: i for i, category in enumerate(self.categories)}
-        choice_of |= dict.fromkeys(self.rare, n_kept)
-        choices = [choice_of.get(name, -1) for name in named(values, missing)]
-        return indicators(np.array(choices), n_kept + bool(self.rare))
-
-    def decoded(self, codes: np.ndarray) -> Cells:
-        """Return the cells of the largest codes; of rare ones the most frequent."""
-        categories = [*self.categories, *self.rare[:1]]
-        values = np.empty(len(categories), dtype=object)
-        values[:] = categories
-        is_missing = np.array([category is None for category in categories])
-        choices = codes.argmax(axis=1)
-        return values[choices], is_missing[choices]
-
-
-def named(values: np.ndarray, missing: np.ndarray) -> Iterable[Any]:
-    """Categories of cells: None of missing ones."""
-    names = values.copy()
-    names[missing] = None
-    return names
-
-
-def place(category: Any) -> tuple[bool, str, Any]:
-    """Key that sorts categories of all types: the missing one comes last."""
-    return category is None, type(category).__name__, category
-
-
-# numbers and times
-
-
 @dataclass(frozen=True)
 class NormalScores:
     r"""Quantiles of values to those of a standard normal.
@@ -126,6 +51,111 @@ class NormalScores:
     def inverse_transform(self, z: np.ndarray) -> np.ndarray:
         """Return the values of scores."""
         return np.interp(ndtr(z), self.levels, self.quantiles)
+
+
+# categories
+
+
+@dataclass(frozen=True)
+class CategoryCodes:
+    """Scores of categories in an order, or an indicator for each of them.
+
+    The category None stands for missing cells, if there were any. All rare categories
+    together come last, and begin with the most frequent one.
+    """
+
+    categories: list[Any]
+    rare: list[Any]
+    scores: NormalScores | None
+
+    @classmethod
+    def of(
+        cls,
+        values: np.ndarray,
+        missing: np.ndarray,
+        *,
+        levels: list[Any] | None,
+        max_categories: int | None,
+        as_scores: bool,
+    ) -> Self:
+        """Codes of the categories of a column, at most so many.
+
+        Scores follow the levels if these have an order, else the frequencies.
+        """
+        try:
+            counts = Counter(named(values, missing))
+        except TypeError as error:
+            raise TypeError(
+                f"argument must be a string or a number, or a category: {error}."
+            ) from error
+        found = sorted(counts, key=place)
+        frequent = sorted(found, key=lambda category: -counts[category])
+        n_kept = len(found)
+        if max_categories is not None and n_kept > max_categories:
+            n_kept = max_categories - 1
+        kept, rare = frequent[:n_kept], frequent[n_kept:]
+        if not as_scores:
+            return cls(sorted(kept, key=place), rare, None)
+        if levels is not None:
+            kept.sort(key=[*levels, None].index)
+        choices = cls(kept, rare, None).choices(values, missing)
+        return cls(kept, rare, NormalScores.of(choices.astype(np.float64)))
+
+    def suffixes(self) -> list[str]:
+        """Return what the names of the codes add to that of the column."""
+        if self.scores is not None:
+            return [""]
+        rest = ["_infrequent"] if self.rare else []
+        return [f"_{category}" for category in self.categories] + rest
+
+    def unknown(self, values: np.ndarray, missing: np.ndarray) -> list[Any]:
+        """Return the categories that have no code."""
+        known = {*self.categories, *self.rare}
+        return sorted(set(named(values, missing)) - known, key=place)
+
+    def choices(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Return the places of categories in their order, -1 of unknown ones."""
+        choice_of = {category: i for i, category in enumerate(self.categories)}
+        choice_of |= dict.fromkeys(self.rare, len(self.categories))
+        return np.array([choice_of.get(name, -1) for name in named(values, missing)])
+
+    def encoded(self, values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Return scores or indicators, for unknown categories zeros."""
+        choices = self.choices(values, missing)[:, None]
+        if self.scores is None:
+            n_choices = len(self.categories) + bool(self.rare)
+            return (choices == np.arange(n_choices)).astype(np.float64)
+        return np.where(choices < 0, 0, self.scores.transform(choices))
+
+    def decoded(self, codes: np.ndarray) -> Cells:
+        """Return the cells of scores or of the largest indicators.
+
+        Of rare categories it is the most frequent one.
+        """
+        if self.scores is None:
+            choices = codes.argmax(axis=1)
+        else:
+            choices = np.rint(self.scores.inverse_transform(codes[:, 0])).astype(int)
+        categories = [*self.categories, *self.rare[:1]]
+        values = np.empty(len(categories), dtype=object)
+        values[:] = categories
+        is_missing = np.array([category is None for category in categories])
+        return values[choices], is_missing[choices]
+
+
+def named(values: np.ndarray, missing: np.ndarray) -> Iterable[Any]:
+    """Categories of cells: None of missing ones."""
+    names = values.copy()
+    names[missing] = None
+    return names
+
+
+def place(category: Any) -> tuple[bool, str, Any]:
+    """Key that sorts categories of all types: the missing one comes last."""
+    return category is None, type(category).__name__, category
+
+
+# numbers and times
 
 
 @dataclass(frozen=True)

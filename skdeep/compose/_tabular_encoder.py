@@ -29,20 +29,21 @@ MANY_ROWS = 50
 class TabularEncoder(TransformerMixin, BaseEstimator):
     r"""Encode a table of mixed columns as real numbers, from which it can be rebuilt.
 
-    Numbers become normal scores: with :math:`F(x)` the share of training values below x
-    and half of those equal to it,
+    Each column becomes normal scores: with :math:`F(x)` the share of training values
+    below x and half of those equal to it,
 
     .. math:: z = \Phi^{-1}(F(x))
 
     so that any column, however skewed or full of equal values, has about the shape that
     samplers are good at, and samples come back to the values and shares that it had.
-    Times are numbers. Categories, text and truth values among them, become an indicator
-    each. Missing cells are a category of their own, or an indicator beside the score.
+    Times are numbers, and categories are counted by their frequency, the most frequent
+    one first, or by their levels if these have an order. Missing cells are a category
+    of their own, or an indicator beside the score of a number.
 
-    The inverse, which a ColumnTransformer lacks, takes any numbers for codes: the
-    largest indicator wins, and numbers stay in the range of the training values and on
-    their grid, be they integers, multiples of 50 or rounded to cents. Rows come back in
-    the container, the columns and the types of X in `fit`.
+    The inverse, which a ColumnTransformer lacks, takes any numbers for codes. Rows come
+    back in the container, the columns and the types of X in `fit`; numbers stay in the
+    range of the training values and on their grid, be they integers, multiples of 50 or
+    rounded to cents.
 
     Parameters
     ----------
@@ -50,16 +51,21 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         Names or positions of columns of numbers or times whose values are categories,
         such as codes. All columns of other types are categories anyway.
 
+    categorical : {"normal", "onehot"}, default="normal"
+        What is made of categories: one column of scores, of which samplers learn more,
+        or an indicator for each, of which the largest wins on the way back. Distances
+        mean something between indicators only: clusterers want these.
+
     numeric : {"normal", "passthrough"} or transformer, default="normal"
-        What is made of numbers and times: normal scores, nothing, or what an invertible
+        What is made of numbers and times: scores, nothing, or what an invertible
         transformer makes of a single column, such as
         :class:`sklearn.preprocessing.StandardScaler`; each column has its own clone,
         fitted on the cells that are not missing. Times that are not scored are counted
         in steps of their grid from the first one.
 
     max_categories : int or None, default=None
-        Most categories of a column that have an indicator each. If there are more, the
-        rarest share one, and come back as the most frequent of them. None: no limit.
+        Most categories of a column that are told apart. If there are more, the rarest
+        are one, and come back as the most frequent of them. None: no limit.
 
     handle_unknown : {"error", "ignore"}, default="error"
         What to do in `transform` about categories that were not there in `fit`, and
@@ -100,9 +106,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     and rare categories. New values outside the range or off the grid become the nearest
     on it: a grid is the coarsest on which all training values lie.
 
-    In normal scores, columns of ten thousand equal zeros among a few large numbers keep
-    these shares without an indicator for the zero: extra ones were tried, and helped
-    Gaussian mixtures a little, and samplers of skdeep not at all.
+    Most of a column may be one value, such as zero: its scores have one place for it,
+    to which all that samplers draw around it comes back. Further indicators for such
+    values were tried, and of no use to the samplers of skdeep.
 
     Rows of categories have probabilities, not densities: a `SamplerPipeline` with this
     step has no `score_samples` in units of the input.
@@ -110,7 +116,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     References
     ----------
     .. [1] A. Kotelnikov et al., "TabDDPM: Modelling Tabular Data with Diffusion
-       Models", ICML 2023, arXiv:2209.15421 (normal scores and indicators).
+       Models", ICML 2023, arXiv:2209.15421 (normal scores of numbers).
     .. [2] G. Blom, "Statistical Estimates and Transformed Beta-Variables", Wiley 1958
        (normal scores).
 
@@ -121,7 +127,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     >>> from skdeep.compose import TabularEncoder, make_sampler_pipeline
     >>> X = pd.DataFrame({"age": [31, 45, 62], "town": ["north", "south", "south"]})
     >>> TabularEncoder().fit(X).get_feature_names_out().tolist()
-    ['age', 'town_north', 'town_south']
+    ['age', 'town']
     >>> model = make_sampler_pipeline(TabularEncoder(), GaussianMixture()).fit(X)
     >>> model.sample(5, random_state=0)["town"].isin(["north", "south"]).all()
     np.True_
@@ -129,6 +135,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {
         "categorical_features": ["array-like", None],
+        "categorical": [StrOptions({"normal", "onehot"})],
         "numeric": [
             StrOptions({"normal", "passthrough"}),
             HasMethods(["fit", "transform", "inverse_transform"]),
@@ -141,11 +148,13 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         self,
         categorical_features=None,
         *,
+        categorical="normal",
         numeric="normal",
         max_categories=None,
         handle_unknown="error",
     ):
         self.categorical_features = categorical_features
+        self.categorical = categorical
         self.numeric = numeric
         self.max_categories = max_categories
         self.handle_unknown = handle_unknown
@@ -260,7 +269,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         feature_names_out : ndarray of shape (n_codes,)
-            Such as ``age``, ``age_missing``, ``town_north`` and ``town_south``.
+            Such as ``age``, ``age_missing`` and, of indicators, ``town_north``.
         """
         check_is_fitted(self)
         names = feature_names_in(self, input_features)
@@ -318,7 +327,13 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         if missing.all():
             raise ValueError("all cells are missing. Drop it: it tells nothing.")
         if column.kind == "category":
-            codes = CategoryCodes.of(values, missing, self.max_categories)
+            codes = CategoryCodes.of(
+                values,
+                missing,
+                levels=column.levels if column.ordered else None,
+                max_categories=self.max_categories,
+                as_scores=self.categorical == "normal",
+            )
             if len(codes.categories) == len(values) > MANY_ROWS:
                 raise ValueError(
                     "each row has a category of its own, so that it names rows and "

@@ -1,0 +1,590 @@
+"""The encoder of mixed tables, and its way back."""
+
+import datetime as dt
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import skops.io
+from polars.testing import assert_frame_equal as assert_polars_equal
+from scipy import stats
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer, PowerTransformer, StandardScaler
+
+import skdeep.io
+from skdeep import DECClusterer, FlowSampler, VAESampler
+from skdeep.compose import TabularEncoder, make_sampler_pipeline
+from skdeep.compose._column_codes import Grid, NormalScores
+from tests.estimators import SMALL
+
+rng = np.random.RandomState(0)
+N = 60
+
+
+def gaps(values, dtype=None):
+    """Values, about a fifth of them missing."""
+    return pd.Series(values, dtype=dtype).mask(rng.rand(len(values)) < 0.2)
+
+
+DAYS = pd.date_range("2020-02-27", periods=N, freq="D")
+
+COLUMNS = {
+    "int64": rng.randint(0, 99, N),
+    "int8": rng.randint(-9, 9, N).astype(np.int8),
+    "uint8": rng.randint(0, 255, N).astype(np.uint8),
+    "beyond float64": 2**60 + rng.randint(0, 99, N),
+    "largest": np.full(N, np.iinfo(np.int64).max),
+    "float64": rng.randn(N).round(9),
+    "cents": rng.randn(N).round(2),
+    "float32": rng.randn(N).astype(np.float32),
+    "float32 cents": rng.randn(N).round(2).astype(np.float32),
+    "float with gaps": gaps(rng.randn(N).round(3)),
+    "Int64": gaps(rng.randint(0, 9, N), "Int64"),
+    "Float32": gaps(rng.randn(N).round(2), "Float32"),
+    "spike": np.where(rng.rand(N) < 0.9, 0, rng.randint(1, 10**6, N)),
+    "bool": rng.rand(N) < 0.5,
+    "boolean": gaps(rng.rand(N) < 0.5, "boolean"),
+    "str": rng.choice(["x", "y"], N),
+    "string": gaps(rng.choice(["x", "y"], N), "string"),
+    "object": pd.Series(rng.choice(["x", "y", None], N), dtype=object),
+    "object of ints": pd.Series([1, 2, None] * 20, dtype=object),
+    "object of floats": pd.Series([1, 2.5, np.nan] * 20, dtype=object),
+    "object of both": pd.Series(["one", 2, pd.NA] * 20, dtype=object),
+    "ordered": pd.Categorical(
+        rng.choice(["low", "high"], N), ["low", "never", "high"], ordered=True
+    ),
+    "category of ints": pd.Categorical(rng.choice([3, 1], N)),
+    "category with gaps": gaps(pd.Categorical(rng.choice(["x", "y"], N))),
+    "intervals": pd.cut(rng.randn(N), 3),
+    "periods": pd.period_range("2020", periods=20, freq="M").tolist() * 3,
+    "days": DAYS,
+    "hours of a zone": gaps(
+        pd.date_range("2020", periods=N, freq="h", tz="Asia/Tokyo")
+    ),
+    "nanoseconds": pd.Series(DAYS).astype("datetime64[ns]"),
+    "durations": gaps(pd.to_timedelta(rng.randint(0, 99, N), unit="min")),
+    "int64 of arrow": pd.Series(rng.randint(0, 9, N)).astype("int64[pyarrow]"),
+    "text of arrow": gaps(rng.choice(["x", "y"], N)).astype("string[pyarrow]"),
+    "times of arrow": gaps(DAYS).astype("timestamp[us][pyarrow]"),
+    "sparse": pd.arrays.SparseArray(rng.randint(0, 2, N)),
+    "constant": np.full(N, 7),
+    "constant text": np.full(N, "same"),
+    "constant with gaps": gaps(np.full(N, 0.1)),
+}
+FRAME = pd.DataFrame(COLUMNS)
+
+POLARS = pl.DataFrame(
+    {
+        "int": rng.randint(0, 99, N),
+        "Int8": pl.Series([1, None, 3] * 20, dtype=pl.Int8),
+        "UInt16": pl.Series([1, 2] * 30, dtype=pl.UInt16),
+        "float": rng.randn(N).round(9),
+        "Float32": pl.Series(rng.randn(N).round(2), dtype=pl.Float32),
+        "decimal": pl.Series(["1.25", "2.50", None] * 20).cast(pl.Decimal(10, 2)),
+        "text": ["a", "b", None] * 20,
+        "bool": [True, None, False] * 20,
+        "enum": pl.Series(["a", "b", None] * 20, dtype=pl.Enum(["never", "b", "a"])),
+        "categorical": pl.Series(["a", "b", None] * 20, dtype=pl.Categorical),
+        "date": [dt.date(2020, 1, 1), dt.date(2021, 1, 1), None] * 20,
+        "zone": pl.Series(
+            [dt.datetime(2020, 1, 1), dt.datetime(2021, 7, 1, 3, 4, 5, 6), None] * 20
+        ).dt.replace_time_zone("Europe/Berlin"),
+        "ms": pl.Series([dt.datetime(2020, 1, 1), None] * 30, dtype=pl.Datetime("ms")),
+        "time": [dt.time(1, 2, 3), None, dt.time(5)] * 20,
+        "duration": [dt.timedelta(3), None, dt.timedelta(1, 5)] * 20,
+    }
+)
+
+
+def mixed_table(n_rows, random_state):
+    """Rows in which the wage depends on the town, and gaps on the wage."""
+    rng = np.random.RandomState(random_state)
+    town = rng.choice(["north", "south", "west"], n_rows, p=[0.5, 0.3, 0.2])
+    center = pd.Series(town).map({"north": 8, "south": 9, "west": 10}).to_numpy()
+    wage = rng.lognormal(center, 0.2).round(2)
+    idle = rng.rand(n_rows) < 0.4
+    hired = pd.Timestamp("2020-01-06") + pd.to_timedelta(
+        7 * rng.randint(0, 99, n_rows), "D"
+    )
+    return pd.DataFrame(
+        {
+            "town": pd.Categorical(town),
+            "wage": wage,
+            "hours": np.where(idle, 0, rng.randint(10, 60, n_rows)),
+            "bonus": pd.Series(rng.randint(1, 9, n_rows) * 50, dtype="Int64").mask(
+                wage < np.median(wage)
+            ),
+            "hired": hired,
+            "member": rng.rand(n_rows) < 0.3,
+        }
+    )
+
+
+TABLE = mixed_table(400, random_state=0)
+
+
+def round_trip(X, **parameters):
+    encoder = TabularEncoder(**parameters).fit(X)
+    return encoder.inverse_transform(encoder.transform(X))
+
+
+# rows come back
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_column_of_pandas_comes_back_as_it_was(name):
+    X = FRAME[[name]]
+    rows = round_trip(X)
+    # Only floats of more than six decimals are not rounded on the way back.
+    unrounded = name in ("float64", "float32")
+    if unrounded:
+        pd.testing.assert_frame_equal(
+            rows, X, rtol=1e-10 if name == "float64" else 1e-6
+        )
+    else:
+        pd.testing.assert_frame_equal(rows, X, check_exact=True)
+
+
+@pytest.mark.parametrize("name", POLARS.columns)
+def test_column_of_polars_comes_back_as_it_was(name):
+    X = POLARS[[name]]
+    assert_polars_equal(round_trip(X), X, check_exact=name != "float")
+
+
+@pytest.mark.parametrize("categorical", ["normal", "onehot"])
+def test_tables_of_all_columns_come_back(categorical):
+    rows = round_trip(FRAME, categorical=categorical)
+    pd.testing.assert_frame_equal(rows, FRAME, rtol=1e-6)
+    assert_polars_equal(round_trip(POLARS, categorical=categorical), POLARS)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        rng.randint(0, 9, (20, 3)),
+        rng.randint(0, 9, (20, 3)).astype(np.float32),
+        rng.rand(20, 2) < 0.5,
+        np.array([[1.5, np.nan], [2.5, 3]]),
+        np.array([["a", "b"], ["a", "cd"]]),
+        np.array([["a", 1, None], ["b", 2, 1.5]], dtype=object),
+        np.array([["2020", "2021"], ["2022", "NaT"]], dtype="datetime64[D]"),
+        np.array([[3, 5], [4, 7]], dtype="timedelta64[s]"),
+    ],
+    ids=lambda X: str(X.dtype),
+)
+def test_array_comes_back_as_it_was(X):
+    rows = round_trip(X)
+    assert rows.dtype == X.dtype
+    np.testing.assert_array_equal(rows, X)
+
+
+def test_list_comes_back_as_an_array_of_its_objects():
+    rows = round_trip([["a", 1], ["b", 2]])
+    assert rows.tolist() == [["a", 1], ["b", 2]]
+
+
+def test_names_of_columns_come_back():
+    columns = pd.MultiIndex.from_tuples([("a", 1), ("b", 2)], names=["upper", "lower"])
+    X = pd.DataFrame([[1, "x"], [2, "y"]], columns=columns)
+    pd.testing.assert_frame_equal(round_trip(X), X)
+    X = pd.DataFrame([[1, "x"], [2, "y"]], columns=[7, 5])
+    pd.testing.assert_frame_equal(round_trip(X), X)
+
+
+def test_one_row_comes_back():
+    pd.testing.assert_frame_equal(
+        round_trip(FRAME[:1].dropna(axis=1)), FRAME[:1].dropna(axis=1)
+    )
+
+
+def test_read_only_rows_are_left_as_they_are():
+    X = np.asfortranarray(rng.randn(20, 3).round(1))
+    X[0, 0] = np.nan
+    X.flags.writeable = False
+    encoder = TabularEncoder().fit(X)
+    Z = encoder.transform(X)
+    Z.flags.writeable = False
+    np.testing.assert_array_equal(encoder.inverse_transform(Z), X)
+
+
+# any numbers are rows
+
+
+@pytest.mark.parametrize("categorical", ["normal", "onehot"])
+@pytest.mark.parametrize("X", [FRAME, POLARS], ids=["pandas", "polars"])
+def test_any_codes_become_rows_of_the_same_types(X, categorical):
+    encoder = TabularEncoder(categorical=categorical).fit(X)
+    Z = 3 * np.random.RandomState(1).standard_cauchy(
+        (200, encoder.transform(X).shape[1])
+    )
+    rows = encoder.inverse_transform(Z)
+    assert list(rows.dtypes) == list(X.dtypes)
+    assert len(rows) == 200
+    encoder.transform(rows)  # nothing in them is unknown
+
+
+def test_numbers_stay_in_bounds_and_on_their_grid():
+    encoder = TabularEncoder().fit(TABLE)
+    Z = 2 * np.random.RandomState(1).randn(500, len(encoder.get_feature_names_out()))
+    rows = encoder.inverse_transform(Z)
+    assert rows["wage"].between(TABLE["wage"].min(), TABLE["wage"].max()).all()
+    np.testing.assert_array_equal(rows["wage"], rows["wage"].round(2))
+    assert (rows["bonus"].dropna() % 50 == 0).all()
+    assert rows["bonus"].isna().any()
+    assert set(rows["hired"].dt.day_of_week) == {0}  # all were hired on Mondays
+    assert rows["hours"].min() == 0
+
+
+def test_largest_indicator_is_the_category():
+    X = pd.DataFrame({"town": ["a", "b", "c", None]})
+    encoder = TabularEncoder(categorical="onehot").fit(X)
+    assert encoder.get_feature_names_out().tolist() == [
+        *["town_a", "town_b", "town_c", "town_None"]
+    ]
+    Z = [[0.1, 0.4, 0.2, 0.3], [-3, -2, -1, -4], [0.2, 0.1, 0, 9]]
+    rows = encoder.inverse_transform(Z)["town"]
+    assert rows[:2].tolist() == ["b", "c"]
+    assert rows.isna().tolist() == [False, False, True]
+
+
+# codes
+
+
+def test_numbers_become_their_normal_scores():
+    x = rng.lognormal(size=(501, 1))
+    z = TabularEncoder().fit_transform(x)
+    expected = stats.norm.ppf((stats.rankdata(x) - 0.5) / 501)
+    np.testing.assert_allclose(z[:, 0], expected, atol=1e-10)
+
+
+def test_equal_numbers_share_the_middle_of_their_ranks():
+    x = rng.choice([0, 0, 0, 1, 5, 7], size=(300, 1))
+    z = TabularEncoder().fit_transform(x)
+    expected = stats.norm.ppf((stats.rankdata(x) - 0.5) / 300)  # of average ranks
+    np.testing.assert_allclose(z[:, 0], expected, atol=1e-10)
+
+
+def test_normal_codes_give_values_their_shares():
+    x = np.where(rng.rand(5000) < 0.9, 0, rng.randint(1, 9999, 5000))
+    encoder = TabularEncoder().fit(x[:, None])
+    drawn = encoder.inverse_transform(np.random.RandomState(1).randn(20_000, 1))
+    assert np.mean(drawn == 0) == pytest.approx(np.mean(x == 0), abs=0.01)
+    assert stats.ks_2samp(drawn[:, 0], x).statistic < 0.02
+
+
+def test_values_between_training_rows_keep_their_place():
+    encoder = TabularEncoder().fit(np.arange(0, 5000, 2)[:, None] + 0.123456789)
+    x = np.random.RandomState(1).uniform(1, 4990, (100, 1))
+    np.testing.assert_allclose(encoder.inverse_transform(encoder.transform(x)), x)
+
+
+def test_values_beyond_the_training_rows_become_the_outermost():
+    encoder = TabularEncoder().fit(np.array([[1], [2], [9]]))
+    Z = encoder.transform(np.array([[-5], [90]]))
+    np.testing.assert_array_equal(encoder.inverse_transform(Z), [[1], [9]])
+
+
+def test_missing_numbers_have_an_indicator_and_the_score_of_the_median():
+    X = pd.DataFrame({"a": [1.0, np.nan, 2, 3], "b": [1.0, 2, 3, 4]})
+    encoder = TabularEncoder().fit(X)
+    assert encoder.get_feature_names_out().tolist() == ["a", "a_missing", "b"]
+    Z = encoder.transform(X)
+    np.testing.assert_array_equal(Z[:, 1], [0, 1, 0, 0])
+    assert Z[1, 0] == pytest.approx(0, abs=1e-12)
+    assert np.isnan(encoder.inverse_transform(Z)["a"]).tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_numbers_pass_through():
+    X = FRAME[["int8", "cents"]]
+    Z = TabularEncoder(numeric="passthrough").fit_transform(X)
+    np.testing.assert_array_equal(Z, X)
+    weeks = TabularEncoder(numeric="passthrough").fit_transform(TABLE[["hired"]])
+    first = TABLE["hired"].min()
+    np.testing.assert_array_equal(weeks[:, 0], (TABLE["hired"] - first).dt.days / 7)
+
+
+def test_any_transformer_of_a_column_does():
+    X = FRAME[["int64", "cents", "str"]]
+    encoder = TabularEncoder(numeric=StandardScaler()).fit(X)
+    expected = StandardScaler().fit_transform(X[["int64", "cents"]])
+    np.testing.assert_allclose(encoder.transform(X)[:, :2], expected)
+    pd.testing.assert_frame_equal(round_trip(X, numeric=PowerTransformer()), X)
+    with pytest.raises(ValueError, match=r"'int64'.*KBins.* must make one column"):
+        TabularEncoder(numeric=KBinsDiscretizer(3)).fit(X)
+
+
+def test_chosen_columns_are_categories():
+    X = pd.DataFrame({"code": [3, 1, 3, 9], "size": [1.5, 2, 2, 1]})
+    for features in (["code"], [0], np.array([0])):
+        encoder = TabularEncoder(features, categorical="onehot").fit(X)
+        names = encoder.get_feature_names_out().tolist()
+        assert names == ["code_1", "code_3", "code_9", "size"]
+        pd.testing.assert_frame_equal(
+            encoder.inverse_transform(encoder.transform(X)), X
+        )
+    rows = round_trip(X.to_numpy(), categorical_features=[0, 1])
+    np.testing.assert_array_equal(rows, X)
+    with pytest.raises(
+        ValueError, match=r"'categorical_features'.*does not have: \['x'\]"
+    ):
+        TabularEncoder(["x"]).fit(X)
+
+
+def test_rare_categories_come_back_as_the_most_frequent_of_them():
+    X = pd.DataFrame({"a": ["x"] * 5 + ["y"] * 3 + ["q"] * 2 + ["p"]})
+    expected = X.replace("p", "q")
+    for categorical in ("normal", "onehot"):
+        rows = round_trip(X, max_categories=3, categorical=categorical)
+        pd.testing.assert_frame_equal(rows, expected)
+        rows = round_trip(X, max_categories=4, categorical=categorical)
+        pd.testing.assert_frame_equal(rows, X)
+    encoder = TabularEncoder(max_categories=3, categorical="onehot").fit(X)
+    assert encoder.get_feature_names_out().tolist() == ["a_x", "a_y", "a_infrequent"]
+
+
+def test_categories_are_scored_by_frequency():
+    town = np.array(["a"] * 2 + ["b"] * 5 + ["c"] * 3)
+    z = TabularEncoder().fit_transform(pd.DataFrame({"town": town}))[:, 0]
+    np.testing.assert_allclose(z, stats.norm.ppf([0.9] * 2 + [0.25] * 5 + [0.65] * 3))
+
+
+def test_levels_in_order_are_scored_in_order():
+    size = pd.Categorical(
+        ["M", "L", "L", None, "S"], ["S", "M", "L", "XL"], ordered=True
+    )
+    z = TabularEncoder().fit_transform(pd.DataFrame({"size": size}))[:, 0]
+    np.testing.assert_allclose(z, stats.norm.ppf([0.3, 0.6, 0.6, 0.9, 0.1]))
+
+
+def test_normal_codes_give_categories_their_shares():
+    X = pd.DataFrame({"town": rng.choice(["a", "b", "c"], 2000, p=[0.2, 0.7, 0.1])})
+    encoder = TabularEncoder().fit(X)
+    drawn = encoder.inverse_transform(np.random.RandomState(1).randn(20_000, 1))
+    shares = drawn["town"].value_counts(normalize=True)
+    expected = X["town"].value_counts(normalize=True)
+    pd.testing.assert_series_equal(shares, expected, atol=0.01)
+
+
+# what was not met in fit
+
+
+def test_unknown_cells_are_refused_or_ignored():
+    X = pd.DataFrame({"town": ["a", "b"], "age": [1, 3]})
+    new = pd.DataFrame({"town": ["c", None], "age": [1, np.nan]})
+    encoder = TabularEncoder(categorical="onehot").fit(X)
+    with pytest.raises(ValueError, match=r"Column 'town'.*unknown.*'c', missing cells"):
+        encoder.transform(new)
+    with pytest.raises(ValueError, match=r"Column 'age'.*missing cells.*'ignore'"):
+        encoder.transform(new.assign(town="a"))
+    Z = encoder.set_params(handle_unknown="ignore").transform(new)
+    np.testing.assert_allclose(Z[:, :2], 0)
+    np.testing.assert_allclose(Z[:, 2], [stats.norm.ppf(0.25), 0], atol=1e-12)
+    scores = TabularEncoder(handle_unknown="ignore").fit(X).transform(new)
+    np.testing.assert_allclose(scores[:, 0], 0)
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "text"),
+    [
+        (pd.DataFrame({"a": [1, 2], "b": [None, None]}), ValueError, "'b': all cells"),
+        (pd.DataFrame({"a": [np.nan, np.nan]}), ValueError, "'a': all cells are mi"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "(?s)unique column names.*'a' 2"),
+        (
+            pd.DataFrame({"a": map(str, range(99))}),
+            ValueError,
+            "'a': each row has a cat",
+        ),
+        (
+            pd.DataFrame({"a": [1, np.inf]}),
+            ValueError,
+            "'a': Input X contains infinity",
+        ),
+        (
+            pl.DataFrame({"a": [1.0, np.inf]}),
+            ValueError,
+            "'a': Input X contains infinity",
+        ),
+        (np.array([[1.0, np.inf]]), ValueError, "infinity"),
+        (
+            pd.DataFrame({"a": [[1], [2]]}),
+            TypeError,
+            "'a'.*must be a string or a number",
+        ),
+        (
+            pl.DataFrame({"a": [[1], [2]]}),
+            TypeError,
+            "'a'.*must be a string or a number",
+        ),
+        (pd.DataFrame({"a": [1j]}), ValueError, "Complex data not supported"),
+        (pd.DataFrame({"a": []}), ValueError, "0 sample"),
+        (pd.DataFrame(index=[1, 2]), ValueError, "0 feature"),
+        (pl.DataFrame({"a": []}), ValueError, "0 sample"),
+        (pd.Series([1, 2]), ValueError, "Expected a 2-dim"),
+    ],
+    ids=lambda _: "",
+)
+def test_bad_tables_are_refused(X, error, text):
+    encoder = TabularEncoder()
+    with pytest.raises(error, match=text):
+        encoder.fit(X)
+    assert not hasattr(encoder, "codes_")
+
+
+def test_other_columns_are_refused():
+    encoder = TabularEncoder().fit(TABLE)
+    with pytest.raises(ValueError, match="feature names should match"):
+        encoder.transform(TABLE.rename(columns={"wage": "pay"}))
+    with pytest.raises(ValueError, match="feature names"):
+        encoder.transform(TABLE.drop(columns="wage"))
+    with pytest.raises(ValueError, match="Column 'wage': could not convert string"):
+        encoder.transform(TABLE.assign(wage="much"))
+    with pytest.raises(ValueError, match="X has 2 columns, but TabularEncoder has 7"):
+        encoder.inverse_transform(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="contains NaN"):
+        encoder.inverse_transform(np.full((3, 7), np.nan))
+
+
+def test_types_that_hold_the_same_are_taken():
+    X = pd.DataFrame({"n": [1, 2, 3], "t": ["a", "b", "a"]})
+    encoder = TabularEncoder().fit(X)
+    expected = encoder.transform(X)
+    for same in (
+        X.astype({"n": "Float64", "t": "category"}),
+        X.astype({"n": "int8", "t": "string"}),
+        pl.DataFrame(X.to_dict("list")),
+    ):
+        np.testing.assert_array_equal(encoder.transform(same), expected)
+
+
+# as a step of scikit-learn
+
+
+def test_output_can_be_a_frame():
+    encoder = TabularEncoder().set_output(transform="pandas").fit(TABLE)
+    codes = encoder.transform(TABLE[5:9])
+    assert codes.columns.tolist() == encoder.get_feature_names_out().tolist()
+    assert codes.index.tolist() == [5, 6, 7, 8]
+    pd.testing.assert_frame_equal(
+        encoder.inverse_transform(codes), TABLE[5:9].reset_index(drop=True)
+    )
+
+
+def skops_copy(model):
+    data = skops.io.dumps(model)
+    return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
+
+
+def test_copies_do_the_same(tmp_path):
+    X = FRAME.drop(columns=["intervals", "periods", "object of both"])
+    encoder = TabularEncoder().fit(
+        X.drop(columns=["string", "text of arrow", "sparse"])
+    )
+    X = X[encoder.feature_names_in_]
+    skdeep.io.save(encoder, tmp_path / "encoder")
+    kept = skdeep.io.load(tmp_path / "encoder")
+    for copied in (pickle.loads(pickle.dumps(encoder)), skops_copy(encoder), kept):
+        np.testing.assert_array_equal(copied.transform(X), encoder.transform(X))
+        rows = copied.inverse_transform(encoder.transform(X))
+        pd.testing.assert_frame_equal(
+            rows, encoder.inverse_transform(encoder.transform(X))
+        )
+
+
+def test_categories_that_files_cannot_hold_are_named(tmp_path):
+    encoder = TabularEncoder().fit(FRAME[["intervals"]])
+    with pytest.raises(TypeError, match="Interval"):
+        skdeep.io.save(encoder, tmp_path / "encoder")
+
+
+def test_clusterers_and_searches_take_tables():
+    pipeline = make_pipeline(
+        TabularEncoder(categorical="onehot"),
+        DECClusterer(3, autoencoder=None, max_iter=1, random_state=0),
+    )
+    assert set(pipeline.fit_predict(TABLE[:60])) <= {0, 1, 2}
+    search = GridSearchCV(
+        make_pipeline(TabularEncoder(), KMeans(3, n_init=1, random_state=0)),
+        {"tabularencoder__numeric": ["normal", StandardScaler()]},
+        cv=2,
+    )
+    assert search.fit(TABLE).predict(TABLE).shape == (400,)
+    numeric = clone(search.best_estimator_).get_params()["tabularencoder__numeric"]
+    assert numeric == "normal" or isinstance(numeric, StandardScaler)
+
+
+# samples
+
+
+def check_structure(drawn):
+    """Drawn rows keep what `mixed_table` planted."""
+    assert list(drawn.dtypes) == list(TABLE.dtypes)
+    wages = drawn.groupby("town", observed=True)["wage"].median()
+    expected = TABLE.groupby("town", observed=True)["wage"].median()
+    np.testing.assert_allclose(np.log(wages), np.log(expected), atol=0.3)
+    low = drawn["wage"] < TABLE["wage"].median()
+    assert drawn["bonus"].isna()[low].mean() > 0.8
+    assert drawn["bonus"].isna()[~low].mean() < 0.2
+    assert (drawn["hours"] == 0).mean() == pytest.approx(0.4, abs=0.15)
+
+
+def test_mixture_draws_tables_with_their_dependence():
+    model = make_sampler_pipeline(TabularEncoder(), GaussianMixture(6, random_state=0))
+    check_structure(model.fit(TABLE).sample(2000, random_state=0))
+
+
+def test_flow_draws_tables_with_their_dependence():
+    model = make_sampler_pipeline(
+        TabularEncoder(), FlowSampler(max_iter=60, random_state=0)
+    )
+    check_structure(model.fit(TABLE).sample(2000, random_state=0))
+
+
+def test_conditional_sampler_takes_classes():
+    model = make_sampler_pipeline(
+        TabularEncoder(), VAESampler(conditional=True, max_iter=30, random_state=0)
+    ).fit(TABLE.drop(columns="town"), TABLE["town"])
+    south, west = (model.sample(200, y=y, random_state=0) for y in ("south", "west"))
+    assert south["wage"].median() < west["wage"].median()
+
+
+def test_densities_are_refused_in_words():
+    model = make_sampler_pipeline(TabularEncoder(), GaussianMixture()).fit(TABLE)
+    with pytest.raises(
+        NotImplementedError, match=r"'tabularencoder'.*has no known Jac"
+    ):
+        model.score_samples(TABLE)
+
+
+# parts
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3, 13, 8], Grid(0, 3, 5)),
+        ([1.25, 1.5], Grid(2, 125, 25)),
+        ([0.1, 0.2, 0.4], Grid(1, 1, 1)),
+        ([7, 7], Grid(0, 7, 1)),
+        ([np.pi, 1], Grid(None)),
+        ([1e300, 1], Grid(None)),
+    ],
+)
+def test_grid_is_the_coarsest_with_all_values(values, expected):
+    assert Grid.of(np.array(values)) == expected
+
+
+def test_scores_are_inverted_between_values():
+    scores = NormalScores.of(rng.exponential(size=3000))
+    x = np.linspace(0.01, 5, 100)
+    np.testing.assert_allclose(scores.inverse_transform(scores.transform(x)), x)
