@@ -3,9 +3,8 @@
 A table with categories and missing cells
 ===========================================
 
-Columns of different kinds are encoded as for any scikit-learn estimator: numbers are
-filled and scaled, categories become indicators. The pipeline takes the DataFrame as it
-is, and new rows too.
+Numbers are scaled, categories become indicators, and so do gaps: the pipeline takes the
+DataFrame as it is, and new rows too.
 
 The customers here are planted: four groups, two columns of text, a tenth of the cells
 missing. For a table of your own, replace the first lines by ``pd.read_csv``.
@@ -14,12 +13,10 @@ missing. For a table of your own, replace the first lines by ``pd.read_csv``.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
-from skdeep import AEKMeans, AutoencoderTransformer
+from skdeep import AEKMeans, AutoencoderTransformer, TabularEncoder
 from skdeep.inspection import EmbeddingDisplay
 from skdeep.metrics import clustering_accuracy_score
 
@@ -52,14 +49,7 @@ print(table.head())
 # and the clusters then tell towns and channels apart rather than customers.
 # ``neighbor_weight=0`` leaves that term out.
 
-numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-categories = make_pipeline(
-    SimpleImputer(strategy="most_frequent"), OneHotEncoder(sparse_output=False)
-)
-columns = make_column_transformer(
-    (numbers, make_column_selector(dtype_include="number")),
-    (categories, make_column_selector(dtype_exclude="number")),
-)
+columns = TabularEncoder(categorical="onehot", numeric=StandardScaler())
 
 
 def clusters_of_table(neighbor_weight):

@@ -203,10 +203,7 @@ NETWORK_KEYS = {"network", "arguments", "weights"}
 TEXT_COLUMNS = (
     "skdeep reads numbers. Turn text and categories into columns of numbers first:\n"
     "    make_pipeline(\n"
-    "        make_column_transformer(\n"
-    "            (OneHotEncoder(), make_column_selector(dtype_exclude='number')),\n"
-    "            remainder=StandardScaler(),\n"
-    "        ),\n"
+    "        TabularEncoder(categorical='onehot', numeric=StandardScaler()),\n"
     "        DECClusterer(),\n"
     "    )\n"
     "The documentation has more in its recipes, under 'Mixed tables'."

@@ -305,9 +305,6 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     def _chosen(self, layout: Any) -> set[int]:
         """Positions of the columns that are categories by parameter."""
         names = layout.columns or []
-        repeated = sorted({str(name) for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"Columns need names of their own. Repeated: {repeated}.")
         position_of = {j: j for j in range(self.n_features_in_)}
         position_of |= {name: j for j, name in enumerate(names)}
         given = self.categorical_features

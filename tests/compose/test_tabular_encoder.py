@@ -399,7 +399,7 @@ def test_unknown_cells_are_refused_or_ignored():
     [
         (pd.DataFrame({"a": [1, 2], "b": [None, None]}), ValueError, "'b': all cells"),
         (pd.DataFrame({"a": [np.nan, np.nan]}), ValueError, "'a': all cells are mi"),
-        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "(?s)unique column names.*'a' 2"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), ValueError, "unique column names"),
         (
             pd.DataFrame({"a": map(str, range(99))}),
             ValueError,
@@ -510,7 +510,7 @@ def test_categories_that_files_cannot_hold_are_named(tmp_path):
 def test_clusterers_and_searches_take_tables():
     pipeline = make_pipeline(
         TabularEncoder(categorical="onehot"),
-        DECClusterer(3, autoencoder=None, max_iter=1, random_state=0),
+        DECClusterer(3, autoencoder=SMALL, max_iter=1, random_state=0),
     )
     assert set(pipeline.fit_predict(TABLE[:60])) <= {0, 1, 2}
     search = GridSearchCV(
