@@ -2,7 +2,7 @@
 
     python -m benchmarks.tables DATA_FOLDER ... [--tables ...] [--output FILE]
 
-4000 rows are fitted, 3000 drawn, 3000 held out. `AUC`: how well boosted trees tell
+3000 rows are fitted, 2000 drawn, 2000 held out. `AUC`: how well boosted trees tell
 drawn rows from held-out ones (0.5 is not at all). `TSTR`: area under the curve of
 boosted trees that learn the target from drawn rows, on held-out ones; `real` learns
 from the fitted rows. Fits are brief: most take less than half a minute.
@@ -39,7 +39,7 @@ from skdeep import (
     make_sampler_pipeline,
 )
 
-N_FITTED, N_HELD_OUT = 4000, 3000
+N_FITTED, N_HELD_OUT = 3000, 2000
 
 
 def adult(folder: Path) -> tuple[pd.DataFrame, str]:
@@ -84,7 +84,7 @@ ENCODERS: dict[str, Callable[[], TabularEncoder]] = {
 SAMPLERS: dict[str, Callable[[], Any]] = {
     "10 Gaussians": lambda: GaussianMixture(10, reg_covar=1e-4, random_state=0),
     "VAE": lambda: VAESampler(max_iter=40, random_state=0),
-    "flow": lambda: FlowSampler(max_iter=25, random_state=0),
+    "flow": lambda: FlowSampler(max_iter=20, random_state=0),
     "diffusion": lambda: DiffusionSampler(max_iter=80, random_state=0),
 }
 
