@@ -31,7 +31,7 @@ from skdeep.cluster import (
     SCANClusterer,
     VaDEClusterer,
 )
-from skdeep.compose import TabularEncoder, make_sampler_pipeline
+from skdeep.compose import make_sampler_pipeline
 from skdeep.generative import FlowSampler, VAESampler
 from skdeep.io import InvalidFileError
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
@@ -57,7 +57,6 @@ IMAGES = {"image_shape": (1, 2, 2), "max_iter": 2}
 VARIANTS = [
     make_sampler_pipeline(StandardScaler(), FlowSampler(**SMALL_SAMPLER)),
     PIPELINES[1],
-    make_sampler_pipeline(TabularEncoder(), FlowSampler(**SMALL_SAMPLER)),
     make_pipeline(StandardScaler(), AEKMeans(3, autoencoder=SMALL)),
     VAESampler(2, conditional=True, random_state=np.random.RandomState(0)).set_params(
         **SMALL_SAMPLER
