@@ -147,9 +147,10 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     >>> from tempfile import mkdtemp
     >>> from sklearn.datasets import load_iris
     >>> import skdeep.io
-    >>> from skdeep import AEKMeans
+    >>> from skdeep import AEKMeans, AutoencoderTransformer
     >>> X = load_iris().data
-    >>> model = AEKMeans(3, random_state=0).fit(X)
+    >>> autoencoder = AutoencoderTransformer(2, max_iter=20)
+    >>> model = AEKMeans(3, autoencoder=autoencoder, random_state=0).fit(X)
     >>> path = mkdtemp() + "/model.safetensors"
     >>> skdeep.io.save(model, path)
     >>> bool((skdeep.io.load(path).predict(X) == model.labels_).all())

@@ -217,8 +217,9 @@ class SCANClusterer(BaseDeepClusterer):
     >>> from skdeep.cluster import SCANClusterer
     >>> from skdeep.representation import SimCLRTransformer
     >>> X = load_digits().data[:200].reshape(-1, 1, 8, 8)
-    >>> encoder = SimCLRTransformer(16, max_iter=2)
-    >>> scan = SCANClusterer(10, encoder=encoder, max_iter=2, random_state=0).fit(X)
+    >>> encoder = SimCLRTransformer(16, hidden_layer_sizes=(4, 8, 8, 32), max_iter=5)
+    >>> brief = {"max_iter": 2, "self_label_iter": 1}
+    >>> scan = SCANClusterer(10, encoder=encoder, random_state=0, **brief).fit(X)
     >>> scan.predict_proba(X[:4]).shape
     (4, 10)
     """

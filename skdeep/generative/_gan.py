@@ -219,7 +219,7 @@ class GANSampler(BaseSampler):
     >>> from sklearn.datasets import load_iris
     >>> from skdeep.generative import GANSampler
     >>> X = load_iris().data
-    >>> gan = GANSampler(4, max_iter=200, random_state=0).fit(X)
+    >>> gan = GANSampler(4, max_iter=50, random_state=0).fit(X)
     >>> gan.sample(3, random_state=0).shape
     (3, 4)
     """  # noqa: E501

@@ -251,10 +251,10 @@ class DeepInfoMaxTransformer(BaseRepresentation):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skdeep.representation import DeepInfoMaxTransformer
-    >>> X = load_digits().data[:200].reshape(-1, 1, 8, 8)
+    >>> X = load_digits().data[:60].reshape(-1, 1, 8, 8)
     >>> infomax = DeepInfoMaxTransformer(16, max_iter=2, random_state=0).fit(X)
     >>> infomax.transform(X).shape
-    (200, 16)
+    (60, 16)
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
