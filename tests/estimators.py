@@ -34,7 +34,7 @@ SMALL = AutoencoderTransformer(
     2,
     hidden_layer_sizes=(16,),
     early_exaggeration=1,
-    max_iter=6,
+    max_iter=3,
     learning_rate=3e-2,
     batch_size=32,
 )
@@ -67,7 +67,7 @@ TRANSFORMERS = [
     SimCLRTransformer(2, max_iter=3, batch_size=32),
 ]
 
-CLASSIFIERS = [FineTunedClassifier(SMALL, max_iter=3, frozen_iter=10, batch_size=32)]
+CLASSIFIERS = [FineTunedClassifier(SMALL, max_iter=3, frozen_iter=4, batch_size=32)]
 
 SMALL_SAMPLER = {"hidden_layer_sizes": (16,), "max_iter": 3, "batch_size": 32}
 
@@ -76,7 +76,7 @@ SAMPLERS = [
         2,
         hidden_layer_sizes=(16,),
         beta=0.1,
-        max_iter=20,
+        max_iter=8,
         batch_size=32,
         learning_rate=1e-2,
     ),
