@@ -38,7 +38,9 @@ OTHERS = [
         2, corruption=0.3, mask_weight=0.5, neighbor_weight=0, **BRIEF
     ),
     AutoencoderTransformer(2, network="attention", hidden_layer_sizes=(8, 8), **BRIEF),
-    DECClusterer(3, autoencoder=SMALL, pseudo_label_weight=0.5, n_runs=2, **BRIEF),
+    DECClusterer(
+        3, autoencoder=SMALL, pseudo_label_weight=0.5, n_runs=2, n_init=2, **BRIEF
+    ),
     AEKMeans(3, autoencoder=DeepInfoMaxTransformer(4, **BRIEF), random_state=0),
     VAESampler(2, variance="learned", **BRIEF),
     *(FlowSampler(coupling=c, **BRIEF) for c in ("additive", "affine")),
@@ -70,7 +72,7 @@ def test_fits_of_images_mix_no_devices(estimator):
 @pytest.mark.parametrize("Clusterer", [DECClusterer, IDECClusterer])
 @pytest.mark.usefixtures("gpu")
 def test_parts_of_a_stream_mix_no_devices(Clusterer):
-    model = Clusterer(3, autoencoder=SMALL, **BRIEF).partial_fit(X[:30])
+    model = Clusterer(3, autoencoder=SMALL, n_init=2, **BRIEF).partial_fit(X[:30])
     assert len(model.partial_fit(X[30:]).predict(X)) == len(X)
 
 

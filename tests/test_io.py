@@ -259,7 +259,7 @@ def test_networks_inside_go_where_their_owner_goes(estimator, tmp_path):
 @pytest.mark.parametrize("Clusterer", [DECClusterer, IDECClusterer])
 def test_stream_goes_on_after_its_model_was_kept(Clusterer, container, tmp_path):
     rows = container(X)
-    model = Clusterer(3, autoencoder=SMALL, max_iter=1, random_state=0)
+    model = Clusterer(3, autoencoder=SMALL, n_init=2, max_iter=1, random_state=0)
     model.partial_fit(rows[:30])
     loaded = round_trip(model, tmp_path)
     trusted = skops.io.loads(skops.io.dumps(model), trusted=skdeep.io.TRUSTED_TYPES)

@@ -91,7 +91,7 @@ def digits_memory(tmp_path_factory):
 def test_deep_stage_lowers_the_divergence_and_sharpens_the_assignment(Clusterer):
     X, _ = blobs()
     frozen = fitted(small(), X)
-    start = AEKMeans(3, autoencoder=frozen, random_state=0).fit(X)
+    start = AEKMeans(3, n_init=2, autoencoder=frozen, random_state=0).fit(X)
     model = Clusterer(
         3, autoencoder=frozen, tol=0, max_iter=20, guard=False, random_state=0
     ).fit(X)
@@ -106,7 +106,9 @@ def test_dec_leaves_the_decoder_and_idec_trains_it():
     frozen = fitted(small(), X)
     before = frozen.estimator.decoder_.state_dict()
     for Clusterer, moves in ((DECClusterer, False), (IDECClusterer, True)):
-        model = Clusterer(3, autoencoder=frozen, tol=0, max_iter=3, guard=False).fit(X)
+        model = Clusterer(
+            3, n_init=2, autoencoder=frozen, tol=0, max_iter=3, guard=False
+        ).fit(X)
         after = model.autoencoder_.decoder_.state_dict()
         changed = any(not torch.equal(before[name], after[name]) for name in before)
         assert changed is moves
@@ -116,7 +118,7 @@ def test_idec_keeps_the_reconstruction_where_dec_loses_it():
     X, _ = blobs()
     frozen = fitted(small(max_iter=200, neighbor_weight=0), X)
     options = {"tol": 0, "max_iter": 100, "guard": False, "random_state": 0}
-    dec = DECClusterer(3, autoencoder=frozen, **options).fit(X)
+    dec = DECClusterer(3, n_init=2, autoencoder=frozen, **options).fit(X)
     idec = IDECClusterer(
         3, autoencoder=frozen, reconstruction_weight=10, **options
     ).fit(X)
@@ -182,11 +184,13 @@ def test_guard_returns_the_state_before_a_deep_stage_that_harms(Clusterer):
     X, y = blobs(300, centers=5)
     harmful = {"learning_rate": 0.5, "tol": 0, "max_iter": 5, "random_state": 0}
     frozen = fitted(small(max_iter=60), X)
-    start = AEKMeans(5, autoencoder=frozen, random_state=0).fit(X)
+    start = AEKMeans(5, n_init=2, autoencoder=frozen, random_state=0).fit(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        without = Clusterer(5, autoencoder=frozen, guard=False, **harmful).fit(X)
-        guarded = Clusterer(5, autoencoder=frozen, **harmful).fit(X)
+        without = Clusterer(
+            5, n_init=2, autoencoder=frozen, guard=False, **harmful
+        ).fit(X)
+        guarded = Clusterer(5, n_init=2, autoencoder=frozen, **harmful).fit(X)
     assert clustering_accuracy_score(y, without.labels_) < 0.9
     assert not guarded.deep_stage_kept_
     assert guarded.history_["modularity"][-1] < guarded.initial_modularity_
@@ -200,7 +204,7 @@ def test_guard_returns_the_state_before_a_deep_stage_that_harms(Clusterer):
 @each
 def test_one_cluster_fits(Clusterer):
     X, _ = blobs(40)
-    model = Clusterer(1, autoencoder=small()).fit(X)
+    model = Clusterer(1, n_init=2, autoencoder=small()).fit(X)
     assert set(model.labels_) == {0}
     np.testing.assert_array_equal(model.predict_proba(X), np.ones((40, 1)))
     assert np.isfinite(model.score(X))
@@ -211,7 +215,7 @@ def test_as_many_clusters_as_rows_fit(Clusterer):
     X, _ = blobs(12)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = Clusterer(12, autoencoder=small()).fit(X)
+        model = Clusterer(12, n_init=2, autoencoder=small()).fit(X)
     assert model.labels_.max() < 12
 
 
@@ -239,7 +243,7 @@ def test_frozen_autoencoder_is_copied_and_not_changed(Clusterer):
     X, _ = blobs()
     frozen = fitted(small(), X)
     before = frozen.transform(X)
-    model = Clusterer(3, autoencoder=frozen, random_state=0).fit(X)
+    model = Clusterer(3, n_init=2, autoencoder=frozen, random_state=0).fit(X)
     np.testing.assert_array_equal(before, frozen.transform(X))
     assert model.autoencoder_ is not frozen.estimator
     assert model.autoencoder_.history_ == frozen.estimator.history_
@@ -249,7 +253,7 @@ def test_frozen_autoencoder_is_copied_and_not_changed(Clusterer):
 def test_frozen_autoencoder_must_fit_the_data(Clusterer):
     X, _ = blobs()
     with pytest.raises(ValueError, match="X has 5 features, but the frozen"):
-        Clusterer(3, autoencoder=fitted(small(), X)).fit(X[:, :5])
+        Clusterer(3, n_init=2, autoencoder=fitted(small(), X)).fit(X[:, :5])
     with pytest.raises(NotFittedError):
         Clusterer(3, autoencoder=FrozenEstimator(small())).fit(X)
 
@@ -270,7 +274,9 @@ def test_bad_parameter_of_the_autoencoder_is_refused_by_name(Clusterer):
 @each
 def test_autoencoder_takes_what_it_leaves_open_from_the_clusterer(Clusterer):
     X, _ = blobs()
-    model = Clusterer(3, autoencoder=small(), precision="float32", random_state=0)
+    model = Clusterer(
+        3, n_init=2, autoencoder=small(), precision="float32", random_state=0
+    )
     inner = model.fit(X).autoencoder_
     assert inner.precision == "float32"
     assert isinstance(inner.random_state, int)
@@ -281,7 +287,9 @@ def test_autoencoder_takes_what_it_leaves_open_from_the_clusterer(Clusterer):
 
 def test_images_make_the_default_autoencoder_convolutional():
     images = load_digits().images[:100, None]
-    model = AEKMeans(10, autoencoder=small(hidden_layer_sizes=(4, 4), max_iter=2))
+    model = AEKMeans(
+        10, n_init=2, autoencoder=small(hidden_layer_sizes=(4, 4), max_iter=2)
+    )
     model.fit(images)
     assert type(model.autoencoder_.encoder_).__name__ == "ConvEncoder"
     np.testing.assert_array_equal(model.predict(images), model.labels_)
@@ -290,7 +298,7 @@ def test_images_make_the_default_autoencoder_convolutional():
 
 # encoders without a decoder
 
-CHEAP = {"n_components": 4, "hidden_layer_sizes": (16,), "max_iter": 60}
+CHEAP = {"n_components": 4, "hidden_layer_sizes": (16,), "max_iter": 40}
 ENCODERS = [DeepInfoMaxTransformer(n_units=16, **CHEAP), SimCLRTransformer(**CHEAP)]
 
 each_encoder = pytest.mark.parametrize(
@@ -304,20 +312,20 @@ each_encoder = pytest.mark.parametrize(
 def test_any_encoder_is_a_start(Clusterer, encoder, freeze):
     X, y = blobs()
     given = fitted(encoder, X) if freeze else encoder
-    model = Clusterer(3, autoencoder=given, random_state=0).fit(X)
+    model = Clusterer(3, n_init=2, autoencoder=given, random_state=0).fit(X)
     assert type(model.autoencoder_) is type(encoder)
     assert clustering_accuracy_score(y, model.labels_) > 0.95
     np.testing.assert_array_equal(model.labels_, model.predict(X))
     assert np.isfinite(model.score(X))
     assert not hasattr(model, "inverse_transform")
-    again = Clusterer(3, autoencoder=given, random_state=0).fit(X)
+    again = Clusterer(3, n_init=2, autoencoder=given, random_state=0).fit(X)
     np.testing.assert_array_equal(model.transform(X), again.transform(X))
 
 
 @each_encoder
 def test_pretraining_of_any_encoder_is_kept(encoder, tmp_path):
     X, _ = blobs()
-    model = DECClusterer(3, autoencoder=encoder, random_state=0, max_iter=2)
+    model = DECClusterer(3, n_init=2, autoencoder=encoder, random_state=0, max_iter=2)
     fresh = clone(model).fit(X)
     model.set_params(memory=str(tmp_path))
     miss, hit = clone(model).fit(X), clone(model).fit(X)
@@ -330,7 +338,9 @@ def test_pretraining_of_any_encoder_is_kept(encoder, tmp_path):
 def test_encoders_of_images_are_a_start(encoder):
     images = load_digits().images[:60, None]
     given = clone(encoder).set_params(hidden_layer_sizes=(4, 4, 4, 16), max_iter=1)
-    model = DECClusterer(5, autoencoder=given, max_iter=2, random_state=0).fit(images)
+    model = DECClusterer(
+        5, n_init=2, autoencoder=given, max_iter=2, random_state=0
+    ).fit(images)
     assert type(model.autoencoder_.encoder_).__name__ == "ImageEncoder"
     np.testing.assert_array_equal(model.predict(images), model.labels_)
 
@@ -340,9 +350,10 @@ def test_encoders_of_images_are_a_start(encoder):
 @pytest.mark.parametrize("freeze", [False, True])
 def test_idec_and_dcn_say_that_they_need_a_decoder(Clusterer, encoder, freeze):
     X, _ = blobs()
-    model = Clusterer(3, autoencoder=small(max_iter=1), max_iter=1).fit(X)
+    model = Clusterer(3, n_init=2, autoencoder=small(max_iter=1), max_iter=1).fit(X)
     for unfitted in (clone(model), model):
-        unfitted.set_params(autoencoder=fitted(encoder, X) if freeze else encoder)
+        brief = clone(encoder).set_params(max_iter=1)
+        unfitted.set_params(autoencoder=fitted(brief, X) if freeze else brief)
         with pytest.raises(TypeError, match=r"Clusterer rebuilds .* no decoder"):
             unfitted.fit(X)
 
@@ -354,7 +365,9 @@ def test_idec_and_dcn_say_that_they_need_a_decoder(Clusterer, encoder, freeze):
 @pytest.mark.parametrize("view", [MarginalCorruption(0.1), lambda x, _: 1.01 * x])
 def test_augmented_steps_fit_and_repeat(Clusterer, view):
     X, y = blobs()
-    model = Clusterer(3, autoencoder=small(), augment=view, random_state=0).fit(X)
+    model = Clusterer(
+        3, n_init=2, autoencoder=small(), augment=view, random_state=0
+    ).fit(X)
     np.testing.assert_array_equal(model.labels_, model.predict(X))
     assert clustering_accuracy_score(y, model.labels_) > 0.95
     again = clone(model).fit(X)
@@ -375,8 +388,8 @@ def test_steps_see_augmented_rows_and_targets_do_not(Clusterer):
     options = {"autoencoder": frozen, "tol": 0, "guard": False, "random_state": 0}
     # A step this small moves nothing: k-means and its refreshes are all that is left.
     still = {"learning_rate": 1e-12, "max_iter": 3, "batch_size": 40}
-    start = AEKMeans(3, autoencoder=frozen, random_state=0).fit(X)
-    model = Clusterer(3, augment=zeros, **still, **options).fit(X)
+    start = AEKMeans(3, n_init=2, autoencoder=frozen, random_state=0).fit(X)
+    model = Clusterer(3, n_init=2, augment=zeros, **still, **options).fit(X)
     assert [tuple(x.shape) for x in seen] == [(40, 6)] * 9
     np.testing.assert_array_equal(model.labels_, start.labels_)
     assert model.history_["label_change"] == [0, 0, 0]
@@ -444,7 +457,7 @@ def test_augmentation_of_another_shape_is_refused(Clusterer):
 def test_augmentations_of_the_deep_stage_can_be_searched():
     X, y = blobs(90)
     search = GridSearchCV(
-        DECClusterer(3, autoencoder=small(), max_iter=2, random_state=0),
+        DECClusterer(3, n_init=2, autoencoder=small(), max_iter=2, random_state=0),
         {"augment": [None, MarginalCorruption(0.1), MarginalCorruption(0.3)]},
         scoring="adjusted_rand_score",
         cv=2,
@@ -477,7 +490,7 @@ def test_search_pretrains_once_for_all_candidates_of_a_fold(tmp_path):
 
 def test_cached_pretraining_gives_the_same_bits(tmp_path):
     X, _ = blobs()
-    model = DECClusterer(3, autoencoder=small(), random_state=0, max_iter=3)
+    model = DECClusterer(3, n_init=2, autoencoder=small(), random_state=0, max_iter=3)
     fresh = clone(model).fit(X)
     model.set_params(memory=str(tmp_path))
     miss, hit = clone(model).fit(X), clone(model).fit(X)
@@ -489,19 +502,25 @@ def test_cached_pretraining_gives_the_same_bits(tmp_path):
 
 def test_other_seeds_rows_and_networks_pretrain_anew(tmp_path):
     X, _ = blobs()
-    model = AEKMeans(3, autoencoder=small(), random_state=0, memory=str(tmp_path))
+    model = AEKMeans(
+        3, n_init=2, autoencoder=small(), random_state=0, memory=str(tmp_path)
+    )
     model.fit(X)
     clone(model).set_params(random_state=1).fit(X)
     clone(model).fit(X[:100])
     clone(model).set_params(autoencoder__n_components=3).fit(X)
     assert cached_pretrainings(tmp_path) == 4
-    DECClusterer(3, autoencoder=small(), random_state=0, memory=str(tmp_path)).fit(X)
+    DECClusterer(
+        3, n_init=2, autoencoder=small(), random_state=0, memory=str(tmp_path)
+    ).fit(X)
     assert cached_pretrainings(tmp_path) == 4
 
 
 def test_pretraining_that_callbacks_change_is_not_kept(tmp_path):
     X, _ = blobs()
-    model = AEKMeans(3, autoencoder=small(), random_state=0, memory=str(tmp_path))
+    model = AEKMeans(
+        3, n_init=2, autoencoder=small(), random_state=0, memory=str(tmp_path)
+    )
 
     def n_epochs(*callbacks):
         return clone(model).set_callbacks(*callbacks).fit(X).autoencoder_.n_iter_
@@ -518,7 +537,9 @@ def test_pretraining_that_callbacks_change_is_not_kept(tmp_path):
 
 def test_interrupted_pretraining_is_not_kept(tmp_path):
     X, _ = blobs()
-    model = AEKMeans(3, autoencoder=small(), random_state=0, memory=str(tmp_path))
+    model = AEKMeans(
+        3, n_init=2, autoencoder=small(), random_state=0, memory=str(tmp_path)
+    )
 
     def interrupt(x, rng):  # noqa: ARG001
         if not interrupted:
@@ -541,7 +562,7 @@ def test_pretraining_is_told_by_what_functions_do(tmp_path):
 
     def codes(augment):
         autoencoder = small().set_params(augment=augment)
-        model = AEKMeans(3, autoencoder=autoencoder, memory=str(tmp_path))
+        model = AEKMeans(3, n_init=2, autoencoder=autoencoder, memory=str(tmp_path))
         return model.set_params(random_state=0).fit(X).transform(X)
 
     halves, same, thirds = (
@@ -563,7 +584,9 @@ def test_pipeline_in_a_search_over_the_autoencoder(n_jobs):
             ("scaler", StandardScaler()),
             (
                 "clusterer",
-                DECClusterer(3, autoencoder=small(), max_iter=2, random_state=0),
+                DECClusterer(
+                    3, n_init=2, autoencoder=small(), max_iter=2, random_state=0
+                ),
             ),
         ]
     )
@@ -598,12 +621,14 @@ def test_search_without_labels():
 @each
 def test_feature_names_come_out_and_output_can_be_a_frame(Clusterer):
     frame = load_iris(as_frame=True).data
-    model = Clusterer(3, autoencoder=small()).set_output(transform="pandas")
+    model = Clusterer(3, n_init=2, autoencoder=small()).set_output(transform="pandas")
     Z = model.fit(frame).transform(frame)
     prefix = Clusterer.__name__.lower()
     assert list(Z.columns) == [f"{prefix}0", f"{prefix}1"]
     assert list(model.feature_names_in_) == list(frame.columns)
-    pipeline = make_pipeline(StandardScaler(), Clusterer(3, autoencoder=small()))
+    pipeline = make_pipeline(
+        StandardScaler(), Clusterer(3, n_init=2, autoencoder=small())
+    )
     assert pipeline.fit(frame).predict(frame).shape == (150,)
 
 

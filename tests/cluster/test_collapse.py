@@ -87,5 +87,7 @@ def test_sound_embeddings_keep_their_rank(Clusterer):
     X, _ = load_digits(return_X_y=True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = Clusterer(10, autoencoder=small(10), random_state=0).fit(X[:600])
+        model = Clusterer(10, n_init=2, autoencoder=small(10), random_state=0).fit(
+            X[:600]
+        )
     assert min(model.history_["effective_rank"]) > 4

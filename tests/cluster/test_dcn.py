@@ -46,7 +46,7 @@ def within(model, X):
 
 def test_loss_of_the_first_step_is_the_formula(planted):
     X, _, frozen = planted
-    start = AEKMeans(3, autoencoder=frozen, random_state=0).fit(X)
+    start = AEKMeans(3, n_init=2, autoencoder=frozen, random_state=0).fit(X)
     model = DCNClusterer(
         3, autoencoder=frozen, clustering_weight=0.5, max_iter=1, **STILL
     ).fit(X)
@@ -62,7 +62,7 @@ def test_loss_of_the_first_step_is_the_formula(planted):
 
 def test_clusters_get_tighter_and_stay_apart(planted):
     X, y, frozen = planted
-    start = AEKMeans(3, autoencoder=frozen, random_state=0).fit(X)
+    start = AEKMeans(3, n_init=2, autoencoder=frozen, random_state=0).fit(X)
     options = {"learning_rate": 1e-2, "tol": 0, "max_iter": 60, "guard": False}
     model = DCNClusterer(
         3, autoencoder=frozen, clustering_weight=0.1, random_state=0, **options
@@ -78,7 +78,9 @@ def test_larger_weights_make_tighter_clusters_and_rebuild_worse(planted):
     X, _, frozen = planted
     options = {"tol": 0, "guard": False, "max_iter": 40, "random_state": 0}
     light, heavy = (
-        DCNClusterer(3, autoencoder=frozen, clustering_weight=w, **options).fit(X)
+        DCNClusterer(
+            3, n_init=2, autoencoder=frozen, clustering_weight=w, **options
+        ).fit(X)
         for w in (1e-3, 1.0)
     )
     assert within(heavy, X) < within(light, X)
@@ -120,8 +122,10 @@ def test_reconstruction_keeps_the_embedding_from_collapsing_to_a_point():
 def test_running_means_start_from_kmeans_and_its_sizes(planted):
     # Where no network moves, the means of all that was counted stay the means.
     X, _, frozen = planted
-    start = AEKMeans(3, autoencoder=frozen, random_state=0).fit(X)
-    model = DCNClusterer(3, autoencoder=frozen, max_iter=5, batch_size=32, **STILL)
+    start = AEKMeans(3, n_init=2, autoencoder=frozen, random_state=0).fit(X)
+    model = DCNClusterer(
+        3, n_init=2, autoencoder=frozen, max_iter=5, batch_size=32, **STILL
+    )
     model.fit(X)
     np.testing.assert_allclose(
         model.cluster_centers_, start.cluster_centers_, rtol=1e-4, atol=1e-4
@@ -132,7 +136,7 @@ def test_running_means_start_from_kmeans_and_its_sizes(planted):
 
 def test_rows_move_their_centroid_by_its_count(planted):
     X, _, frozen = planted
-    start = AEKMeans(3, autoencoder=frozen, random_state=0).fit(X)
+    start = AEKMeans(3, n_init=2, autoencoder=frozen, random_state=0).fit(X)
     model = DCNClusterer(
         3,
         autoencoder=frozen,
@@ -197,7 +201,9 @@ def test_labels_are_the_nearest_centroids_for_any_alpha(planted, alpha):
 def test_decoder_is_trained_and_prototypes_are_rows(planted):
     X, _, frozen = planted
     before = frozen.estimator.decoder_.state_dict()
-    model = DCNClusterer(3, autoencoder=frozen, max_iter=60, random_state=0).fit(X)
+    model = DCNClusterer(
+        3, n_init=2, autoencoder=frozen, max_iter=60, random_state=0
+    ).fit(X)
     after = model.autoencoder_.decoder_.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     prototypes = model.inverse_transform(model.cluster_centers_)
@@ -210,6 +216,6 @@ def test_decoder_is_trained_and_prototypes_are_rows(planted):
 def test_cross_entropy_autoencoders_are_rebuilt_by_their_own_loss():
     X = np.random.RandomState(0).rand(60, 6)
     frozen = fitted_autoencoder(X, loss="binary_cross_entropy")
-    model = DCNClusterer(3, autoencoder=frozen, max_iter=1, **STILL).fit(X)
+    model = DCNClusterer(3, n_init=2, autoencoder=frozen, max_iter=1, **STILL).fit(X)
     loss = model.history_["reconstruction_loss"][0]
     assert loss == pytest.approx(-frozen.score(X), rel=1e-3)

@@ -59,7 +59,7 @@ def test_run_with_the_largest_modularity_is_kept(Clusterer):
 
 @each
 def test_runs_share_a_pretraining_that_would_be_the_same(Clusterer):
-    model = Clusterer(6, n_runs=3, max_iter=1, tol=0, random_state=0)
+    model = Clusterer(6, n_runs=3, n_init=2, max_iter=1, tol=0, random_state=0)
     frozen = FrozenEstimator(small(random_state=1).fit(X))
     once = clone(model).set_params(autoencoder=small(random_state=1)).fit(X)
     none = clone(model).set_params(autoencoder=frozen).fit(X)
@@ -76,7 +76,7 @@ def test_seeded_autoencoder_is_pretrained_once(monkeypatch):
         return train(self, *arguments)
 
     monkeypatch.setattr(AutoencoderTransformer, "_train", counted)
-    model = DECClusterer(6, n_runs=3, max_iter=1, random_state=0)
+    model = DECClusterer(6, n_runs=3, n_init=2, max_iter=1, random_state=0)
     clone(model).set_params(autoencoder=small(random_state=1)).fit(X)
     assert fits == [1]
     clone(model).set_params(autoencoder=small()).fit(X)
@@ -86,7 +86,13 @@ def test_seeded_autoencoder_is_pretrained_once(monkeypatch):
 def test_each_run_is_a_fit_of_its_own_inside_the_fit():
     recorder = Recorder()
     model = DECClusterer(
-        6, autoencoder=small(max_iter=1), n_runs=2, max_iter=1, tol=0, random_state=0
+        6,
+        autoencoder=small(max_iter=1),
+        n_runs=2,
+        n_init=2,
+        max_iter=1,
+        tol=0,
+        random_state=0,
     )
     model.set_callbacks(recorder).fit(X)
     one = ["fit", "pretrain", "epoch", "init", "cluster", "epoch"]

@@ -278,7 +278,7 @@ def test_any_encoder_is_a_start(encoder):
 
 def test_no_encoder_means_simclr():
     X, y = blobs()
-    model = SCANClusterer(3, random_state=0).fit(X)
+    model = SCANClusterer(3, max_iter=20, random_state=0).fit(X)
     assert type(model.encoder_) is SimCLRTransformer
     assert clustering_accuracy_score(y, model.labels_) == 1
 

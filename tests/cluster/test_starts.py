@@ -162,7 +162,8 @@ def test_automatic_start_takes_the_inertia_for_directions_and_codes_of_views():
 @pytest.mark.parametrize("init", ["modularity", *STARTS])
 def test_clusterers_start_as_they_are_told(init):
     X, y = blobs()
-    dec = DECClusterer(4, autoencoder=SMALL, init=init, max_iter=2, random_state=0)
+    options = {"init": init, "n_init": 2, "max_iter": 2, "random_state": 0}
+    dec = DECClusterer(4, autoencoder=SMALL, **options)
     assert clustering_accuracy_score(y, dec.fit(X).initial_labels_) > 0.95
 
 
@@ -170,7 +171,7 @@ def test_clusterers_start_as_they_are_told(init):
 def test_dec_starts_from_the_clusters_of_aekmeans(guard):
     X, _ = blobs()
     for init in ("auto", "kmeans"):
-        shared = {"autoencoder": SMALL, "init": init, "random_state": 0}
+        shared = {"autoencoder": SMALL, "init": init, "n_init": 2, "random_state": 0}
         aekmeans = AEKMeans(5, **shared).fit(X)
         dec = DECClusterer(5, max_iter=1, guard=guard, **shared).fit(X)
         np.testing.assert_array_equal(dec.initial_labels_, aekmeans.labels_)

@@ -147,7 +147,7 @@ def test_deep_stage_moves_the_pixels_that_were_recognised(clusterer):
     X = digits()
     shared = {"autoencoder": small(neighbor_weight=0), "max_iter": 2}
     auto, own, still = (
-        clusterer(5, augment=augment, random_state=0, **shared).fit(X)
+        clusterer(5, n_init=2, augment=augment, random_state=0, **shared).fit(X)
         for augment in ("auto", SMALL_MOVES, None)
     )
     assert auto.history_["loss"] != still.history_["loss"]
@@ -155,7 +155,7 @@ def test_deep_stage_moves_the_pixels_that_were_recognised(clusterer):
     images = X.reshape(-1, 1, 16, 16)
     shared["autoencoder"] = small(neighbor_weight=0, hidden_layer_sizes=(4,))
     auto, own = (
-        clusterer(5, augment=augment, random_state=0, **shared).fit(images)
+        clusterer(5, n_init=2, augment=augment, random_state=0, **shared).fit(images)
         for augment in ("auto", SMALL_MOVES)
     )
     assert auto.history_ == own.history_
