@@ -373,13 +373,15 @@ def test_sparse_rows_score_as_dense_ones(probe, digits):
 @pytest.mark.parametrize("output", ["pandas", "polars"])
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
 def test_scores_do_not_depend_on_what_transformers_return(probe, output, kind, iris):
+    options = dict(n_labels=(5,), n_repeats=2, random_state=0)
+
     def scores():
-        return probe(None, kind(iris.X), iris.y, n_labels=(5,), random_state=0)
+        return probe(None, kind(iris.X), iris.y, **options)
 
     expected = scores()
     with config_context(transform_output=output):
         assert scores() == expected
-        assert probe(PCA(2), iris.X, iris.y, n_labels=(5,), n_repeats=1)
+        assert probe(PCA(2), iris.X, iris.y, **options)
 
 
 @every_probe

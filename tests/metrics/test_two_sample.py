@@ -86,7 +86,7 @@ def test_samples_that_do_not_meet_score_one(n):
 def test_score_grows_with_the_difference(normal):
     X, Y = normal[:, :150]
     scores = [
-        classifier_two_sample_score(X, Y + shift, random_state=0)
+        classifier_two_sample_score(X, Y + shift, cv=2, random_state=0)
         for shift in (0, 0.3, 1, 3)
     ]
     assert scores == sorted(scores)
@@ -96,17 +96,17 @@ def test_dependence_between_columns_is_found():
     X = np.random.RandomState(0).normal(size=(400, 1)) * [1, 1]
     X += 0.3 * np.random.RandomState(1).normal(size=X.shape)
     Y = np.column_stack([X[:, 0], np.random.RandomState(2).permutation(X[:, 1])])
-    assert classifier_two_sample_score(X, Y, random_state=0) > 0.7
-    linear = classifier_two_sample_score(X, Y, classifier=LINEAR, random_state=0)
+    assert classifier_two_sample_score(X, Y, cv=2, random_state=0) > 0.7
+    linear = classifier_two_sample_score(X, Y, classifier=LINEAR, cv=2, random_state=0)
     assert linear == pytest.approx(0.5, abs=0.08)
 
 
 def test_integers_that_are_none_in_the_sample_are_found():
     rng = np.random.RandomState(0)
     X, Y = rng.poisson(4, size=(2, 300, 1))
-    assert classifier_two_sample_score(X, Y, random_state=0) < 0.58
+    assert classifier_two_sample_score(X, Y, cv=2, random_state=0) < 0.58
     blurred = Y + rng.uniform(-0.4, 0.4, size=(300, 1))
-    assert classifier_two_sample_score(X, blurred, random_state=0) > 0.95
+    assert classifier_two_sample_score(X, blurred, cv=2, random_state=0) > 0.95
 
 
 # symmetry and shuffling
@@ -122,7 +122,7 @@ def test_equal_rows_in_equal_order_score_exactly_a_half(normal):
 def test_exchanging_the_samples_changes_nothing(normal, classifier):
     X, Y = normal
     one, other = (
-        classifier_two_sample_score(*pair, classifier=classifier, random_state=0)
+        classifier_two_sample_score(*pair, classifier=classifier, cv=2, random_state=0)
         for pair in ((X, Y + 0.4), (Y + 0.4, X))
     )
     assert one == pytest.approx(other, abs=1e-3)
@@ -176,9 +176,9 @@ def test_the_seed_decides_and_the_global_generator_does_not(normal):
     X, Y = normal
     X, Y = X[:60], Y[:60]
     state = np.random.get_state()[1].copy()
-    score = classifier_two_sample_score(X, Y, random_state=1)
-    assert score == classifier_two_sample_score(X, Y, random_state=1)
-    assert score != classifier_two_sample_score(X, Y, random_state=2)
+    score = classifier_two_sample_score(X, Y, cv=2, random_state=1)
+    assert score == classifier_two_sample_score(X, Y, cv=2, random_state=1)
+    assert score != classifier_two_sample_score(X, Y, cv=2, random_state=2)
     np.testing.assert_array_equal(np.random.get_state()[1], state)
     assert type(score) is float
 
@@ -201,10 +201,10 @@ def test_decisions_and_probabilities_serve_alike(normal, model):
 
 def test_tables_of_mixed_columns_are_compared():
     X, Y = mixed_table(250, 0), mixed_table(250, 1)
-    score = classifier_two_sample_score(X, Y, random_state=0)
+    score = classifier_two_sample_score(X, Y, cv=2, random_state=0)
     assert score == pytest.approx(0.5, abs=0.08)
     X, Y = pl.from_pandas(X), pl.from_pandas(Y[Y.columns[::-1]])
-    assert classifier_two_sample_score(X, Y, random_state=0) == score
+    assert classifier_two_sample_score(X, Y, cv=2, random_state=0) == score
 
 
 @pytest.mark.parametrize(
@@ -239,27 +239,29 @@ def test_columns_of_many_categories_are_taken(n_values):
     text = np.array([f"value {i}" for i in range(n_values)], dtype=object)
     X, Y = (text[rng.randint(n_values, size=(1000, 1))] for _ in range(2))
     X[::50] = None
-    score = classifier_two_sample_score(X, Y, random_state=0)
+    score = classifier_two_sample_score(X, Y, cv=2, random_state=0)
     assert score == pytest.approx(0.5, abs=0.08)
 
 
 def test_number_formats_do_not_tell_samples_apart():
     rng = np.random.RandomState(0)
     X, Y = rng.randint(0, 100, size=(2, 150, 1))
-    score = classifier_two_sample_score(X, Y, random_state=0)
-    assert classifier_two_sample_score(X, Y.astype(float), random_state=0) == score
+    score = classifier_two_sample_score(X, Y, cv=2, random_state=0)
+    assert (
+        classifier_two_sample_score(X, Y.astype(float), cv=2, random_state=0) == score
+    )
     # In float32 a tenth is another number than in float64.
     rounded = (Y / 10).astype(np.float32)
-    tenths = classifier_two_sample_score(X / 10, rounded, random_state=0)
+    tenths = classifier_two_sample_score(X / 10, rounded, cv=2, random_state=0)
     assert tenths == pytest.approx(score, abs=0.02)
 
 
 def test_dates_are_compared():
     days = pd.to_datetime("2020-01-01") + pd.to_timedelta(np.arange(200), "D")
     X, later = pd.DataFrame({"day": days}), pd.DataFrame({"day": days[100:]})
-    assert classifier_two_sample_score(X, X, random_state=0) == 0.5
+    assert classifier_two_sample_score(X, X, cv=2, random_state=0) == 0.5
     later["day"] += pd.to_timedelta(1, "h")
-    assert classifier_two_sample_score(later, X[:100], random_state=0) > 0.99
+    assert classifier_two_sample_score(later, X[:100], cv=2, random_state=0) > 0.99
 
 
 def test_text_without_features_is_codes_to_a_classifier_that_is_given():
@@ -292,9 +294,9 @@ def test_sparse_rows_need_another_classifier_or_features(normal):
 def test_features_decide_what_is_compared(normal):
     X, Y = normal
     Y = Y + np.array([0, 0, 0, 5])
-    assert classifier_two_sample_score(X, Y, random_state=0) > 0.99
+    assert classifier_two_sample_score(X, Y, cv=2, random_state=0) > 0.99
     score = classifier_two_sample_score(
-        X, Y, features=lambda X: X[:, :3], random_state=0
+        X, Y, features=lambda X: X[:, :3], cv=2, random_state=0
     )
     assert score == pytest.approx(0.5, abs=0.08)
 
