@@ -344,7 +344,7 @@ def test_gaussian_rows_are_learned(prediction, schedule):
         schedule=schedule,
         n_timesteps=100,
         batch_size=200,
-        max_iter=40,
+        max_iter=25,
         early_stopping=False,
         random_state=0,
     ).fit(X)

@@ -70,7 +70,9 @@ def test_unlabelled_rows_help():
     labelled = np.concatenate([np.flatnonzero(y == c)[:5] for c in range(10)])
     few = np.full(len(y), -1)
     few[labelled] = y[labelled]
-    encoder = AutoencoderTransformer(max_iter=60, learning_rate=3e-3)
+    encoder = AutoencoderTransformer(
+        hidden_layer_sizes=(128,), max_iter=60, learning_rate=3e-3
+    )
     model = FineTunedClassifier(encoder, random_state=0).fit(X, few)
     alone = make_pipeline(MinMaxScaler(), LogisticRegression(max_iter=1000))
     alone.fit(X[labelled], y[labelled])
