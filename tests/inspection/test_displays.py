@@ -153,7 +153,7 @@ def test_tensors_are_drawn_as_arrays(dec, monkeypatch):
             EmbeddingDisplay.from_estimator(model, tensor, labels=labels)
             ClusterConfusionDisplay.from_estimator(model, tensor, labels)
             ReconstructionDisplay.from_reconstruction(tensor, tensor)
-            SampleDisplay.from_samples(tensor, tensor)
+            SampleDisplay.from_samples(tensor[:, :2], tensor[:, :2])
             display = NClustersDisplay.from_scores(labels[48:52:2], tensor[:2, 0])
         plt.close("all")
     assert display.ax_.get_title() == "0 clusters"
@@ -489,18 +489,18 @@ def test_samples_of_a_table_are_drawn_in_pairs_beside_real_rows(mixture):
 
 def test_samples_of_mixtures_and_searches_repeat_with_a_seed(mixture):
     flow = make_sampler_pipeline(StandardScaler(), FlowSampler(max_iter=1))
-    search = GridSearchCV(flow, {"flowsampler__n_couplings": [1]}, cv=2).fit(X)
-    frozen = FrozenEstimator(mixture)
     two = X.iloc[:, :2]
-    for model, rows in [(mixture, two), (frozen, two), (search, X)]:
-        draw = partial(SampleDisplay.from_estimator, model, rows)
+    search = GridSearchCV(flow, {"flowsampler__n_couplings": [1]}, cv=2).fit(two)
+    frozen = FrozenEstimator(mixture)
+    for model in (mixture, frozen, search):
+        draw = partial(SampleDisplay.from_estimator, model, two)
         first, again, other = (draw(random_state=s).samples for s in (0, 0, 1))
         np.testing.assert_array_equal(first, again)
         assert not np.array_equal(first, other)
     assert mixture.random_state == 0
-    plain = make_pipeline(StandardScaler(), FlowSampler(max_iter=1)).fit(X)
+    plain = make_pipeline(StandardScaler(), FlowSampler(max_iter=1)).fit(two)
     with pytest.raises(TypeError, match=r"Pipeline has none.*SamplerPipeline"):
-        SampleDisplay.from_estimator(plain, X)
+        SampleDisplay.from_estimator(plain, two)
 
 
 def test_sparse_rows_stand_beside_drawn_ones():
@@ -543,7 +543,7 @@ def test_columns_of_other_kinds_are_drawn_as_bars():
 
 @pytest.mark.parametrize("kind", [pl.from_pandas, pa.Table.from_pandas])
 def test_columns_of_any_frame_are_drawn_by_name(kind):
-    display = SampleDisplay.from_samples(kind(X), X)
+    display = SampleDisplay.from_samples(kind(X.iloc[:, :2]), X.iloc[:, :2])
     assert display.axes_[-1, 0].get_xlabel() == "sepal length (cm)"
     rows = X.iloc[:, :2].set_axis(["a", "b"], axis=1)
     model = GaussianMixture(random_state=0).fit(rows.to_numpy())
