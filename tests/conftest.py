@@ -1,5 +1,7 @@
 """What every test module shares: the devices there are, and a place for counts."""
 
+import gc
+
 import pytest
 import torch
 
@@ -9,6 +11,11 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 @pytest.fixture(params=DEVICES)
 def device(request):
     return torch.device(request.param)
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector the modules, which it would search all along."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):
