@@ -130,15 +130,15 @@ def test_sorted_stream_forgets_no_cluster(Clusterer):
     "comes_sorted", [True, pytest.param(False, marks=pytest.mark.slow)]
 )
 def test_rows_of_other_kinds_let_the_pretraining_begin_anew(comes_sorted):
-    X, y = blobs(1000)
-    order = np.argsort(y, kind="stable") if comes_sorted else np.arange(1000)
+    X, y = blobs(3000)
+    order = np.argsort(y, kind="stable") if comes_sorted else np.arange(3000)
     autoencoder = small(max_iter=5)
     model = brief(DECClusterer, autoencoder=autoencoder, max_iter=2)
-    model.partial_fit(X[order[:500]])
+    model.partial_fit(X[order[:1500]])
     changed = copy.deepcopy(model)
     changed.autoencoder_.encoder_.layers[0].weight.data += 1  # of no use if anew
     for each_model in (model, changed):
-        each_model.partial_fit(X[order[500:]])
+        each_model.partial_fit(X[order[1500:]])
     codes = [m.pretrained_.transform(X) for m in (model, changed)]
     assert np.array_equal(*codes) == comes_sorted
     if comes_sorted:

@@ -74,7 +74,7 @@ def small(**parameters):
 
 def trained(**parameters):
     """Return one that learns something in a second."""
-    defaults = {"max_iter": 60, "hidden_layer_sizes": (64, 64), "beta": 1.0}
+    defaults = {"max_iter": 100, "hidden_layer_sizes": (64, 64), "beta": 1.0}
     return small(**{**defaults, **parameters})
 
 
@@ -125,7 +125,7 @@ def test_conditional_samples_are_of_their_class(make):
     X, y = make()
     names = np.array(["red", "green", "blue"])[y]
     sizes = (8, 16) if X.ndim == 4 else (64, 64)
-    model = trained(conditional=True, hidden_layer_sizes=sizes, beta=0.5)
+    model = trained(conditional=True, hidden_layer_sizes=sizes, beta=0.5, max_iter=60)
     model.fit(X, names)
     judge = KNeighborsClassifier(5).fit(X.reshape(len(X), -1), names)
 
