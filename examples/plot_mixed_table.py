@@ -44,10 +44,10 @@ table, group = planted_customers(1200, random_state=0)
 print(table.head())
 
 # %%
-# One pipeline from the table to clusters. By default the autoencoder draws each row to
-# its nearest neighbours. With few columns these are the rows of the same categories,
-# and the clusters then tell towns and channels apart rather than customers.
-# ``neighbor_weight=0`` leaves that term out.
+# One pipeline from the table to clusters. Autoencoders draw each row to its nearest
+# neighbours. With few columns these are the rows of the same categories, and the
+# clusters would tell towns and channels apart rather than customers. Where categories
+# stand beside measurements, ``neighbor_weight="auto"`` therefore leaves that term out.
 
 columns = TabularEncoder(categorical="onehot", numeric=StandardScaler())
 
@@ -58,7 +58,7 @@ def clusters_of_table(neighbor_weight):
 
 
 drawn_to_neighbors = clusters_of_table(neighbor_weight=1).fit(table)
-model = clusters_of_table(neighbor_weight=0).fit(table)
+model = clusters_of_table(neighbor_weight="auto").fit(table)
 
 # %%
 # Both embeddings, coloured by the planted groups; and the second one by its clusters.

@@ -28,6 +28,9 @@ N_WHITENED = 20
 MOST_WHITENED = 500
 """Columns up to which it does so: its cost grows with their square."""
 
+SMALL_PART = 0.05
+"""Of the variance, up to which categories hardly decide which rows are near."""
+
 CHUNK = 4096
 
 
@@ -181,6 +184,21 @@ def are_indicators(columns: ColumnStatistics) -> np.ndarray:
     # x^2 = x for zeros and ones, so that the variance is mean (1 - mean); it is smaller
     # as soon as one value lies between.
     return bounded & np.isclose(columns.variance, mean * (1 - mean), atol=1e-9)
+
+
+def mixes_categories(X: np.ndarray | sparse.csr_matrix) -> bool:
+    """Whether encoded categories stand beside measurements, and tell much of the rows.
+
+    That is, columns of 0 and 1 have more than a small part of the variance of the
+    columns, of which the others are standardised.
+    """
+    columns = column_statistics(X)
+    if columns_alike(columns):
+        return False
+    indicators = are_indicators(columns)
+    n_measured = np.sum(~indicators & (columns.maximum > columns.minimum))
+    of_categories = columns.variance[indicators].sum()
+    return bool(of_categories > SMALL_PART * (of_categories + n_measured))
 
 
 def are_directions(X: np.ndarray | sparse.csr_matrix) -> bool:

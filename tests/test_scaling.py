@@ -17,6 +17,7 @@ from skdeep.scaling import (
     fitted_unit_scaling,
     half_whitening,
     in_units,
+    mixes_categories,
 )
 
 DIGITS = load_digits().data
@@ -283,6 +284,18 @@ def test_indicators_hold_zeros_and_ones_alone(column, expected):
     X = column[:, np.newaxis]
     for given in (X, X.astype(np.float32), sparse.csr_matrix(X)):
         assert are_indicators(column_statistics(given)).tolist() == [expected]
+
+
+def test_categories_beside_measurements_are_recognised_if_they_are_many():
+    measured, towns = normal(300, 4), np.eye(3)[np.arange(300) % 3]
+    mixed = np.hstack([measured, towns])
+    assert mixes_categories(mixed)
+    assert mixes_categories(sparse.csr_matrix(mixed))
+    assert mixes_categories(np.hstack([measured, towns, np.ones((300, 1))]))
+    assert not mixes_categories(np.hstack([normal(300, 20), towns]))
+    assert not mixes_categories(towns)
+    assert not mixes_categories(measured)
+    assert not mixes_categories(DIGITS)
 
 
 def test_booleans_are_indicators():

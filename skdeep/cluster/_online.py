@@ -324,7 +324,7 @@ def rehearse(
     """
     encoder, rows = begin.autoencoder, begin.rows
     rebuilds = isinstance(encoder, AutoencoderTransformer)
-    weight = encoder.neighbor_weight if rebuilds else 1.0
+    weight = encoder.neighbor_weight_ if rebuilds else 1.0
     paired = weight > 0 and neighbors.shape[1] > 0
     if not (paired or rebuilds):
         return

@@ -319,11 +319,14 @@ def resolved_init(
     The classes of directions, as those of words are, differ much in size, which
     modularity does not like, and their neighbours are often of other classes. Encoders
     of views see more than which rows are neighbours in the input; views of images
-    spread the codes of all clusters alike.
+    spread the codes of all clusters alike. Neighbours in tables of categories beside
+    measurements say which categories rows have.
     """
     if init != "auto":
         return init
     if isinstance(encoder, SimCLRTransformer) and encoder.image_shape_ is not None:
         return "tied"
-    keeps_neighbors = isinstance(encoder, AutoencoderTransformer)
+    keeps_neighbors = isinstance(encoder, AutoencoderTransformer) and not (
+        encoder.neighbor_weight == "auto" and encoder.neighbor_weight_ == 0
+    )
     return "modularity" if keeps_neighbors and not are_directions(X) else "kmeans"

@@ -29,7 +29,7 @@ from skdeep.parameters import ImageShape, checked_sizes
 from skdeep.representation._base import BaseRepresentation, donors_of, on_rows
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pixels import resolved_augment, square_image_shape
-from skdeep.scaling import in_units
+from skdeep.scaling import MOST_WHITENED, in_units, mixes_categories
 from skdeep.training import FitTask, Rows, in_chunks
 
 N_STEPS = 1500
@@ -110,9 +110,11 @@ class AutoencoderTransformer(BaseRepresentation):
         them to zero. With ``corruption=0.3, mask_weight=0.5, neighbor_weight=0`` this
         is the masked pretraining of VIME [3]_.
 
-    neighbor_weight : float, default=1.0
+    neighbor_weight : float or "auto", default="auto"
         Weight of the neighbour-contrastive term. 0 gives the plain autoencoder of the
-        papers, for example to reconstruct or to detect anomalies.
+        papers, for example to reconstruct or to detect anomalies. ``"auto"`` is 1, or 0
+        for tables of encoded categories beside measurements, whose nearest rows are
+        those of the same categories.
 
     n_neighbors : int, default=15
         Nearest neighbours of each row from which its partner is drawn.
@@ -173,6 +175,9 @@ class AutoencoderTransformer(BaseRepresentation):
         The same, or the shape of a square image of one channel, if flat rows are such:
         pixels are alike that lie side by side or one above the other, and less so half
         a row away.
+
+    neighbor_weight_ : float
+        Weight of the neighbour-contrastive term.
 
     n_iter_ : int
         Epochs trained.
@@ -235,7 +240,10 @@ class AutoencoderTransformer(BaseRepresentation):
         "loss": [StrOptions(set(RECONSTRUCTIONS))],
         "corruption": [Interval(Real, 0, 1, closed="left")],
         "mask_weight": [Interval(Real, 0, None, closed="left")],
-        "neighbor_weight": [Interval(Real, 0, None, closed="left")],
+        "neighbor_weight": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "early_exaggeration": [
             Interval(Real, 1, None, closed="left"),
@@ -255,7 +263,7 @@ class AutoencoderTransformer(BaseRepresentation):
         loss="squared_error",
         corruption=0.0,
         mask_weight=0.0,
-        neighbor_weight=1.0,
+        neighbor_weight="auto",
         n_neighbors=15,
         early_exaggeration="auto",
         max_iter="auto",
@@ -381,6 +389,7 @@ class AutoencoderTransformer(BaseRepresentation):
         """Train on checked X as a phase of `task`, and return the neighbours used."""
         *seeds, neighbor_seed = task.seeds(self, 4)
         unit = self.loss == "binary_cross_entropy"
+        weight = self._resolved_neighbor_weight(X, image_shape)
         fitting = Fitting(
             self,
             X,
@@ -388,14 +397,14 @@ class AutoencoderTransformer(BaseRepresentation):
             seeds,
             N_STEPS,
             unit,
-            whitens=self.neighbor_weight > 0 and not unit,
+            whitens=weight > 0 and not unit,
         )
         rows, shuffle, noise = fitting.rows, fitting.shuffle, fitting.noise
         device = rows.device
 
         # Find the neighbours of each row.
         neighbors = None
-        if self.neighbor_weight:
+        if weight:
             neighbors = nearest_neighbors(rows, self.n_neighbors, neighbor_seed)
         paired = neighbors is not None and neighbors.shape[1] > 0
         partners = torch.from_numpy(neighbors).to(device) if paired else None
@@ -441,7 +450,7 @@ class AutoencoderTransformer(BaseRepresentation):
             del output  # as large as the rows, of which there may be wide ones
             loss = losses["reconstruction_loss"]
             if partners is not None:
-                loss = loss + self.neighbor_weight * losses["neighbor_loss"]
+                loss = loss + weight * losses["neighbor_loss"]
             if self.mask_weight:
                 changed = (seen != x)[:n].to(x.dtype)
                 losses["mask_loss"] = cross_entropy(mask_head(z), changed)
@@ -450,8 +459,13 @@ class AutoencoderTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss, **losses}
 
-        found = {"whitening_": fitting.whitening, "pixel_shape_": pixel_shape}
-        kept = {"encoder_": encoder, "decoder_": decoder, **found}
+        kept = {
+            "encoder_": encoder,
+            "decoder_": decoder,
+            "whitening_": fitting.whitening,
+            "pixel_shape_": pixel_shape,
+            "neighbor_weight_": weight,
+        }
         fitting.train(task, phase_name, step, [optimizer], kept)
         return neighbors
 
@@ -463,6 +477,16 @@ class AutoencoderTransformer(BaseRepresentation):
             if self.augment == "auto" and not self.neighbor_weight
             else self.augment
         )
+
+    def _resolved_neighbor_weight(
+        self, X: np.ndarray | csr_matrix, image_shape: ImageShape | None
+    ) -> float:
+        """Weight of the contrastive term: of most data 1, unless it was given."""
+        if self.neighbor_weight != "auto":
+            return float(self.neighbor_weight)
+        is_table = self.image_shape is None and image_shape is None
+        is_narrow = X.shape[1] <= MOST_WHITENED
+        return 0.0 if is_table and is_narrow and mixes_categories(X) else 1.0
 
     def _resolved_exaggeration(
         self, image_shape: ImageShape | None, pixel_shape: ImageShape | None

@@ -150,7 +150,7 @@ def test_rows_that_no_mixture_was_fitted_to_have_labels():
 def test_automatic_start_takes_the_inertia_for_directions_and_codes_of_views():
     X = np.abs(load_iris().data)
     words = TfidfTransformer().fit_transform(sparse.csr_matrix(np.round(X)))
-    autoencoder = AutoencoderTransformer()
+    autoencoder = AutoencoderTransformer(2, max_iter=0).fit(X)
     assert resolved_init("auto", X, autoencoder) == "modularity"
     assert resolved_init("auto", words, autoencoder) == "kmeans"
     contrastive = SimCLRTransformer(2, max_iter=0)
@@ -267,3 +267,20 @@ def test_clusterers_of_long_tables_start_from_a_sample(
     X, y = blobs(1000)
     model = clusterer(4, autoencoder=frozen, max_iter=1, guard=guard, random_state=0)
     assert clustering_accuracy_score(y, model.fit(X).initial_labels_) > 0.98
+
+
+def test_tables_of_measurements_are_not_clustered_by_the_categories_beside_them():
+    X, y = blobs()
+    towns = np.eye(3)[np.random.RandomState(0).randint(3, size=len(X))]
+    X = np.hstack([X[:, :2], towns])
+
+    def clusters(**parameters):
+        encoder = AutoencoderTransformer(
+            2, hidden_layer_sizes=(32,), max_iter=60, learning_rate=0.01, **parameters
+        )
+        return AEKMeans(4, autoencoder=encoder, n_init=5, random_state=0).fit(X)
+
+    model, drawn_to_neighbors = clusters(), clusters(neighbor_weight=1)
+    assert model.autoencoder_.neighbor_weight_ == 0
+    assert clustering_accuracy_score(y, model.labels_) > 0.9
+    assert clustering_accuracy_score(y, drawn_to_neighbors.labels_) < 0.7
