@@ -357,7 +357,9 @@ def test_estimate_rises_with_training():
 # the prior
 
 
-@pytest.mark.parametrize("prior", ["uniform", "normal"])
+@pytest.mark.parametrize(
+    "prior", ["uniform", pytest.param("normal", marks=pytest.mark.slow)]
+)
 def test_prior_draws_the_codes_to_its_distribution(prior):
     X, _ = table()
     options = {"n_components": 4, "max_iter": 40, "prior": prior}
@@ -521,6 +523,7 @@ def test_views_survive_clones_and_files(augment):
         assert_equal_codes(clone(copied).fit(X), model, X)
 
 
+@pytest.mark.slow
 def test_views_can_be_searched():
     X, y = images(90)
     infomax = small(X, image_shape=(1, 8, 8), max_iter=8, batch_size=16)

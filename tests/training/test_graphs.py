@@ -6,7 +6,8 @@ import torch
 from sklearn.base import clone
 from torch import Generator
 
-from skdeep.generative import GANSampler
+from skdeep.cluster import SCANClusterer
+from skdeep.generative import DiffusionSampler, GANSampler
 from skdeep.representation import AutoencoderTransformer
 from skdeep.training import changing, train_epoch
 from skdeep.training.graphs import are_asked_for, at_each_step
@@ -17,6 +18,15 @@ from tests.test_common import X, outputs, y
 from tests.test_devices import IMAGES, OF_IMAGES, OTHERS
 
 pytestmark = BRIEF_FITS_WARN
+
+SLOW = (DiffusionSampler, SCANClusterer)
+
+ON_IMAGES = [
+    pytest.param(
+        e, marks=pytest.mark.slow if isinstance(e, SLOW) else (), id=name_of(e)
+    )
+    for e in OF_IMAGES
+]
 
 ON_TABLES = [e for e in ESTIMATORS if not isinstance(e, GANSampler)] + OTHERS
 
@@ -48,7 +58,7 @@ def test_fits_of_replayed_steps_are_the_same(estimator, monkeypatch):
     assert same_with_graphs(estimator, X, y, monkeypatch) > 0
 
 
-@pytest.mark.parametrize("estimator", OF_IMAGES, ids=name_of)
+@pytest.mark.parametrize("estimator", ON_IMAGES)
 def test_fits_of_images_by_replayed_steps_are_the_same(estimator, monkeypatch):
     classes = np.arange(len(IMAGES)) % 2
     assert same_with_graphs(estimator, IMAGES, classes, monkeypatch) > 0
