@@ -14,12 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from skdeep._compat import is_pandas_na
-from skdeep.compose._table_format import (
-    TableFormat,
-    column_index,
-    number_type,
-    of_type,
-)
+from skdeep.compose._table_format import TableFormat, number_type, of_type
 
 Cells = tuple[np.ndarray, np.ndarray]
 """Values, and which of them are missing."""
@@ -108,13 +103,7 @@ def table_of(columns: Sequence[Any], layout: TableFormat) -> Any:
     """Array or DataFrame of columns, under the names of a layout."""
     if layout.columns is None:
         return np.column_stack(columns)
-    if layout.container not in WRITERS:  # a name read from a file
-        raise ValueError(f"Tables of {layout.container!r} are unknown.")
-    package = import_module(layout.container)
-    if layout.container == "polars":
-        return package.DataFrame(dict(zip(layout.columns, columns, strict=True)))
-    frame = package.DataFrame(dict(enumerate(columns)))
-    return frame.set_axis(column_index(package, layout.columns, layout.levels), axis=1)
+    return layout.framed(columns)
 
 
 # from a table

@@ -1,6 +1,6 @@
 """How a table was kept, so that new rows can be given back in the same way."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Self
@@ -56,19 +56,15 @@ class TableFormat:
                 if constant is not None:
                     X[:, j] = unrounded(X[:, j], constant)
             return X
-        if self.container not in ("pandas", "polars"):  # a name read from a file
-            raise ValueError(f"Tables of {self.container!r} are unknown.")
+        package = self._package()
         columns = [
             unrounded(of_type(values, dtype), constant)
             for values, dtype, constant in zip(
                 X.T, self.dtypes, self.constants, strict=True
             )
         ]
-        package = import_module(self.container)
         if self.container == "polars":
-            values = map(of_one_kind, columns)
-            named = dict(zip(self.columns, values, strict=True))
-            return package.DataFrame(named, strict=False)
+            return self.framed([*map(of_one_kind, columns)])
         # Types of numbers that only pandas knows can hold missing values.
         series = [
             package.Series(column).astype(dtype)
@@ -76,8 +72,21 @@ class TableFormat:
             else package.Series(column).infer_objects()
             for column, dtype in zip(columns, self.dtypes, strict=True)
         ]
-        frame = package.DataFrame(dict(enumerate(series)))
-        return frame.set_axis(column_index(package, self.columns, self.levels), axis=1)
+        return self.framed(series)
+
+    def framed(self, columns: Sequence[Any]) -> Any:
+        """DataFrame of the container, of columns under the names of this format."""
+        package, names = self._package(), self.columns or []
+        if self.container == "polars":
+            named = dict(zip(names, columns, strict=True))
+            return package.DataFrame(named, strict=False)
+        frame = package.DataFrame(dict(enumerate(columns)))
+        return frame.set_axis(column_index(package, names, self.levels), axis=1)
+
+    def _package(self) -> Any:
+        if self.container not in ("pandas", "polars"):  # a name read from a file
+            raise ValueError(f"Tables of {self.container!r} are unknown.")
+        return import_module(self.container)
 
 
 def container_of(X: Any) -> str | None:
