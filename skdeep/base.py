@@ -24,7 +24,10 @@ from skdeep.training import Rows
 NUMBERS = [
     np.float64,
     np.float32,
+    np.float16,
     np.uint8,
+    np.uint16,
+    np.uint32,
     np.int8,
     np.int16,
     np.int32,
@@ -129,6 +132,9 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             if "Found array with dim 3" in str(error):
                 raise ValueError(f"{error} {IMAGES}") from error
             raise
+        if sparse.issparse(X) and not X.has_canonical_format:
+            X = X.copy()
+            X.sum_duplicates()  # statistics of columns read each stored entry alone
         values = X.data if sparse.issparse(X) else X
         if values.dtype == np.float64 and values.size:
             largest = max(-values.min(), values.max())

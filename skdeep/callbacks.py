@@ -433,7 +433,7 @@ class StopOnInterrupt(BaseCallback):
             self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
 
     def _tidy_up(self) -> None:
-        if self._previous is not None:
+        if self is self._whole and self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None
 
@@ -608,5 +608,5 @@ def described_data(X: Any) -> dict[str, Any]:
         values = joblib.hash([np.asarray(part) for part in parts])
     else:
         X = np.asarray(X)
-        values = joblib.hash(X)
+        values = joblib.hash(np.ascontiguousarray(X))
     return {"shape": list(X.shape), "type": str(X.dtype), "values": values}

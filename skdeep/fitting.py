@@ -39,7 +39,7 @@ CHUNK_ROWS = 4096
 
 
 class Validation:
-    """Rows held out of a training, whose loss says when to stop and what to keep.
+    """The loss of rows held out of a training: when to stop, and what to keep.
 
     The weights before the first step count too. The training stops after
     `n_iter_no_change` epochs without a new best.
@@ -47,7 +47,7 @@ class Validation:
     Parameters
     ----------
     fitting : Fitting
-        Whose rows are parted at random.
+        Whose rows are parted.
     optimizer : Adam
         Whose best weights are kept.
     loss : callable
@@ -63,12 +63,7 @@ class Validation:
         loss: Callable[[Tensor], Tensor],
         averaged: AveragedWeights | None = None,
     ) -> None:
-        n_rows, device = len(fitting.rows), fitting.rows.device
-        order = torch.randperm(n_rows, generator=fitting.shuffle).to(device)
-        self.training = order[n_rows - fitting.n_training :]
-        self.held_out = order[: n_rows - fitting.n_training]
-        if n_rows == 1:
-            self.held_out = self.training
+        self.training, self.held_out = fitting.training, fitting.held_out
         self.loss = loss
         self.patience = int(fitting.estimator.n_iter_no_change)
         self.averaged = averaged
@@ -123,8 +118,8 @@ class Fitting:
     whitens : bool
         Whether ``scale="auto"`` half-whitens tables, as ``"half_whiten"`` always does.
     holds_out : bool
-        Whether a `Validation` holds rows out: `validation_fraction` of them, but at
-        least one, and not all. A single row is both.
+        Whether rows are held out for a `Validation`: `validation_fraction` of them,
+        drawn at random, but at least one, and not all. A single row is both.
     """
 
     def __init__(
@@ -164,6 +159,11 @@ class Fitting:
         if holds_out:
             n_held_out = max(1, round(estimator.validation_fraction * n_rows))
             self.n_training = max(1, n_rows - n_held_out)
+            order = torch.randperm(n_rows, generator=self.shuffle).to(device)
+            self.training = order[n_rows - self.n_training :]
+            self.held_out = order[: n_rows - self.n_training]
+            if n_rows == 1:
+                self.held_out = self.training
         self._moving: list[Thing] = [self.shuffle, self.noise]
         self.max_iter = epochs_for(
             estimator.max_iter,

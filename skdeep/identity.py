@@ -32,13 +32,23 @@ def described(value: Any) -> Any:
     if isinstance(value, BaseEstimator) and not isinstance(value, FrozenEstimator):
         return type(value).__name__  # its parameters are listed by themselves
     if isinstance(value, FunctionType):
-        inside = [cell.cell_contents for cell in value.__closure__ or ()]
-        held = [described(part) for part in (*inside, value.__defaults__)]
+        held = [described(part) for part in (*enclosed(value), value.__defaults__)]
         digest = joblib.hash([described_code(value.__code__), held])
         return f"{value.__module__}.{value.__qualname__} {digest}"
     if hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     return f"{type(value).__name__} {joblib.hash(value)}"
+
+
+def enclosed(function: FunctionType) -> list[Any]:
+    """Return what a function holds of the place where it was made, but for itself."""
+    contents = []
+    for cell in function.__closure__ or ():
+        try:
+            contents.append(cell.cell_contents)
+        except ValueError:  # of a name that has no value yet
+            continue
+    return [content for content in contents if content is not function]
 
 
 def described_code(code: CodeType) -> list[Any]:

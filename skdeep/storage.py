@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ It bounds what can be made of a file before its arrays are looked at.
 """
 
 LONG = 16
-"""Length from which a list of floats is kept as an array."""
+"""Length from which a list of floats, or of texts, is kept as an array."""
 
 Arrays = dict[str, np.ndarray]
 Disassemble = Callable[[Any], tuple[str, Any]]
@@ -190,6 +191,11 @@ def encoded(value: Any, path: str, arrays: Arrays, disassemble: Disassemble) -> 
     if isinstance(value, list):
         if len(value) >= LONG and all(type(v) is float for v in value):
             return {"floats": stored(np.array(value), path, arrays)}
+        if len(value) >= LONG and all(type(v) is str for v in value):
+            text = "".join(value).encode("utf-8", "surrogatepass")
+            lengths = np.array([len(v) for v in value], dtype=np.int64)
+            parts = np.frombuffer(text, np.uint8), lengths
+            return {"texts": [stored(part, path, arrays) for part in parts]}
         return [inner(v, i) for i, v in enumerate(value)]
     if type(value) is tuple:
         return {"tuple": [inner(v, i) for i, v in enumerate(value)]}
@@ -255,6 +261,8 @@ def decoded(node: Any, arrays: Arrays, unused: set[str], rebuild: Rebuild) -> An
                 return array(content)[()]
             case "floats", _:
                 return array(content).tolist()
+            case "texts", [characters, lengths]:
+                return texts_of(array(characters), array(lengths))
             case "text", [name, bool(is_object)]:
                 return text_of(array(name), is_object)
             case "tuple", list():
@@ -266,6 +274,20 @@ def decoded(node: Any, arrays: Arrays, unused: set[str], rebuild: Rebuild) -> An
     except (TypeError, KeyError, IndexError, OverflowError) as error:
         raise InvalidFileError(f"{tag!r} holds no such thing ({error})") from error
     raise InvalidFileError(f"it has an unknown tag {tag!r}")
+
+
+def texts_of(characters: np.ndarray, lengths: np.ndarray) -> list[str]:
+    """Texts of given lengths, from the bytes of all of them."""
+    if characters.dtype != np.uint8 or lengths.dtype != np.int64 or lengths.ndim != 1:
+        raise InvalidFileError("texts hold no characters")
+    try:
+        text = characters.tobytes().decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise InvalidFileError("texts hold no characters") from error
+    ends = [0, *lengths.cumsum().tolist()]
+    if lengths.min(initial=0) < 0 or ends[-1] != len(text):
+        raise InvalidFileError("texts are not as long as they should be")
+    return [text[start:end] for start, end in pairwise(ends)]
 
 
 def text_of(codes: np.ndarray, is_object: bool) -> np.ndarray:

@@ -426,6 +426,15 @@ def test_interrupt_ends_the_fit_with_the_model_so_far_if_asked(estimator):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@inner_fits
+def test_interrupts_are_heard_until_the_last_inner_fit_has_ended(estimator):
+    heard = []
+    watch = MetricMonitor({"n": lambda *_: heard.append(signal.getsignal(2)) or 0.0})
+    callback = StopOnInterrupt()
+    fitted_with(estimator, callback, watch)
+    assert set(heard) == {callback._on_interrupt}
+
+
 def test_second_interrupt_does_not_wait():
     model = clone(SMALL).set_callbacks(
         StopOnInterrupt(), Interruptor("train", "train/1")

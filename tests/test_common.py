@@ -33,6 +33,7 @@ from tests.estimators import (
     ENCODERS,
     ESTIMATORS,
     PIPELINES,
+    SAMPLERS,
     SEARCHES,
     TRANSFORMERS,
     inner_parameter,
@@ -495,6 +496,15 @@ def unusual_modes():
         torch.set_default_dtype(before)
 
 
+@pytest.mark.parametrize("estimator", SAMPLERS, ids=name_of)
+def test_modes_of_the_caller_do_not_matter_to_classes(estimator):
+    model = clone(estimator).set_params(conditional=True, random_state=3)
+    expected = clone(model).fit(X, y).sample(5, y=y[0], random_state=0)[0]
+    with unusual_modes():
+        found = clone(model).fit(X, y).sample(5, y=y[0], random_state=0)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @every_estimator
 def test_modes_of_the_caller_do_not_matter(estimator):
     expected = outputs(fitted(estimator))
@@ -511,6 +521,24 @@ def test_unusable_device_is_refused(estimator):
     model = on_device(clone(estimator), "quantum")
     with pytest.raises(ValueError, match=r"The 'device' parameter of .* 'quantum'"):
         model.fit(X, y)
+
+
+def test_entries_that_are_stored_in_parts_are_added_up():
+    table = np.round(np.abs(X))
+    whole = sparse.csr_matrix(table)
+    data = np.repeat(whole.data / 2, 2)
+    twice = sparse.csr_matrix(
+        (data, np.repeat(whole.indices, 2), 2 * whole.indptr), shape=whole.shape
+    )
+    stored = twice.nnz
+    model = clone(TRANSFORMERS[0]).set_params(random_state=0)
+    found = clone(model).fit(twice)
+    expected = clone(model).fit(whole)
+    np.testing.assert_array_equal(found.scale_, expected.scale_)
+    np.testing.assert_allclose(
+        found.transform(twice), expected.transform(whole), atol=1e-5
+    )
+    assert twice.nnz == stored  # the caller's matrix is as it was
 
 
 # clusterers

@@ -15,6 +15,8 @@ VALUES = [
     {"a": {1: "number", None: "none", (1, 2): "tuple"}, "b": []},
     [float("inf"), -float("inf")],
     [0.1 * n for n in range(40)],
+    ["", "\u00fc", "end\u0000", "\udc80\U0001f600", *"many columns of a frame".split()]
+    * 3,
     np.arange(6, dtype=">i2").reshape(2, 3),
     [np.float32(0.1), np.int8(-3), np.bool_(True)],
     np.array(["x", "", "\u00fc\U0001f600"]),
@@ -102,6 +104,32 @@ def test_numbers_that_are_no_characters_are_refused(codes, tmp_path):
     data = save(arrays, {"kind": KIND, "document": document, "sha256": sha})
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(InvalidFileError, match="a text holds no characters"):
+        read_file(tmp_path / "file", KIND)
+
+
+def test_many_texts_have_room(tmp_path):
+    names = [f"gene {number}" for number in range(200_000)]
+    write_file(tmp_path / "file", KIND, {"columns": names})
+    assert read_file(tmp_path / "file", KIND) == {"columns": names}
+
+
+@pytest.mark.parametrize(
+    ("characters", "lengths", "text"),
+    [
+        (np.zeros(3), np.array([3]), "no characters"),
+        (np.frombuffer(b"abc", np.uint8), np.array([3.0]), "no characters"),
+        (np.frombuffer(b"abc", np.uint8), np.array([[3]]), "no characters"),
+        (np.frombuffer(b"ab\xff", np.uint8), np.array([3]), "no characters"),
+        (np.frombuffer(b"abc", np.uint8), np.array([2]), "not as long"),
+        (np.frombuffer(b"abc", np.uint8), np.array([5, -2]), "not as long"),
+    ],
+)
+def test_bytes_that_are_no_texts_are_refused(characters, lengths, text, tmp_path):
+    document, arrays = '{"texts": ["a", "b"]}', {"a": characters, "b": lengths}
+    sha = digest(KIND, document, arrays)
+    data = save(arrays, {"kind": KIND, "document": document, "sha256": sha})
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(InvalidFileError, match=text):
         read_file(tmp_path / "file", KIND)
 
 

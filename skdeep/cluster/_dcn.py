@@ -87,9 +87,9 @@ class DCNClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts
-        from a k-means, have a quarter as many, but for ``"tied"``. From 100 000 rows on
-        they are made and compared in a random sample of 50 000, or 500 for each cluster
-        if these are more.
+        from a k-means, have a quarter as many with ``init="gmm"`` and half as many with
+        ``"modularity"``. From 100 000 rows on they are made and compared in a random
+        sample of 50 000, or 500 for each cluster if these are more.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the
@@ -355,7 +355,7 @@ class DCNClusterer(BaseDeepClusterer):
                 precision=self.precision,
             )
 
-            def step(index: Tensor, _: Tensor) -> dict[str, Tensor]:
+            def step(index: Tensor) -> dict[str, Tensor]:
                 x = view(rows[index])
                 z, output = chained(x, encoder, decoder)
                 labels = squared_distances(z.detach(), centroids).argmin(1)
@@ -380,7 +380,9 @@ class DCNClusterer(BaseDeepClusterer):
                 return q
 
             shuffle = Generator().manual_seed(shuffle_seed)
-            fitted = self_training(self, begin, step, refresh, optimizer, task, shuffle)
+            fitted = self_training(
+                self, begin, lambda _: step, refresh, optimizer, task, shuffle
+            )
             for name, value in fitted.items():
                 setattr(self, name, value)
         return self

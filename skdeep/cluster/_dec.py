@@ -20,7 +20,7 @@ from skdeep.cluster._steps import (
     DEEP_STAGE_CONSTRAINTS,
     Refresh,
     Start,
-    TargetStep,
+    Toward,
     augmentation,
     refreshed_assignment,
     self_training,
@@ -32,7 +32,7 @@ from skdeep.objectives.clustering import (
     log_soft_assignment,
     target_distribution,
 )
-from skdeep.training import Adam, FitTask
+from skdeep.training import Adam, FitTask, Step
 
 
 class DECClusterer(BaseDeepClusterer):
@@ -83,9 +83,9 @@ class DECClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts
-        from a k-means, have a quarter as many, but for ``"tied"``. From 100 000 rows on
-        they are made and compared in a random sample of 50 000, or 500 for each cluster
-        if these are more.
+        from a k-means, have a quarter as many with ``init="gmm"`` and half as many with
+        ``"modularity"``. From 100 000 rows on they are made and compared in a random
+        sample of 50 000, or 500 for each cluster if these are more.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the
@@ -339,9 +339,11 @@ class DECClusterer(BaseDeepClusterer):
             begin = start(self, X, image_shape, task, start_seeds, self.init)
 
             # Phase 2: move encoder and centroids towards the target distribution.
-            optimizer, step, refresh = self._deep_stage(begin, noise_seed)
+            optimizer, toward, refresh = self._deep_stage(begin, noise_seed)
             shuffle = Generator().manual_seed(shuffle_seed)
-            fitted = self_training(self, begin, step, refresh, optimizer, task, shuffle)
+            fitted = self_training(
+                self, begin, toward, refresh, optimizer, task, shuffle
+            )
             for name, value in fitted.items():
                 setattr(self, name, value)
             self.reservoir_: Reservoir | None = None
@@ -389,8 +391,8 @@ class DECClusterer(BaseDeepClusterer):
 
     def _deep_stage(
         self, begin: Start, noise_seed: int
-    ) -> tuple[Adam, TargetStep, Refresh]:
-        """Optimiser, step towards the targets p of a batch, and refresh of q."""
+    ) -> tuple[Adam, Toward, Refresh]:
+        """Optimiser, the steps of an epoch by the q of all rows, and refresh of q."""
         rows, encoder = begin.rows, begin.autoencoder.encoder_
         centroids = begin.centroids.requires_grad_(self.centroid_update == "gradient")
         view = augmentation(self.augment, begin, noise_seed)
@@ -402,18 +404,23 @@ class DECClusterer(BaseDeepClusterer):
             precision=self.precision,
         )
 
-        def step(index: Tensor, p: Tensor) -> dict[str, Tensor]:
-            z = encoder(view(rows[index]))
-            log_q = log_soft_assignment(z, centroids, self.alpha)
-            losses = {"loss": clustering_divergence(p, log_q)}
-            losses = with_pseudo_labels(self, losses, z, centroids)
-            optimizer.step(losses["loss"])
-            return losses
+        def toward(q: Tensor, frequency: Tensor | None = None) -> Step:
+            p = target_distribution(q, frequency)
+
+            def step(index: Tensor) -> dict[str, Tensor]:
+                z = encoder(view(rows[index]))
+                log_q = log_soft_assignment(z, centroids, self.alpha)
+                losses = {"loss": clustering_divergence(p[index], log_q)}
+                losses = with_pseudo_labels(self, losses, z, centroids)
+                optimizer.step(losses["loss"])
+                return losses
+
+            return step
 
         def refresh(z: Tensor) -> Tensor:
             return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)
 
-        return optimizer, step, refresh
+        return optimizer, toward, refresh
 
     def _objective(self) -> Callable[[Tensor], Tensor]:
         encoder, centroids = encoder_and_centroids(

@@ -19,13 +19,15 @@ from skdeep.cluster._starts import (
     resolved_init,
 )
 from skdeep.cluster._steps import (
+    Refresh,
     Start,
+    Toward,
     augmentation,
     clustering_of,
     warn_of_emptied_clusters,
 )
 from skdeep.nn import initialized
-from skdeep.objectives.clustering import target_distribution
+from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
@@ -34,6 +36,7 @@ from skdeep.training import (
     Adam,
     FitTask,
     OneCycle,
+    Step,
     descend,
     in_chunks,
     n_batches,
@@ -105,8 +108,8 @@ def stacked(first: Any, second: Any) -> Any:
     return np.concatenate([first, second])
 
 
-Training = Callable[[Start, int], tuple[Adam, Callable, Callable]]
-"""Makes optimiser, step and refresh of the deep stage, from a start and a seed."""
+Training = Callable[[Start, int], tuple[Adam, Toward, Refresh]]
+"""Makes what the deep stage consists of, from a start and a seed."""
 
 
 def partially_fit(clusterer: Any, X: Any, training: Training) -> None:
@@ -217,7 +220,7 @@ def taught(
     before = clustering_of(begin, clusterer.alpha)
 
     # Phase 3: the deep stage.
-    optimizer, step, refresh = training(begin, noise_seed)
+    optimizer, toward, refresh = training(begin, noise_seed)
     n_drawn = max(len(rows), clusterer.batch_size)
 
     def now() -> dict[str, Any]:
@@ -230,15 +233,14 @@ def taught(
     for _ in phase:
         z = torch.from_numpy(autoencoder._encode(rows)).to(rows.device)
         q = refresh(z)
-        p = target_distribution(q, (shares * q).sum(0))
+        step = toward(q, (shares * q).sum(0))
 
-        def toward(index: Tensor, p: Tensor = p) -> dict[str, Tensor]:
-            index = draw(index)
-            return step(index, p[index])
+        def drawn_step(index: Tensor, step: Step = step) -> dict[str, Tensor]:
+            return step(draw(index))
 
         with optimizer.training():
             losses = train_epoch(
-                toward,
+                drawn_step,
                 n_drawn,
                 batch_size=clusterer.batch_size,
                 rng=shuffle,
@@ -342,6 +344,8 @@ def rehearse(
     schedule = OneCycle(optimizer, encoder.learning_rate, n_steps)
     partners = torch.from_numpy(neighbors).to(rows.device)
     view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
+    corruption = encoder.corruption if rebuilds else 0.0
+    noise = Generator(rows.device).manual_seed(seed)
     shuffle = Generator().manual_seed(seed)
 
     def step(index: Tensor) -> dict[str, Tensor]:
@@ -351,19 +355,21 @@ def rehearse(
         if paired:
             index = torch.cat([index, draw.among(partners[index])])
         x = view(rows[index])
-        z = encoder.encoder_(x)
+        z = encoder.encoder_(masked(x, corruption, noise))
+        loss = torch.zeros((), device=rows.device)
         if paired:
             z, z_partner = z.chunk(2)
-            nearness = neighbor_contrastive_loss(
+            losses["neighbor_loss"] = neighbor_contrastive_loss(
                 z, z_partner, exaggeration if schedule.warms_up else 1.0
             )
-            losses["neighbor_loss"] = weight * nearness
+            loss = loss + weight * losses["neighbor_loss"]
         if rebuilds:
-            loss = RECONSTRUCTIONS[encoder.loss].loss
-            losses["reconstruction_loss"] = loss(encoder.decoder_(z), x[:n])
+            error = RECONSTRUCTIONS[encoder.loss].loss
+            losses["reconstruction_loss"] = error(encoder.decoder_(z), x[:n])
+            loss = loss + losses["reconstruction_loss"]
         schedule.advance()
-        optimizer.step(torch.stack([*losses.values()]).sum())
-        return losses
+        optimizer.step(loss)
+        return {"loss": loss, **losses}
 
     descend(
         optimizer,

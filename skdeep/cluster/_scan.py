@@ -26,7 +26,7 @@ from skdeep.objectives.scan import (
 )
 from skdeep.representation import SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
-from skdeep.training import FitTask
+from skdeep.training import FitTask, OneCycle, Step, n_batches
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -336,9 +336,11 @@ class SCANClusterer(BaseDeepClusterer):
             partners = code_neighbors(Z, self.n_neighbors, neighbor_seed)
             choice = Generator(rows.device).manual_seed(partner_seed)
             stage.moving.append(choice)
-            adam, schedule = stage.optimizer(self.learning_rate)
+            adam = stage.optimizer(self.learning_rate)
+            n_steps = stage.cluster.max_iter * n_batches(len(rows), self.batch_size)
+            schedule = OneCycle(adam, self.learning_rate, n_steps)
 
-            def agree(index: Tensor, _: Tensor) -> dict[str, Tensor]:
+            def agree(index: Tensor) -> dict[str, Tensor]:
                 drawn = torch.randint(
                     partners.shape[1],
                     index.shape,
@@ -359,19 +361,22 @@ class SCANClusterer(BaseDeepClusterer):
                     "entropy": entropy,
                 }
 
-            stage.run(stage.cluster, agree, adam, schedule)
+            stage.run(stage.cluster, lambda _: agree, adam, schedule)
 
             # Phase 3: rows that are sure are the labels of views of themselves.
-            self_adam, constant = stage.optimizer(self.self_label_learning_rate)
+            self_adam = stage.optimizer(self.self_label_learning_rate)
 
-            def follow(index: Tensor, p: Tensor) -> dict[str, Tensor]:
-                logits = model.logits(strong_view(rows[index]))
-                loss = self_labelling_loss(logits, p, self.threshold)
-                self_adam.step(loss)
-                sure = (p.amax(1) > self.threshold).float().mean()
-                return {"loss": loss, "sure_fraction": sure}
+            def follow(p: Tensor) -> Step:
+                def step(index: Tensor) -> dict[str, Tensor]:
+                    logits = model.logits(strong_view(rows[index]))
+                    loss = self_labelling_loss(logits, p[index], self.threshold)
+                    self_adam.step(loss)
+                    sure = (p[index].amax(1) > self.threshold).float().mean()
+                    return {"loss": loss, "sure_fraction": sure}
 
-            stage.run(stage.self_label, follow, self_adam, constant)
+                return step
+
+            stage.run(stage.self_label, follow, self_adam)
             for name, value in stage.fitted().items():
                 setattr(self, name, value)
         return self

@@ -1,7 +1,6 @@
 """What SCAN trains, and the two phases of it: an encoder with a linear head."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,20 +12,18 @@ from torch.nn.functional import normalize, one_hot
 from skdeep.base import network_copy
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._starts import REGULARISATION
-from skdeep.cluster._steps import LabelWatch, Start, guarded
+from skdeep.cluster._steps import LabelWatch, Start, Toward, guarded
 from skdeep.nn import MLP, Network, chained, initialized
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.training import (
     Adam,
     FitTask,
-    OneCycle,
     Phase,
     Rows,
     Thing,
     epochs_for,
     in_chunks,
-    n_batches,
     train_epoch,
 )
 
@@ -143,26 +140,33 @@ class DeepStage:
         size = len(self.rows), self.clusterer.batch_size
         return epochs_for(given, n_steps, *size)
 
-    def optimizer(self, learning_rate: float) -> tuple[Adam, OneCycle]:
-        """Adam on the model as it is now, and the course of its steps in `cluster`."""
-        clusterer = self.clusterer
-        adam = Adam(
+    def optimizer(self, learning_rate: float) -> Adam:
+        """Adam on the model as it is now."""
+        return Adam(
             self.model.networks,
             learning_rate=learning_rate,
-            weight_decay=clusterer.weight_decay,
-            precision=clusterer.precision,
+            weight_decay=self.clusterer.weight_decay,
+            precision=self.clusterer.precision,
         )
-        n_steps = n_batches(len(self.rows), clusterer.batch_size)
-        return adam, OneCycle(adam, learning_rate, self.cluster.max_iter * n_steps)
 
     def run(
         self,
         phase: Phase,
-        step: Callable[[Tensor, Tensor], dict[str, Tensor]],
+        toward: Toward,
         optimizer: Adam,
-        schedule: OneCycle,
+        *moving: Thing,
     ) -> None:
-        """Run the epochs of a phase; `step` gets rows and their last probabilities."""
+        """Run the epochs of a phase, of which each has a step of its own.
+
+        Parameters
+        ----------
+        phase : Phase
+        toward : callable
+            Takes the probabilities of all rows, and returns the step of the next epoch.
+        optimizer : Adam
+        moving : things
+            What the steps move beside the model.
+        """
         rows = self.rows
 
         def probabilities() -> Tensor:
@@ -170,15 +174,11 @@ class DeepStage:
             return torch.from_numpy(p).to(rows.device)
 
         last = {"p": probabilities()}
-        phase.moves(optimizer, schedule, last, *self.moving)
+        phase.moves(optimizer, last, *moving, *self.moving)
         for _ in phase:
-
-            def step_from(index: Tensor, p: Tensor = last["p"]) -> dict[str, Tensor]:
-                return step(index, p[index])
-
             with optimizer.training():
                 losses = train_epoch(
-                    step_from,
+                    toward(last["p"]),
                     len(rows),
                     batch_size=self.clusterer.batch_size,
                     rng=self.rng,

@@ -24,7 +24,8 @@ from skdeep.cluster._collapse import RankWatch
 from skdeep.cluster._starts import INITS, N_NEIGHBORS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
-from skdeep.objectives.clustering import soft_assignment, target_distribution
+from skdeep.objectives.clustering import soft_assignment
+from skdeep.objectives.distances import squared_distances
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation, on_rows
 from skdeep.representation._neighbors import nearest_neighbors
@@ -35,6 +36,7 @@ from skdeep.training import (
     FitTask,
     Phase,
     Rows,
+    Step,
     Thing,
     epochs_for,
     in_chunks,
@@ -63,8 +65,8 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
 }
 """What the parameters of `self_training` may be."""
 
-TargetStep = Callable[[Tensor, Tensor], dict[str, Tensor]]
-"""Takes row numbers and their targets, makes one update, returns its losses."""
+Toward = Callable[..., Step]
+"""Takes the soft assignment of all rows; returns the step of the epoch towards it."""
 
 Refresh = Callable[[Tensor], Tensor]
 """Takes the embedding of all rows, mends the centroids in place, returns q."""
@@ -172,8 +174,8 @@ def clustering_of(start: Start, alpha: float) -> Clustering:
 def self_training(
     clusterer: BaseDeepClusterer,
     start: Start,
-    step: Callable[[Tensor, Tensor], dict[str, Tensor]],
-    refresh: Callable[[Tensor], Tensor],
+    toward: Toward,
+    refresh: Refresh,
     optimizer: Adam,
     task: FitTask,
     rng: Generator,
@@ -185,13 +187,14 @@ def self_training(
     clusterer : BaseDeepClusterer
         Its parameters rule the loop.
     start : Start
-    step : callable
-        Takes row numbers and their targets, makes one update, returns its losses.
+    toward : callable
+        Takes the soft assignment of all rows, of the last refresh, and returns the step
+        of the next epoch: of row numbers, it makes one update and returns its losses.
     refresh : callable
         Takes the embedding of all rows, mends the centroids in place and returns the
         soft assignment.
     optimizer : Adam
-        Of the networks that `step` trains.
+        Of the networks that the steps train.
     task : FitTask
     rng : Generator
         Of the shuffles.
@@ -210,7 +213,7 @@ def self_training(
         return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
-    rank = alternate(clusterer, start, step, refresh, optimizer, phase, rng)
+    rank = alternate(clusterer, start, toward, refresh, optimizer, phase, rng)
     after = clustering_of(start, alpha)
     fitted = guarded(clusterer, before, after, start.neighbors, rank.lost)
     rank.warn(fitted["deep_stage_kept_"], type(clusterer).__name__)
@@ -288,13 +291,13 @@ class LabelWatch:
 def alternate(
     clusterer: BaseDeepClusterer,
     start: Start,
-    step: Callable[[Tensor, Tensor], dict[str, Tensor]],
-    refresh: Callable[[Tensor], Tensor],
+    toward: Toward,
+    refresh: Refresh,
     optimizer: Adam,
     phase: Phase,
     rng: Generator,
 ) -> RankWatch:
-    """Alternate targets over all rows with epochs of steps towards them.
+    """Alternate assignments of all rows with epochs of steps towards them.
 
     An embedding that loses its rank ends the phase; its watch is returned.
     """
@@ -310,14 +313,9 @@ def alternate(
     last: dict[str, Any] = {"q": q, "seen": {}, "calm": 0}
     phase.moves(optimizer, rng, watch, last, rank, *start.moving)
     for epoch in phase:
-        p = target_distribution(last["q"])
-
-        def step_to_target(index: Tensor, p: Tensor = p) -> dict[str, Tensor]:
-            return step(index, p[index])
-
         with optimizer.training():
             losses = train_epoch(
-                step_to_target,
+                toward(last["q"]),
                 len(rows),
                 batch_size=clusterer.batch_size,
                 rng=rng,
@@ -370,7 +368,8 @@ def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Tensor, Tensor
     sizes = torch.bincount(q.argmax(1), minlength=len(centroids))
     empty = torch.nonzero(sizes == 0).flatten()
     if len(empty):
-        farthest = q.amax(1).argsort(stable=True)[: len(empty)]
+        distances = squared_distances(z, centroids).amin(1)
+        farthest = distances.argsort(descending=True, stable=True)[: len(empty)]
         empty = empty[: len(farthest)]
         centroids[empty] = z[farthest]
         q = soft_assignment(z, centroids, alpha)

@@ -267,4 +267,5 @@ def widths(estimator: Any, default: tuple[int, ...]) -> list[int]:
 
 def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:
     """One column a class, ``(n, n_classes)``, with a one for that of each row."""
-    return torch.eye(n_classes)[torch.from_numpy(np.asarray(codes, dtype=np.int64))]
+    unit = torch.eye(n_classes, dtype=torch.float32)
+    return unit[torch.from_numpy(np.asarray(codes, dtype=np.int64))]

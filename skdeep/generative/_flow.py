@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
+from scipy.stats import t as student_t
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from torch import Generator, Tensor
@@ -20,7 +21,7 @@ from skdeep.generative._gaussian import fitted_gaussian
 from skdeep.nn import Flow, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
-from skdeep.training import FitTask, changing
+from skdeep.training import FitTask, Rows, changing
 
 N_STEPS = 2000
 """Gradient steps that max_iter="auto" aims at."""
@@ -33,6 +34,9 @@ MOST_NOISE, NOISY_ROWS = 0.5, 500
 
 COOLING = 3
 """Power of the share of steps that are left by which added noise fades."""
+
+SURE = 0.975
+"""Confidence that a flow is better than the Gaussian, without which that is kept."""
 
 CHUNK_ROWS = 4096
 """Rows that are read at once."""
@@ -112,7 +116,8 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
     early_stopping : bool, default=True
         Whether rows are held out, the weights that are best on them kept, and the
-        Gaussian returned where no flow is better on them by two standard errors.
+        Gaussian of all rows returned where the flow is not surely better on them than
+        that of the other rows (Student's t, one-sided, 97.5 %).
 
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out.
@@ -401,8 +406,12 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         constants = scaled_constants(X, fitting)
         columns = varying_columns(some_free(constants), rows.device)
 
-        # Build the flow, which starts as the Gaussian of the rows.
-        flow = self._gaussian_flow(fitting, columns, constants, context)
+        # Build the flow, which starts as the Gaussian of the rows that train it.
+        flow = self._flow(fitting, constants, context).to(rows.device)
+        everything = torch.arange(len(rows), device=rows.device)
+        parted = self.early_stopping and fitting.n_training > 1
+        seen = fitting.training if parted else everything
+        become_gaussian(flow, rows, seen, columns)
         gaussian: Any = network_copy(flow).to(rows.device)
         # Determinants and sums over bins need the digits of float32.
         optimizer, schedule = fitting.optimizer(
@@ -446,21 +455,17 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
                 gains = torch.cat(
                     [
                         log_density(flow, index) - log_density(gaussian, index)
-                        for index in validation.held_out.split(CHUNK_ROWS)
+                        for index in fitting.held_out.split(CHUNK_ROWS)
                     ]
                 )
             if not is_positive(gains):
+                become_gaussian(gaussian, rows, everything, columns)
                 self.flow_ = gaussian
 
-    def _gaussian_flow(
-        self,
-        fitting: Fitting,
-        columns: Tensor | slice,
-        constants: np.ndarray,
-        context: Tensor | None,
+    def _flow(
+        self, fitting: Fitting, constants: np.ndarray, context: Tensor | None
     ) -> Flow:
-        """Build the flow, with the Gaussian of the rows as its start."""
-        flow = initialized(
+        return initialized(
             Flow,
             fitting.weight_rng,
             n_features=int(np.isnan(some_free(constants)).sum()),
@@ -473,15 +478,20 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
             image_shape=fitting.image_shape,
         )
 
-        def batches() -> Iterator[Tensor]:
-            for start in range(0, len(fitting.rows), CHUNK_ROWS):
-                x = fitting.rows[start : start + CHUNK_ROWS][:, columns]
-                # Pixels are rows of their channels.
-                yield x.unflatten(1, flow.shape).transpose(1, -1).flatten(0, -2)
 
-        mean, covariance = fitted_gaussian(batches())
-        flow.whitening.set(torch.from_numpy(mean), torch.from_numpy(covariance))
-        return flow.to(fitting.rows.device)
+def become_gaussian(
+    flow: Flow, rows: Rows, seen: Tensor, columns: Tensor | slice
+) -> None:
+    """Make a flow that is not trained yet the Gaussian of rows of given numbers."""
+
+    def batches() -> Iterator[Tensor]:
+        for index in seen.split(CHUNK_ROWS):
+            x = rows[index][:, columns]
+            # Pixels are rows of their channels.
+            yield x.unflatten(1, flow.shape).transpose(1, -1).flatten(0, -2)
+
+    mean, covariance = fitted_gaussian(batches())
+    flow.whitening.set(torch.from_numpy(mean), torch.from_numpy(covariance))
 
 
 def some_free(constants: np.ndarray) -> np.ndarray:
@@ -492,7 +502,8 @@ def some_free(constants: np.ndarray) -> np.ndarray:
 
 
 def is_positive(gains: Tensor) -> bool:
-    """Whether the mean of some numbers is above zero by two standard errors."""
+    """Whether the mean of some numbers is surely above zero, by Student's t."""
     if len(gains) < 2:
         return False
-    return bool(gains.mean() > 2 * gains.std() / len(gains) ** 0.5)
+    error = gains.std() / len(gains) ** 0.5
+    return bool(gains.mean() > float(student_t.ppf(SURE, len(gains) - 1)) * error)

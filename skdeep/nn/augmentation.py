@@ -184,7 +184,7 @@ class ImageAugmentation:
             side = torch.stack([area * aspect, area / aspect], 1).sqrt().clamp(max=1)
             center = (1 - side) * _symmetric(x, rng, 2)
         if self.flip:
-            left_right = torch.where(_uniform(x, rng) < 0.5, -1.0, 1.0)
+            left_right = 1 - 2 * (_uniform(x, rng) < 0.5).to(x)
             side = torch.stack([left_right * side[:, 0], side[:, 1]], 1)
         height, width = x.shape[2:]
         return affine_maps(shift, angle, side / size, center, height / width)

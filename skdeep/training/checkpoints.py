@@ -17,6 +17,9 @@ KIND = "skdeep checkpoint"
 
 NAME = "checkpoint-{phase}-{epoch}.safetensors"
 
+SEEDS = "seeds.safetensors"
+"""File of the seeds that a fit drew."""
+
 
 class Store:
     """A directory of files, each with the state of a phase after an epoch.
@@ -46,10 +49,19 @@ class Store:
         self.every = every
         self.keep = keep
         self.fit = fit
-        for part in directory.glob("." + NAME.format(phase="*", epoch="*") + ".*.part"):
+        for part in directory.glob(".*.safetensors.*.part"):
             part.unlink(missing_ok=True)  # of a fit that was killed as it wrote
-        found = self._newest(self._files("*"))
-        self.seeds: dict[str, list[int]] = found["seeds"] if found else {}
+        self._newest(self._files("*"))  # refuses those of another fit at once
+        kept = self._newest(list(directory.glob(SEEDS)))
+        self.seeds: dict[str, list[int]] = kept["seeds"] if kept else {}
+
+    def kept_seeds(self, name: str, drawn: list[int]) -> list[int]:
+        """Seeds that the fit to be resumed drew under a name, else those drawn now."""
+        if name not in self.seeds:
+            self.seeds[name] = drawn
+            value = {"fit": self.fit, "seeds": self.seeds}
+            self._write(self.directory / SEEDS, value)
+        return self.seeds[name]
 
     def save(self, phase: Phase) -> None:
         """Write the state of a phase, if it is time for it.
@@ -63,11 +75,18 @@ class Store:
             return
         epoch = f"{phase.n_iter:08d}"
         path = self.directory / NAME.format(phase=phase.name, epoch=epoch)
-        value = {
-            "fit": self.fit,
-            "seeds": phase.task.drawn_seeds,
-            "phase": phase.state(),
-        }
+        if self._write(path, {"fit": self.fit, "phase": phase.state()}):
+            for old in self._files(phase.name)[: -self.keep]:
+                old.unlink(missing_ok=True)
+
+    def restore(self, phase: Phase) -> None:
+        """Give a phase that begins the state of its newest file, if it has one."""
+        found = self._newest(self._files(phase.name))
+        if found:
+            phase.set_state(found["phase"])
+
+    def _write(self, path: Path, value: dict[str, Any]) -> bool:
+        """Write a file, if that can be done."""
         try:
             write_file(path, KIND, value)
         except OSError as error:
@@ -75,17 +94,10 @@ class Store:
                 f"Could not write the checkpoint {path}: {error}. The fit goes on; the "
                 "checkpoints before this one are kept.",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-            return
-        for old in self._files(phase.name)[: -self.keep]:
-            old.unlink(missing_ok=True)
-
-    def restore(self, phase: Phase) -> None:
-        """Give a phase that begins the state of its newest file, if it has one."""
-        found = self._newest(self._files(phase.name))
-        if found:
-            phase.set_state(found["phase"])
+            return False
+        return True
 
     def _files(self, phase_name: str) -> list[Path]:
         """Files of a phase, oldest first."""

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from numbers import Integral
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -20,8 +21,8 @@ Snapshot = Callable[[], dict[str, Any]]
 class PhaseStore(Protocol):
     """Where the states of phases are kept, and found again by a later fit."""
 
-    seeds: dict[str, list[int]]
-    """Of the fit that is resumed, by the class of estimator; else empty."""
+    def kept_seeds(self, name: str, drawn: list[int]) -> list[int]:
+        """Seeds that the fit to be resumed drew under a name, else those drawn now."""
 
     def save(self, phase: "Phase") -> None:
         """Look at a phase after an epoch, and keep its state if it is time for it."""
@@ -64,7 +65,6 @@ class FitTask:
         self.outer: FitTask | None = None
         self._interrupted_phase: Phase | None = None
         self.store: PhaseStore | None = None
-        self.drawn_seeds: dict[str, list[int]] = {}
 
     def __enter__(self) -> "FitTask":
         with ExitStack() as modes, self._forgetting():
@@ -116,12 +116,10 @@ class FitTask:
 
         Those of the fit that is resumed, if one is.
         """
-        name = type(estimator).__name__
-        seeds = estimator._seeds(n_seeds)
-        if self.store is not None:
-            seeds = self.store.seeds.get(name, seeds)
-        self.drawn_seeds[name] = seeds
-        return seeds
+        seeds: list[int] = estimator._seeds(n_seeds)
+        if self.store is None or isinstance(estimator.random_state, Integral):
+            return seeds
+        return self.store.kept_seeds(type(estimator).__name__, seeds)
 
     @contextmanager
     def _forgetting(self) -> Iterator[None]:

@@ -165,6 +165,13 @@ def test_emptied_centroids_move_to_far_rows_and_are_named():
     assert moved.tolist() == []
 
 
+def test_far_rows_are_those_far_from_their_centroid_not_those_between_two():
+    z = torch.tensor([[0.0, 0], [10, 0], [5, 0], [-8, 0]])
+    centroids = torch.tensor([[0.0, 0], [10, 0], [99, 0]])
+    reseeded(z, centroids, 1.0)
+    assert torch.equal(centroids[2], z[3])
+
+
 def test_clusters_that_lose_their_rows_are_filled_again():
     X, _ = blobs(60)
     frozen = fitted_autoencoder(X)

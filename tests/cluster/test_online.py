@@ -46,6 +46,18 @@ def streamed(model, X, size=60):
     return model
 
 
+@each
+def test_pretraining_goes_on_with_the_corruption_it_began_with(Clusterer):
+    X, _ = blobs()
+    model = brief(Clusterer, autoencoder=small(max_iter=5)).partial_fit(X[:150])
+    codes = []
+    for corruption in (0.0, 0.5):
+        later = copy.deepcopy(model)
+        later.autoencoder_.corruption = corruption
+        codes.append(later.partial_fit(X[150:]).pretrained_.transform(X))
+    assert not np.allclose(*codes)
+
+
 # the reservoir
 
 

@@ -7,6 +7,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, train_test_split
 
 from skdeep.generative import FlowSampler
+from skdeep.generative._flow import become_gaussian
 from skdeep.generative._gaussian import fitted_gaussian
 
 
@@ -72,6 +73,22 @@ def test_other_couplings_stay_finite_on_small_tables(coupling):
     X, held_out = train_test_split(load_wine().data, test_size=0.3, random_state=0)
     flow = FlowSampler(coupling, max_iter=100, random_state=0).fit(X)
     assert flow.score(held_out) > gaussian_score(X, held_out) - 0.05
+
+
+def test_the_gaussian_has_not_seen_the_rows_that_judge_it(monkeypatch):
+    seen = []
+
+    def watched(flow, rows, index, columns):
+        seen.append(index)
+        become_gaussian(flow, rows, index, columns)
+
+    monkeypatch.setattr("skdeep.generative._flow.become_gaussian", watched)
+    X = np.random.RandomState(0).randn(200, 3)
+    flow = small(max_iter=5).fit(X)
+    # No flow is better than the Gaussian here: it is given back, and that of all rows.
+    assert [len(index.unique()) for index in seen] == [180, 200]
+    mean = np.repeat(X.mean(0)[np.newaxis], 2, axis=0)
+    np.testing.assert_allclose(flow.inverse_transform([[0] * 3] * 2), mean, atol=1e-5)
 
 
 def test_without_early_stopping_no_rows_are_held_out(moons):

@@ -351,6 +351,18 @@ def test_scaling_of_the_values_commutes_with_every_operation(augment, a, b, devi
     torch.testing.assert_close(found, a * augment(x, generator(device)) + b)
 
 
+def test_images_stay_float32_where_that_is_not_the_default():
+    x = torch.rand(4, 3, 8, 8, dtype=torch.float32)
+    expected = ALL(x, Generator().manual_seed(0))
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = ALL(x, Generator().manual_seed(0))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("augment", [ImageAugmentation(), PHOTOGRAPHS, ALL])
 @pytest.mark.parametrize(
     "shape", [(0, 1, 4, 4), (1, 1, 1, 1), (1, 3, 5, 5), (7, 1, 4, 9), (3, 4, 1, 6)]

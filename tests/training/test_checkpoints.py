@@ -175,7 +175,10 @@ def test_fit_killed_anywhere_resumes_to_the_same_bits(estimator, every, tmp_path
 
 
 @pytest.mark.parametrize("seed", [None, "RandomState"])
-@pytest.mark.parametrize("estimator", [INNER, VARIANTS["centroids of gradients"]])
+@pytest.mark.parametrize(
+    "estimator",
+    [INNER, VARIANTS["centroids of gradients"], DECClusterer(3, n_runs=2, **DEEP)],
+)
 def test_fit_without_a_seed_resumes_with_the_seeds_it_drew(estimator, seed, tmp_path):
     checkpoint = Checkpoint(tmp_path, every=1)
     rng = None if seed is None else np.random.RandomState(0)
@@ -204,7 +207,9 @@ def test_one_file_holds_no_more_than_the_epochs_of_its_phase_move(tmp_path):
 def test_so_many_files_are_kept(every, keep, tmp_path):
     model = clone(INNER).set_params(max_iter=7)
     model.set_callbacks(Checkpoint(tmp_path, every=every, keep=keep)).fit(X)
-    epochs = [int(p.stem.rpartition("-")[2]) for p in sorted(tmp_path.iterdir())]
+    epochs = [
+        int(p.stem.rpartition("-")[2]) for p in sorted(tmp_path.glob("checkpoint-*"))
+    ]
     due = [e for e in range(1, 8) if e % every == 0 or e == 7]
     assert epochs == due[-keep:]
 
@@ -323,6 +328,17 @@ def test_functions_are_known_by_what_they_do():
     assert described(nested[0]) != described(nested[1])
     assert described(doubled).startswith(f"{__name__}.doubled ")
     assert described(len) == "builtins.len"
+
+
+def test_functions_that_hold_themselves_are_known():
+    def power(by):
+        def own(x, n=2):
+            return x if n == 1 else by * own(x, n - 1)
+
+        return own
+
+    assert described(power(2)) == described(power(2))
+    assert described(power(2)) != described(power(3))
 
 
 def test_functions_are_known_in_another_process():

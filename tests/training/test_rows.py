@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy import sparse
 
+from skdeep.base import NUMBERS
 from skdeep.scaling import fitted_scaling
 from skdeep.training import Rows
 
@@ -26,11 +27,8 @@ def on_disk(X, path):
     return np.memmap(path, X.dtype, "r", shape=X.shape)
 
 
-NUMBERS = [np.float32, np.float64, np.uint8, np.int8, np.int16, np.int32, np.int64]
-
-
 @pytest.mark.parametrize("resident", [False, True])
-@pytest.mark.parametrize("dtype", [*NUMBERS, np.bool_])
+@pytest.mark.parametrize("dtype", NUMBERS)
 def test_rows_are_scaled_float32_tensors(dtype, resident, device):
     X = np.abs(table()).astype(dtype)
     offset, scale = scaling()
