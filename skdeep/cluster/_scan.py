@@ -1,6 +1,7 @@
 """Semantic clustering by adopting nearest neighbors (SCAN)."""
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ from skdeep.objectives.scan import (
 )
 from skdeep.representation import SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
-from skdeep.training import FitTask, OneCycle, Step, n_batches
+from skdeep.training import FitTask
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -337,8 +338,7 @@ class SCANClusterer(BaseDeepClusterer):
             choice = Generator(rows.device).manual_seed(partner_seed)
             stage.moving.append(choice)
             adam = stage.optimizer(self.learning_rate)
-            n_steps = stage.cluster.max_iter * n_batches(len(rows), self.batch_size)
-            schedule = OneCycle(adam, self.learning_rate, n_steps)
+            schedule = stage.schedule(adam, self.learning_rate)
 
             def agree(index: Tensor) -> dict[str, Tensor]:
                 drawn = torch.randint(
@@ -366,17 +366,14 @@ class SCANClusterer(BaseDeepClusterer):
             # Phase 3: rows that are sure are the labels of views of themselves.
             self_adam = stage.optimizer(self.self_label_learning_rate)
 
-            def follow(p: Tensor) -> Step:
-                def step(index: Tensor) -> dict[str, Tensor]:
-                    logits = model.logits(strong_view(rows[index]))
-                    loss = self_labelling_loss(logits, p[index], self.threshold)
-                    self_adam.step(loss)
-                    sure = (p[index].amax(1) > self.threshold).float().mean()
-                    return {"loss": loss, "sure_fraction": sure}
+            def follow(index: Tensor, p: Tensor) -> dict[str, Tensor]:
+                logits = model.logits(strong_view(rows[index]))
+                loss = self_labelling_loss(logits, p[index], self.threshold)
+                self_adam.step(loss)
+                sure = (p[index].amax(1) > self.threshold).float().mean()
+                return {"loss": loss, "sure_fraction": sure}
 
-                return step
-
-            stage.run(stage.self_label, follow, self_adam)
+            stage.run(stage.self_label, lambda p: partial(follow, p=p), self_adam)
             for name, value in stage.fitted().items():
                 setattr(self, name, value)
         return self

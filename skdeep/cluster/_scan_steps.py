@@ -19,11 +19,13 @@ from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.training import (
     Adam,
     FitTask,
+    OneCycle,
     Phase,
     Rows,
     Thing,
     epochs_for,
     in_chunks,
+    n_batches,
     train_epoch,
 )
 
@@ -148,6 +150,11 @@ class DeepStage:
             weight_decay=self.clusterer.weight_decay,
             precision=self.clusterer.precision,
         )
+
+    def schedule(self, adam: Adam, learning_rate: float) -> OneCycle:
+        """Course of the steps of `cluster`."""
+        n_steps = n_batches(len(self.rows), self.clusterer.batch_size)
+        return OneCycle(adam, learning_rate, self.cluster.max_iter * n_steps)
 
     def run(
         self,
