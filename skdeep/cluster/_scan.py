@@ -370,8 +370,7 @@ class SCANClusterer(BaseDeepClusterer):
                 logits = model.logits(strong_view(rows[index]))
                 loss = self_labelling_loss(logits, p[index], self.threshold)
                 self_adam.step(loss)
-                sure = (p[index].amax(1) > self.threshold).float().mean()
-                return {"loss": loss, "sure_fraction": sure}
+                return {"loss": loss, "sure_fraction": sure_share(p[index], self)}
 
             stage.run(stage.self_label, lambda p: partial(follow, p=p), self_adam)
             for name, value in stage.fitted().items():
@@ -398,6 +397,11 @@ class SCANClusterer(BaseDeepClusterer):
             return consistency + self.entropy_weight * (log_p.exp() @ log_mean)
 
         return objective
+
+
+def sure_share(p: Tensor, clusterer: SCANClusterer) -> Tensor:
+    """Share of the rows that are sure of their cluster."""
+    return (p.amax(1) > clusterer.threshold).float().mean()
 
 
 def views(
