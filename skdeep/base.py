@@ -132,9 +132,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             if "Found array with dim 3" in str(error):
                 raise ValueError(f"{error} {IMAGES}") from error
             raise
-        if sparse.issparse(X) and not X.has_canonical_format:
-            X = X.copy()
-            X.sum_duplicates()  # statistics of columns read each stored entry alone
+        X = added_up(X)
         values = X.data if sparse.issparse(X) else X
         if values.dtype == np.float64 and values.size:
             largest = max(-values.min(), values.max())
@@ -252,6 +250,18 @@ def channels_come_last(X: Any) -> bool:
     """Whether images seem to have the shape (n, height, width, channels)."""
     shape = image_shape_of(X)
     return shape is not None and min(shape[:2]) > 4 and shape[2] in (1, 3, 4)
+
+
+def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
+    """Rows whose entries are stored once each: sparse ones may be stored in parts.
+
+    What reads stored entries one by one, as statistics of columns do, needs sums.
+    """
+    if isinstance(X, np.ndarray) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
 
 
 def flat_rows(X: Any) -> Any:

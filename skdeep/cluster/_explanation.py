@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 from sklearn.utils.validation import check_is_fitted
 
 from skdeep._compat import raise_advised
-from skdeep.base import NUMBERS, flat_rows
+from skdeep.base import NUMBERS, added_up, flat_rows
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
 from skdeep.metrics._rows import column_names, numpy_of
+from skdeep.scaling import column_statistics
 
 TEXT_COLUMNS = (
     "The table that is described holds numbers. pandas.get_dummies(table) makes "
@@ -295,23 +295,14 @@ def contrasts(
     inside = np.maximum(sizes, 1)[:, None]
     outside = np.maximum(n - sizes, 1)[:, None]
     means, others = sums / inside, (sums.sum(axis=0) - sums) / outside
-    deviation = deviations(X)
+    columns = column_statistics(added_up(X))
+    # A constant may have a rounding error for deviation, but never for range.
+    varies = columns.maximum > columns.minimum
+    deviation = np.where(varies, np.sqrt(columns.variance), 0.0)
     share = (sizes / n)[:, None]
     scale = np.where(deviation > 0, deviation, np.inf)
     correlations = (means - others) * np.sqrt(share * (1 - share)) / scale
     return means, others, np.clip(correlations, -1, 1)
-
-
-def deviations(X: np.ndarray | sparse.csr_matrix) -> np.ndarray:
-    """Return the standard deviation of each column, zero of a constant one."""
-    if sparse.issparse(X):
-        low, high = min_max_axis(X, axis=0)
-        deviation = np.sqrt(mean_variance_axis(X.astype(np.float64), axis=0)[1])
-    else:
-        low, high = X.min(axis=0), X.max(axis=0)
-        deviation = X.std(axis=0, dtype=np.float64)
-    # A constant may have a rounding error for deviation, but never for range.
-    return np.where(high > low, deviation, 0.0)
 
 
 def prototypes_of(clusterer: Any, X: Any, labels: np.ndarray) -> np.ndarray:

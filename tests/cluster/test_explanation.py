@@ -213,3 +213,13 @@ def test_blobs_of_a_search_can_be_explained():
     ).fit(X)
     found = explain_clusters(search, X)
     assert found.prototypes.shape == (search.n_clusters_, 4)
+
+
+def test_terms_of_counts_that_are_stored_one_by_one_are_those_of_their_sums():
+    words = [[0] * 20 + [1], [0, 1], [0] * 9, [2] * 5, [2, 1], [2] * 7]
+    ends = np.cumsum([0, *map(len, words)])
+    X = sparse.csr_matrix((np.ones(ends[-1]), np.concatenate(words), ends), (6, 3))
+    labels, names = [0, 0, 0, 1, 1, 1], ["a", "b", "c"]
+    found = cluster_terms(labels, X, names)
+    assert found.terms == cluster_terms(labels, X.toarray(), names).terms
+    assert [terms[0] for terms in found.terms] == ["a", "c"]
