@@ -119,7 +119,8 @@ class Fitting:
         Whether ``scale="auto"`` half-whitens tables, as ``"half_whiten"`` always does.
     holds_out : bool
         Whether rows are held out for a `Validation`: `validation_fraction` of them,
-        drawn at random, but at least one, and not all. A single row is both.
+        drawn at random, but at least one, and not all. Else, and of a single row,
+        `training` and `held_out` are the numbers of all rows.
     """
 
     def __init__(
@@ -156,14 +157,13 @@ class Fitting:
         self.shuffle = Generator().manual_seed(shuffle_seed)
         self.noise = Generator(device).manual_seed(noise_seed)
         self.n_training = n_rows = len(self.rows)
-        if holds_out:
+        self.training = self.held_out = torch.arange(n_rows, device=device)
+        if holds_out and n_rows > 1:
             n_held_out = max(1, round(estimator.validation_fraction * n_rows))
             self.n_training = max(1, n_rows - n_held_out)
             order = torch.randperm(n_rows, generator=self.shuffle).to(device)
             self.training = order[n_rows - self.n_training :]
             self.held_out = order[: n_rows - self.n_training]
-            if n_rows == 1:
-                self.held_out = self.training
         self._moving: list[Thing] = [self.shuffle, self.noise]
         self.max_iter = epochs_for(
             estimator.max_iter,
@@ -266,7 +266,7 @@ class Fitting:
                 stack.enter_context(optimizer.training(networks))
             train(
                 step if validation is None else validation.on_training_rows(step),
-                len(self.rows if validation is None else validation.training),
+                self.n_training,
                 phase,
                 batch_size=self.estimator.batch_size,
                 rng=self.shuffle,

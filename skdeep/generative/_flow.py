@@ -409,8 +409,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         # Build the flow, which starts as the Gaussian of the rows that train it.
         flow = self._flow(fitting, constants, context).to(rows.device)
         everything = torch.arange(len(rows), device=rows.device)
-        parted = self.early_stopping and fitting.n_training > 1
-        seen = fitting.training if parted else everything
+        seen = fitting.training if fitting.n_training > 1 else everything
         become_gaussian(flow, rows, seen, columns)
         gaussian: Any = network_copy(flow).to(rows.device)
         # Determinants and sums over bins need the digits of float32.

@@ -566,18 +566,15 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
                 index, lambda part: model.left_over(*given(part, noise), noise)
             )
 
-        held_out = torch.arange(len(rows), device=rows.device)
-        if validation is not None:
-            held_out = validation.held_out
-        squares, kl = left_over(held_out)
+        squares, kl = left_over(fitting.held_out)
         if isinstance(likelihood, Gaussian):
             if isinstance(self.variance, str):
                 if validation is not None:
-                    trained, _ = left_over(validation.training[:CHUNK_ROWS])
+                    trained, _ = left_over(fitting.training[:CHUNK_ROWS])
                     squares = shrunken_squares(
                         squares * likelihood.varies,
                         trained * likelihood.varies,
-                        len(held_out),
+                        len(fitting.held_out),
                     )
                 likelihood.follow(squares)
             self.noise_variance_ = likelihood.variance.cpu().numpy()
