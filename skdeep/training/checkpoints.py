@@ -49,8 +49,9 @@ class Store:
         self.every = every
         self.keep = keep
         self.fit = fit
-        for part in directory.glob(".*.safetensors.*.part"):
-            part.unlink(missing_ok=True)  # of a fit that was killed as it wrote
+        for name in (NAME.format(phase="*", epoch="*"), SEEDS):
+            for part in directory.glob(f".{name}.*.part"):
+                part.unlink(missing_ok=True)  # of a fit that was killed as it wrote
         self._newest(self._files("*"))  # refuses those of another fit at once
         kept = self._newest(list(directory.glob(SEEDS)))
         self.seeds: dict[str, list[int]] = kept["seeds"] if kept else {}
