@@ -1,7 +1,6 @@
 """Semantic clustering by adopting nearest neighbors (SCAN)."""
 
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -336,7 +335,6 @@ class SCANClusterer(BaseDeepClusterer):
             # Phase 2: a row and its neighbours belong to one cluster.
             partners = code_neighbors(Z, self.n_neighbors, neighbor_seed)
             choice = Generator(rows.device).manual_seed(partner_seed)
-            stage.moving.append(choice)
             adam = stage.optimizer(self.learning_rate)
             schedule = stage.schedule(adam, self.learning_rate)
 
@@ -361,18 +359,19 @@ class SCANClusterer(BaseDeepClusterer):
                     "entropy": entropy,
                 }
 
-            stage.run(stage.cluster, lambda _: agree, adam, schedule)
+            stage.run(stage.cluster, lambda _: agree, adam, schedule, choice)
 
             # Phase 3: rows that are sure are the labels of views of themselves.
             self_adam = stage.optimizer(self.self_label_learning_rate)
 
             def follow(index: Tensor, p: Tensor) -> dict[str, Tensor]:
                 logits = model.logits(strong_view(rows[index]))
-                loss = self_labelling_loss(logits, p[index], self.threshold)
+                loss = self_labelling_loss(logits, p, self.threshold)
                 self_adam.step(loss)
-                return {"loss": loss, "sure_fraction": sure_share(p[index], self)}
+                sure = (p.amax(1) > self.threshold).float().mean()
+                return {"loss": loss, "sure_fraction": sure}
 
-            stage.run(stage.self_label, lambda p: partial(follow, p=p), self_adam)
+            stage.run(stage.self_label, lambda p: lambda i: follow(i, p[i]), self_adam)
             for name, value in stage.fitted().items():
                 setattr(self, name, value)
         return self
@@ -397,11 +396,6 @@ class SCANClusterer(BaseDeepClusterer):
             return consistency + self.entropy_weight * (log_p.exp() @ log_mean)
 
         return objective
-
-
-def sure_share(p: Tensor, clusterer: SCANClusterer) -> Tensor:
-    """Share of the rows that are sure of their cluster."""
-    return (p.amax(1) > clusterer.threshold).float().mean()
 
 
 def views(
