@@ -35,7 +35,7 @@ MOST_NOISE, NOISY_ROWS = 0.5, 500
 COOLING = 3
 """Power of the share of steps that are left by which added noise fades."""
 
-SURE = 0.975
+SURE = 0.99
 """Confidence that a flow is better than the Gaussian, without which that is kept."""
 
 CHUNK_ROWS = 4096
@@ -117,7 +117,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
     early_stopping : bool, default=True
         Whether rows are held out, the weights that are best on them kept, and the
         Gaussian of all rows returned where the flow is not surely better on them than
-        that of the other rows (Student's t, one-sided, 97.5 %).
+        that of the other rows (Student's t, one-sided, 99 %).
 
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out.
