@@ -3,7 +3,10 @@
 By them a fit is known again: that of a checkpoint, and a pretraining that is kept.
 """
 
-from types import CodeType, FunctionType
+import dis
+from collections.abc import Iterator
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import joblib
@@ -13,42 +16,117 @@ from sklearn.frozen import FrozenEstimator
 
 
 def described_parameters(estimator: Any, but: set[str]) -> dict[str, Any]:
-    """Describe all parameters of an estimator, except for those of some names."""
-    return {
-        name: described(value)
-        for name, value in estimator.get_params().items()
-        if name.rpartition("__")[2] not in but
-    }
+    """Describe all parameters of an estimator, except for those of some names.
+
+    Raises
+    ------
+    ValueError
+        If a parameter holds what cannot be known again, such as a lock.
+    """
+    parameters = {}
+    for name, value in estimator.get_params().items():
+        if name.rpartition("__")[2] in but:
+            continue
+        if isinstance(value, BaseEstimator) and not isinstance(value, FrozenEstimator):
+            parameters[name] = type(value).__name__  # its parameters follow
+            continue
+        try:
+            parameters[name] = described(value)
+        except Exception as error:  # of pickle, each type raises its own
+            raise ValueError(
+                f"The {name!r} parameter of {type(estimator).__name__} holds what "
+                f"cannot be known again: {value!r} ({error}). Checkpoint and memory "
+                "need functions and objects that hold what pickle can write."
+            ) from error
+    return parameters
 
 
-def described(value: Any) -> Any:
-    """Plain value that stands for a parameter, the same in each process."""
+def described(value: Any, within: tuple[Any, ...] = ()) -> Any:
+    """Plain value that stands for a parameter, or for what others hold `within` it.
+
+    Functions stand for what they do. What a script or a notebook defines may change
+    under its name, so there the globals of functions and the methods of objects count;
+    what an installed module defines is known by its name.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, type | ModuleType):
+        return name_of(value)
+    if any(value is outer for outer in within):
+        return "itself"
+    parts = partial(described, within=(*within, value))
     if isinstance(value, list | tuple):
-        return [described(part) for part in value]
-    if isinstance(value, BaseEstimator) and not isinstance(value, FrozenEstimator):
-        return type(value).__name__  # its parameters are listed by themselves
+        return [parts(part) for part in value]
+    if isinstance(value, dict):
+        return [[parts(key), parts(held)] for key, held in value.items()]
+    if isinstance(value, MethodType):
+        return [parts(value.__func__), parts(value.__self__)]
+    if isinstance(value, partial):
+        return [parts(value.func), parts(value.args), parts(value.keywords)]
     if isinstance(value, FunctionType):
-        held = [described(part) for part in (*enclosed(value), value.__defaults__)]
-        digest = joblib.hash([described_code(value.__code__), held])
-        return f"{value.__module__}.{value.__qualname__} {digest}"
-    if hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
+        held = [described_code(value.__code__), parts(held_by(value))]
+        return f"{name_of(value)} {joblib.hash(held)}"
+    if type(value).__module__ == "__main__" and hasattr(value, "__dict__"):
+        return [name_of(type(value)), parts(defined_for(value)), parts(vars(value))]
     return f"{type(value).__name__} {joblib.hash(value)}"
 
 
+def defined_for(value: Any) -> list[Any]:
+    """Return what the classes of an object define, those of a script or notebook."""
+    own = [base for base in type(value).__mro__ if base.__module__ == "__main__"]
+    return [
+        [name, getattr(part, "__func__", part)]
+        for base in own
+        for name, part in vars(base).items()
+        if callable(part) or not name.startswith("__")
+    ]
+
+
+def name_of(value: Any) -> str:
+    """Name of a module, and that of a class or function in its module."""
+    if isinstance(value, ModuleType):
+        return value.__name__
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def held_by(function: FunctionType) -> list[Any]:
+    """Return what a function works with beside its arguments."""
+    return [
+        enclosed(function),
+        function.__defaults__,
+        function.__kwdefaults__,
+        globals_of(function) if function.__module__ == "__main__" else None,
+    ]
+
+
 def enclosed(function: FunctionType) -> list[Any]:
-    """Return what a function holds of the place where it was made, but for itself."""
+    """Return what a function holds of the place where it was made."""
     contents = []
     for cell in function.__closure__ or ():
         try:
             contents.append(cell.cell_contents)
         except ValueError:  # of a name that has no value yet
             continue
-    return [content for content in contents if content is not function]
+    return contents
+
+
+def globals_of(function: FunctionType) -> dict[str, Any]:
+    """Return the globals that a function reads, by their names."""
+    names = sorted(set(names_of_globals(function.__code__)))
+    known = function.__globals__
+    return {name: known[name] for name in names if name in known}
+
+
+def names_of_globals(code: CodeType) -> Iterator[str]:
+    """Yield the names that a piece of code, or one in it, looks up as globals."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "LOAD_GLOBAL":
+            yield instruction.argval
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            yield from names_of_globals(value)
 
 
 def described_code(code: CodeType) -> list[Any]:

@@ -1,6 +1,7 @@
 """Pretraining of the encoder inside another estimator."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,14 +76,14 @@ def fitted_encoder(
             inner.set_params(**{name: value})
     inner._validate_params()
 
-    pretrained = _pretrain
-    if not any(
-        may_change(each) for each in getattr(task.estimator, "_skl_callbacks", [])
-    ):
+    pretrained: Callable[..., Pretrained] = _pretrain
+    kind: list[Any] = []
+    callbacks = getattr(task.estimator, "_skl_callbacks", [])
+    if owner.memory is not None and not any(map(may_change, callbacks)):
         memory: Memory = check_memory(owner.memory)
         pretrained = memory.cache(_pretrain, ignore=["encoder", "task"])
-    parameters = described_parameters(inner, {"verbose"})
-    kind = [__version__, type(inner).__name__, parameters]
+        parameters = described_parameters(inner, {"verbose"})
+        kind = [__version__, type(inner).__name__, parameters]
     try:
         state, neighbors = pretrained(inner, X, task, kind)
     except InterruptedPretraining as interrupted:

@@ -1,4 +1,5 @@
 import signal
+import threading
 import warnings
 
 import numpy as np
@@ -571,6 +572,21 @@ def test_pretraining_is_told_by_what_functions_do(tmp_path):
     assert cached_pretrainings(tmp_path) == 2
     np.testing.assert_array_equal(halves, same)
     assert np.abs(halves - thirds).max() > 1e-3
+
+
+def test_only_memory_has_to_know_a_function_again(tmp_path):
+    X, _ = blobs()
+    lock = threading.Lock()
+
+    def guarded(x, _):
+        with lock:
+            return x
+
+    autoencoder = small().set_params(augment=guarded)
+    model = AEKMeans(3, n_init=2, autoencoder=autoencoder, random_state=0).fit(X)
+    assert model.labels_.shape == (len(X),)
+    with pytest.raises(ValueError, match="'augment' parameter of AutoencoderTransf"):
+        clone(model).set_params(memory=str(tmp_path)).fit(X)
 
 
 # in scikit-learn's company

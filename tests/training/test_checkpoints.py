@@ -5,8 +5,7 @@ import json
 import os
 import pickle
 import resource
-import subprocess
-import sys
+import threading
 import warnings
 
 import joblib
@@ -16,7 +15,6 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from skdeep import identity
 from skdeep.callbacks import (
     Checkpoint,
     EarlyStopping,
@@ -25,7 +23,6 @@ from skdeep.callbacks import (
 )
 from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer, SCANClusterer
 from skdeep.generative import DiffusionSampler, FlowSampler, GANSampler, VAESampler
-from skdeep.identity import described
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.representation import (
     AutoencoderTransformer,
@@ -314,48 +311,6 @@ def test_parameters_are_known_again_whatever_holds_them(tmp_path):
     np.testing.assert_array_equal(first.transform(X), again.transform(X))
 
 
-def times(factor):
-    return lambda x: x * factor
-
-
-def test_functions_are_known_by_what_they_do():
-    assert described(times(2)) == described(times(2))
-    assert described(times(2)) != described(times(3))
-    assert described(lambda x: x * 2) != described(lambda x: x * 3)
-    assert described(lambda x: abs(x)) != described(lambda x: len(x))
-    assert described(lambda x, by=2: x * by) != described(lambda x, by=3: x * by)
-    nested = [lambda x: (lambda y: y + 1)(x), lambda x: (lambda y: y + 2)(x)]
-    assert described(nested[0]) != described(nested[1])
-    assert described(doubled).startswith(f"{__name__}.doubled ")
-    assert described(len) == "builtins.len"
-
-
-def test_functions_that_hold_themselves_are_known():
-    def power(by):
-        def own(x, n=2):
-            return x if n == 1 else by * own(x, n - 1)
-
-        return own
-
-    assert described(power(2)) == described(power(2))
-    assert described(power(2)) != described(power(3))
-
-
-def test_functions_are_known_in_another_process():
-    # The module alone: the package around it would import torch.
-    program = f"""
-from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location({identity.__name__!r}, {identity.__file__!r})
-module = module_from_spec(spec)
-spec.loader.exec_module(module)
-print(module.described(module.described))
-"""
-    command = [sys.executable, "-c", program]
-    surroundings = os.environ | {"PYTHONHASHSEED": "1"}
-    printed = subprocess.check_output(command, env=surroundings)
-    assert printed == described(described).encode() + b"\n"
-
-
 DEC = DECClusterer(3, **DEEP).set_params(random_state=0)
 
 
@@ -431,6 +386,15 @@ def test_pretraining_out_of_the_cache_is_no_hindrance(tmp_path):
     directory = tmp_path / "runs"
     killed_after(model, directory, 5)
     assert bits(resumed(model, directory)) == whole
+
+
+def test_function_that_cannot_be_known_again_is_refused(tmp_path):
+    lock = threading.Lock()
+    model = clone(DEC).set_params(augment=lambda x, _: lock and x)
+    with pytest.raises(ValueError, match="'augment' parameter of DECClusterer holds"):
+        clone(model).set_callbacks(Checkpoint(tmp_path)).fit(X)
+    assert not any(tmp_path.iterdir())
+    model.fit(X)
 
 
 # beside other callbacks
