@@ -1,6 +1,7 @@
 """What the clusters are: their prototypes, nearest rows, columns and terms."""
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from skdeep._compat import raise_advised
+from skdeep._compat import Interval, checks_parameters, raise_advised
 from skdeep.base import NUMBERS, added_up, flat_rows
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
@@ -76,6 +77,12 @@ class ClusterExplanation:
         return "\n".join(lines)
 
 
+@checks_parameters(
+    {
+        "n_rows": [Interval(Integral, 0, None, closed="left")],
+        "n_columns": [Interval(Integral, 0, None, closed="left")],
+    }
+)
 def explain_clusters(
     clusterer: Any,
     X: Any,
@@ -119,7 +126,7 @@ def explain_clusters(
     TypeError
         If `clusterer` is no clusterer of skdeep.
     ValueError
-        If the table or the names do not fit.
+        If the table or the names do not fit, or a number is negative.
 
     See Also
     --------
@@ -202,6 +209,7 @@ class ClusterTerms:
         )
 
 
+@checks_parameters({"n_terms": [Interval(Integral, 1, None, closed="left")]})
 def cluster_terms(
     labels: Any, X: Any, feature_names: Any, *, n_terms: int = 10
 ) -> ClusterTerms:
@@ -229,7 +237,7 @@ def cluster_terms(
     Raises
     ------
     ValueError
-        If labels, rows or names do not fit.
+        If labels, rows or names do not fit, or `n_terms` is below 1.
 
     See Also
     --------

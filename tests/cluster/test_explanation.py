@@ -204,6 +204,19 @@ def test_bad_terms_are_refused(labels, names, text):
         cluster_terms(labels, np.eye(2), names)
 
 
+@pytest.mark.parametrize("name", ["n_rows", "n_columns"])
+def test_negative_numbers_are_refused(model, table, name):
+    X, _ = table
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of explain_clust"):
+        explain_clusters(model, X, **{name: -1})
+    assert str(explain_clusters(model, X, **{name: 0})).count("rows") == 3
+
+
+def test_clusters_have_at_least_one_term():
+    with pytest.raises(ValueError, match="The 'n_terms' parameter of cluster_terms"):
+        cluster_terms([0, 1], np.eye(2), ["a", "b"], n_terms=0)
+
+
 def test_blobs_of_a_search_can_be_explained():
     from skdeep.cluster import NClustersSearch
 
