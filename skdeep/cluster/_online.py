@@ -112,7 +112,7 @@ Training = Callable[[Start, int], tuple[Adam, Toward, Refresh]]
 """Makes what the deep stage consists of, from a start and a seed."""
 
 
-def partially_fit(clusterer: Any, X: Any, training: Training) -> None:
+def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
     """Fit a clusterer to the first rows of a stream, or go on with the next.
 
     Parameters
@@ -120,11 +120,13 @@ def partially_fit(clusterer: Any, X: Any, training: Training) -> None:
     clusterer : DECClusterer or IDECClusterer
     X : array-like
         The next rows, as the user gave them.
+    y : array-like or None
+        For the callbacks to see.
     training : callable
     """
     goes_on = clusterer.__sklearn_is_fitted__()
     if not goes_on:
-        clusterer.fit(X)
+        clusterer.fit(X, y)
     # All that places the centroids is the stream: it begins with enough rows for them.
     least = clusterer.n_clusters if clusterer.reservoir_ is None else 1
     X = clusterer._validated(X, reset=False, min_samples=least)
@@ -135,7 +137,7 @@ def partially_fit(clusterer: Any, X: Any, training: Training) -> None:
     if goes_on:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=6)]
         require_as_many_clusters(clusterer)
-        with FitTask(clusterer, X, None, max_subtasks=3, goes_on=True) as task:
+        with FitTask(clusterer, X, y, max_subtasks=3, goes_on=True) as task:
             fitted = taught(clusterer, X, reservoir, training, task, seeds)
             for name, value in fitted.items():
                 setattr(clusterer, name, value)

@@ -326,7 +326,7 @@ def test_parts_may_be_sparse_or_not():
 def test_later_parts_are_monitored():
     model = small_dec().partial_fit(PARTS[0])
     model.set_callbacks(
-        MetricMonitor({"rows": lambda model, X, _: len(model.predict(X))})
+        MetricMonitor({"rows": lambda model, X, y: len(model.predict(X)) + y[0]})
     )
-    model.partial_fit(PARTS[1])
-    assert model.history_["rows"] == [len(PARTS[1])] * model.n_iter_
+    model.partial_fit(PARTS[1], [0.5] * len(PARTS[1]))
+    assert model.history_["rows"] == [len(PARTS[1]) + 0.5] * model.n_iter_
