@@ -1,15 +1,17 @@
 """torch's modes inside of a fit or a prediction, whatever those of the caller are."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
 
 @contextmanager
 def learning(device: torch.device) -> Iterator[None]:
-    """Record gradients, and compute in the types that the engine chooses."""
+    """Record gradients, in the types and on the devices that the engine chooses."""
     with (
+        own_devices(),
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(device.type, enabled=False),
@@ -19,6 +21,19 @@ def learning(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def inferring(device: torch.device) -> Iterator[None]:
-    """Record nothing, and compute in the types that the engine chooses."""
-    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+    """Record nothing, in the types and on the devices that the engine chooses."""
+    with (
+        own_devices(),
+        torch.inference_mode(),
+        torch.autocast(device.type, enabled=False),
+    ):
         yield
+
+
+def own_devices() -> AbstractContextManager[Any]:
+    """Make new tensors on the CPU where no device is named, as torch itself does.
+
+    The context costs each call of torch a little, so only another default gets one.
+    """
+    cpu = torch.device("cpu")
+    return nullcontext() if torch.get_default_device() == cpu else cpu
