@@ -19,6 +19,7 @@ from sklearn.utils.validation import validate_data
 from skdeep._compat import CallbackSupportMixin, raise_advised
 from skdeep._version import __version__
 from skdeep.nn import NETWORKS, Network
+from skdeep.parameters import require_same_shape
 from skdeep.training import Rows
 
 NUMBERS = [
@@ -115,8 +116,11 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 "height, width). If channels come last, move them: "
                 "np.moveaxis(X, -1, 1).",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
+        if not reset:
+            fitted_on = f"{type(self).__name__} was fitted on"
+            require_same_shape(image_shape_of(X), self._image_shape(), fitted_on)
         X = flat_rows(X)
         try:
             X = validate_data(
@@ -144,6 +148,10 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                     "dtype('float32')."
                 )
         return X
+
+    def _image_shape(self) -> tuple[int, int, int] | None:
+        """(C, H, W) of the images that the fit was of; None after one of a table."""
+        return getattr(self, "image_shape_", None)
 
     # device and seeds
 
@@ -290,7 +298,7 @@ def network_from_state(state: dict[str, Any]) -> Network:
     """Build a network, on the CPU, from what `network_to_state` returned."""
     with torch.device("meta"):  # builds shapes and draws nothing
         network = NETWORKS[state["network"]](**state["arguments"])
-    weights = {name: torch.tensor(w) for name, w in state["weights"].items()}
+    weights = {n: torch.tensor(w, device="cpu") for n, w in state["weights"].items()}
     network.load_state_dict(weights, assign=True)
     return network.requires_grad_(True).eval()
 

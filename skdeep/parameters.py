@@ -28,7 +28,20 @@ def checked_image_shape(
             f"{n_features} features."
         )
     channels, height, width = map(int, shape)
+    parameter = f"the 'image_shape' parameter of {type(estimator).__name__} is"
+    require_same_shape(image_shape, (channels, height, width), parameter)
     return channels, height, width
+
+
+def require_same_shape(
+    found: ImageShape | None, known: ImageShape | None, source: str
+) -> None:
+    """Raise if the images of X have another shape than some source says."""
+    if found is not None and known is not None and found != known:
+        raise ValueError(
+            f"X holds images of shape (channels, height, width) = {found}, but "
+            f"{source} {known}."
+        )
 
 
 def checked_sizes(estimator: Any, default: Iterable[int]) -> list[int]:

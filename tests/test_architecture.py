@@ -25,7 +25,7 @@ MAY_IMPORT = {
     | {"metrics", "representation"},
     "_compat": {"concurrency", "sklearn"},
     "_version": set(),
-    "base": {"_compat", "_version", "nn", "training"}
+    "base": {"_compat", "_version", "nn", "parameters", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
     "callbacks": {"_compat", "_version", "identity", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},

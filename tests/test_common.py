@@ -381,6 +381,27 @@ def test_other_number_of_features_is_refused(estimator, method):
 
 
 @every_estimator
+@pytest.mark.parametrize("method", ["transform", "predict", "score_samples"])
+def test_images_of_another_layout_are_refused(estimator, method):
+    images = np.resize(X, (20, 1, 8, 6))
+    model = clone(estimator).set_params(random_state=0).fit(images, np.arange(20) % 2)
+    if hasattr(model, method):
+        getattr(model, method)(images.reshape(20, 48))
+        for other in (np.moveaxis(images, 1, -1), np.swapaxes(images, 2, 3)):
+            with pytest.raises(ValueError, match=r"was fitted on \(1, 8, 6\)\."):
+                getattr(model, method)(other)
+
+
+@every_estimator
+def test_images_of_another_layout_than_the_parameter_are_refused(estimator):
+    model = clone(estimator).set_params(random_state=0)
+    name = next(n for n in model.get_params() if n.endswith("image_shape"))
+    model.set_params(**{name: (1, 8, 6)})
+    with pytest.raises(ValueError, match=r"'image_shape' parameter of .* is \(1, 8, 6"):
+        model.fit(np.resize(X, (20, 1, 6, 8)), np.arange(20) % 2)
+
+
+@every_estimator
 def test_rows_are_called_X_so_that_none_are_routed_as_metadata(estimator):
     for method in ["fit", "transform", "inverse_transform", "score_samples", "predict"]:
         if hasattr(estimator, method):
@@ -490,7 +511,11 @@ def unusual_modes():
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", torch.bfloat16),
+            torch.device("meta"),
+        ):
             yield
     finally:
         torch.set_default_dtype(before)

@@ -125,6 +125,9 @@ class BaseDeepClusterer(
         check_is_fitted(self)
         return self._placed()._scaled_rows(self._validated(X, reset=False))
 
+    def _image_shape(self) -> tuple[int, int, int] | None:
+        return self._embedder().image_shape_
+
     def _placed(self) -> BaseRepresentation:
         """Embedder, on the device that the parameter names by now."""
         embedder = self._embedder()

@@ -333,6 +333,9 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         code_of, head = self.encoder_._output(), self.head_.to(rows.device)
         return in_chunks(lambda x: head(code_of(x)).double().softmax(1).float(), rows)
 
+    def _image_shape(self) -> tuple[int, int, int] | None:
+        return self.encoder_.image_shape_
+
     def _epochs(self, n_labelled: int) -> tuple[int, int]:
         """Epochs of the head alone, and of all layers."""
         size = n_labelled, self.batch_size

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from skdeep._version import __version__
 from skdeep.base import BaseDeepEstimator
 from skdeep.identity import described_parameters
+from skdeep.parameters import checked_image_shape, require_same_shape
 from skdeep.representation._autoencoder import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import FitTask
@@ -55,7 +56,7 @@ def fitted_encoder(
     inner = getattr(owner, parameter)
     if isinstance(inner, FrozenEstimator):
         with task.leaf("pretrain"):
-            return _copy_of_frozen(owner, parameter, X), None
+            return _copy_of_frozen(owner, parameter, X, image_shape), None
     inner = default() if inner is None else clone(inner)
     if not isinstance(inner, BaseRepresentation):
         raise TypeError(
@@ -75,6 +76,7 @@ def fitted_encoder(
         if getattr(inner, name) == open_value:
             inner.set_params(**{name: value})
     inner._validate_params()
+    checked_image_shape(inner, image_shape, X.shape[1])
 
     pretrained: Callable[..., Pretrained] = _pretrain
     kind: list[Any] = []
@@ -138,7 +140,10 @@ def may_change(callback: Any) -> bool:
 
 
 def _copy_of_frozen(
-    owner: BaseDeepEstimator, parameter: str, X: np.ndarray | csr_matrix
+    owner: BaseDeepEstimator,
+    parameter: str,
+    X: np.ndarray | csr_matrix,
+    image_shape: tuple[int, int, int] | None,
 ) -> BaseRepresentation:
     fitted = getattr(owner, parameter).estimator
     if not isinstance(fitted, BaseRepresentation):
@@ -153,6 +158,8 @@ def _copy_of_frozen(
             f"X has {X.shape[1]} features, but the frozen {type(fitted).__name__} was "
             f"fitted on {fitted.n_features_in_}."
         )
+    source = f"the frozen {type(fitted).__name__} was fitted on"
+    require_same_shape(image_shape, fitted.image_shape_, source)
     names, known = (getattr(e, "feature_names_in_", None) for e in (owner, fitted))
     if names is not None and known is not None and list(names) != list(known):
         differing = [
