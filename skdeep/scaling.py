@@ -31,6 +31,10 @@ MOST_WHITENED = 500
 SMALL_PART = 0.05
 """Of the variance, up to which categories hardly decide which rows are near."""
 
+COARSE = 1e-3
+"""Of the spread of a column, from which its rounding to float32 is too coarse: dates in
+seconds, say, lie together many thousand times farther from zero than they spread."""
+
 CHUNK = 4096
 
 
@@ -260,12 +264,15 @@ def in_units(
 ) -> np.ndarray:
     """Bring scaled float32 rows back to the units of the input, in place.
 
-    Numbers beyond those of float32 become the largest that it has.
+    Numbers beyond those of float32 become the largest that it has. Where it is too
+    coarse for a column, the rows are returned in float64.
     """
     if whitening is not None:
         inverse = np.linalg.inv(whitening).astype(X.dtype)
         for start in range(0, len(X), CHUNK):
             X[start : start + CHUNK] = X[start : start + CHUNK] @ inverse
+    if np.any(np.abs(offset) * np.finfo(np.float32).eps > COARSE * scale):
+        X = X.astype(np.float64)
     with np.errstate(over="ignore"):
         X *= scale
         X += offset

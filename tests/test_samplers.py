@@ -374,8 +374,17 @@ def test_unknown_numbers_are_refused_by_name(sampler):
     model = fitted(clone(sampler).set_params(conditional=True), X, numbers)
     with pytest.raises(ValueError, match=r"class .*7.*did not see in fit"):
         model.sample(3, y=7)
-    with pytest.raises(ValueError, match="did not see in fit"):
-        model.sample(3, y="low")
+    for text in ("low", "1"):
+        with pytest.raises(ValueError, match="did not see in fit"):
+            model.sample(1, y=text)
+
+
+@every_sampler
+def test_samples_of_columns_far_from_zero_spread_as_they_did(sampler):
+    rows = 1.7e9 + 100 * X
+    drawn = fitted(sampler, rows).sample(200, random_state=0)
+    near = fitted(sampler, X).sample(200, random_state=0).astype(float)
+    np.testing.assert_allclose(drawn, 1.7e9 + 100 * near, rtol=0, atol=1)
 
 
 @every_sampler

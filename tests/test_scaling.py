@@ -489,6 +489,15 @@ def test_half_whitening_is_symmetric_and_has_an_inverse():
     np.testing.assert_allclose(back, X, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize(("mean", "kind"), [(1e3, np.float32), (1.7e9, np.float64)])
+def test_columns_far_from_zero_come_back_as_fine_as_they_were(mean, kind):
+    X = mean + normal(500, 2)
+    offset, scale = fitted_scaling(X, "standard")
+    back = in_units(((X - offset) / scale).astype(np.float32), offset, scale)
+    assert back.dtype == kind
+    np.testing.assert_allclose(back, X, rtol=0, atol=1e-3)
+
+
 def test_components_beyond_the_twentieth_keep_their_share():
     spreads = 0.8 ** np.arange(30)
     X = PCA(whiten=True).fit_transform(normal(500, 30)) * np.sqrt(spreads)

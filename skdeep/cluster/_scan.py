@@ -385,7 +385,7 @@ class SCANClusterer(BaseDeepClusterer):
 
     def _objective(self) -> Callable[[Tensor], Tensor]:
         model = Model(self.encoder_, self.head_.to(self.encoder_._home()))
-        frequencies = torch.from_numpy(self.cluster_frequencies_)
+        frequencies = torch.tensor(self.cluster_frequencies_, device="cpu")
         log_mean = (frequencies / frequencies.sum()).clamp_min(TINY).log()
         log_mean = log_mean.to(self.encoder_._home())
 

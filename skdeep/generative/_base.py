@@ -83,7 +83,8 @@ class BaseSampler(BaseDeepEstimator):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), float32
-            Rows in the units of the input; images are flattened.
+            Rows in the units of the input; images are flattened. In float64 if float32
+            is too coarse for a column far from zero, such as times in seconds.
         """
         self._check_usable()
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
@@ -160,13 +161,15 @@ class BaseSampler(BaseDeepEstimator):
         y = np.full(n_rows, y) if np.ndim(y) == 0 else column_or_1d(y)
         if len(y) != n_rows:
             raise ValueError(f"y has {len(y)} classes, but there are {n_rows} rows.")
-        unknown = y[~np.isin(y, self.classes_)]
-        if unknown.size:
+        known = {label: code for code, label in enumerate(self.classes_.tolist())}
+        labels = y.tolist()
+        unknown = [label for label in labels if label not in known]
+        if unknown:
             raise ValueError(
                 f"y holds the class {unknown[0]!r}, which {name} did not see in fit. "
                 f"It knows {list(self.classes_)}."
             )
-        return one_hot(np.searchsorted(self.classes_, y), len(self.classes_))
+        return one_hot(np.array([known[label] for label in labels]), len(known))
 
     # rows
 

@@ -58,7 +58,9 @@ class DiffusionModel:
         device: torch.device,
     ) -> None:
         self.denoiser = denoiser
-        self.a, self.s = (rate.tolist() for rate in rates(torch.from_numpy(betas)))
+        self.a, self.s = (
+            rate.tolist() for rate in rates(torch.tensor(betas, device="cpu"))
+        )
         self.n_timesteps = len(betas)
         self.device = device
         self.constants = torch.from_numpy(np.nan_to_num(constants)).to(device).float()

@@ -56,7 +56,8 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         + \log \Big| \det \frac{\partial f}{\partial x} \Big|
 
     f starts as the map that whitens the Gaussian of the rows, with a covariance shrunk
-    by cross-validation. Then come couplings: one half of the columns is moved, entry
+    by cross-validation; of rows of classes, those about the means of the classes, of
+    one covariance. Then come couplings: one half of the columns is moved, entry
     by entry, by increasing functions whose parameters a network reads off the other
     half. Samples are normal noise, taken through the inverse.
 
@@ -116,8 +117,9 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
     early_stopping : bool, default=True
         Whether rows are held out, the weights that are best on them kept, and the
-        Gaussian of all rows returned where the flow is not surely better on them than
-        that of the other rows (Student's t, one-sided, 99 %).
+        Gaussian of all rows (with ``conditional=True`` the Gaussians of the classes)
+        returned where the flow is not surely better on them than that of the other
+        rows (Student's t, one-sided, 99 %).
 
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows held out.
@@ -410,7 +412,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         flow = self._flow(fitting, constants, context).to(rows.device)
         everything = torch.arange(len(rows), device=rows.device)
         seen = fitting.training if fitting.n_training > 1 else everything
-        become_gaussian(flow, rows, seen, columns)
+        become_gaussian(flow, rows, seen, columns, context)
         gaussian: Any = network_copy(flow).to(rows.device)
         # Determinants and sums over bins need the digits of float32.
         optimizer, schedule = fitting.optimizer(
@@ -458,7 +460,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
                     ]
                 )
             if not is_positive(gains):
-                become_gaussian(gaussian, rows, everything, columns)
+                become_gaussian(gaussian, rows, everything, columns, context)
                 self.flow_ = gaussian
 
     def _flow(
@@ -479,18 +481,32 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
 
 def become_gaussian(
-    flow: Flow, rows: Rows, seen: Tensor, columns: Tensor | slice
+    flow: Flow,
+    rows: Rows,
+    seen: Tensor,
+    columns: Tensor | slice,
+    context: Tensor | None,
 ) -> None:
-    """Make a flow that is not trained yet the Gaussian of rows of given numbers."""
+    """Make a flow that is not trained yet the Gaussian of rows of given numbers.
 
-    def batches() -> Iterator[Tensor]:
+    Of rows of classes it becomes one Gaussian a class, all of the same covariance. To
+    the mean of a class that of all rows counts as one more row.
+    """
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
         for index in seen.split(CHUNK_ROWS):
-            x = rows[index][:, columns]
+            x = rows[index][:, columns].unflatten(1, flow.shape)
+            one = x.new_ones(len(index), 1) if context is None else context[index]
             # Pixels are rows of their channels.
-            yield x.unflatten(1, flow.shape).transpose(1, -1).flatten(0, -2)
+            pixels = x.transpose(1, -1).flatten(0, -2).double()
+            yield pixels, one.repeat_interleave(len(pixels) // len(x), 0).double()
 
-    mean, covariance = fitted_gaussian(batches())
-    flow.whitening.set(torch.from_numpy(mean), torch.from_numpy(covariance))
+    parts = [(one.t() @ x, one.sum(0)[:, None]) for x, one in batches()]
+    sums, counts = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    means = (sums + sums.sum(0) / counts.sum()) / (counts + 1)
+    mean, covariance = fitted_gaussian(x - one @ means for x, one in batches())
+    means += torch.from_numpy(mean).to(means)
+    flow.whitening.set(means.t(), torch.from_numpy(covariance))
 
 
 def some_free(constants: np.ndarray) -> np.ndarray:

@@ -19,45 +19,50 @@ SMALLEST_SIDE = 4
 
 
 class Whitening(nn.Module):
-    r"""A fixed linear map, :math:`y = W (x - \mu)` with triangular W.
+    r"""A fixed linear map, :math:`y = W (x - \mu_c)` with triangular W.
 
-    A flow whose couplings start as the identity starts as the Gaussian that it whitens.
+    A flow whose couplings start as the identity starts as the Gaussian that it whitens:
+    one a column of the context, if there is one, all of the same covariance.
     """
 
-    def __init__(self, n_columns: int) -> None:
+    def __init__(self, n_columns: int, n_context: int = 0) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.empty(n_columns))
+        self.register_buffer("means", torch.empty(n_columns, max(n_context, 1)))
         self.register_buffer("factor", torch.empty(n_columns, n_columns))
-        self.mean: Tensor
+        self.means: Tensor
         self.factor: Tensor
 
     def reset_parameters(self) -> None:
         """Set the identity."""
-        self.mean.zero_()
+        self.means.zero_()
         nn.init.eye_(self.factor)
 
-    def set(self, mean: Tensor, covariance: Tensor) -> None:
-        """Whiten a distribution of that mean and covariance."""
+    def set(self, means: Tensor, covariance: Tensor) -> None:
+        """Whiten distributions of means ``(n_columns, n_context or 1)``."""
         root = torch.linalg.cholesky(covariance.double())
         eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
         self.factor.copy_(solve_triangular(root, eye, upper=False))
-        self.mean.copy_(mean)
+        self.means.copy_(means)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Map ``(n_columns, n, ...)`` to y and the logarithm of the determinant."""
-        y = self.factor @ (x.flatten(1) - self.mean.unsqueeze(1))
+        y = self.factor @ (x - self._centers(x, context)).flatten(1)
         log_det = self.factor.diagonal().log().sum() * n_places(x)
         return y.view_as(x), log_det
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, context: Tensor | None) -> Tensor:
         """Map y back to x."""
-        x = solve_triangular(self.factor, y.flatten(1), upper=False)
-        return (x + self.mean.unsqueeze(1)).view_as(y)
+        return self.colored(y) + self._centers(y, context)
 
     def colored(self, noise: Tensor) -> Tensor:
         """Give white noise ``(n_columns, n, ...)`` the covariance that is whitened."""
         x = solve_triangular(self.factor, noise.flatten(1), upper=False)
         return x.view_as(noise)
+
+    def _centers(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """Mean of each row, for all of its places."""
+        centers = self.means if context is None else self.means @ context.t()
+        return centers.view(*centers.shape, *[1] * (x.dim() - 2))
 
 
 class Mixing(nn.Module):
@@ -271,7 +276,7 @@ class Flow(Network):
         self.plans = levels_of(self.shape)
         conditioner = DenseConditioner if image_shape is None else ConvConditioner
         sizes = tuple(hidden_layer_sizes)
-        self.whitening = Whitening(self.shape[0])
+        self.whitening = Whitening(self.shape[0], n_context)
         self.levels: Any = nn.ModuleList()
         for n_columns, *_ in (plan.shape for plan in self.plans):
             couplings = [
@@ -297,7 +302,7 @@ class Flow(Network):
         log_det : Tensor of shape (n,)
             Logarithm of the determinant of the Jacobian of z by x.
         """
-        x, log_det = self.whitening(columns_first(x, self.shape))
+        x, log_det = self.whitening(columns_first(x, self.shape), context)
         parts = []
         for plan, level in zip(self.plans, self.levels, strict=True):
             x = squeezed(x, plan.factors)
@@ -317,7 +322,7 @@ class Flow(Network):
             x = torch.cat((leaving, x)) if len(x) else leaving
             x = self.levels[i].inverse(x, placed(context, x))
             x = spread(x, self.plans[i].factors)
-        return rows_first(self.whitening.inverse(x))
+        return rows_first(self.whitening.inverse(x, context))
 
     def colored(self, noise: Tensor) -> Tensor:
         """Give white noise ``(n, n_features)`` the covariance of the start."""

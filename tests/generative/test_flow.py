@@ -78,9 +78,9 @@ def test_other_couplings_stay_finite_on_small_tables(coupling):
 def test_the_gaussian_has_not_seen_the_rows_that_judge_it(monkeypatch):
     seen = []
 
-    def watched(flow, rows, index, columns):
+    def watched(flow, rows, index, *others):
         seen.append(index)
-        become_gaussian(flow, rows, index, columns)
+        become_gaussian(flow, rows, index, *others)
 
     monkeypatch.setattr("skdeep.generative._flow.become_gaussian", watched)
     X = np.random.RandomState(0).randn(200, 3)
@@ -89,6 +89,21 @@ def test_the_gaussian_has_not_seen_the_rows_that_judge_it(monkeypatch):
     assert [len(index.unique()) for index in seen] == [180, 200]
     mean = np.repeat(X.mean(0)[np.newaxis], 2, axis=0)
     np.testing.assert_allclose(flow.inverse_transform([[0] * 3] * 2), mean, atol=1e-5)
+
+
+def test_few_rows_of_classes_become_a_gaussian_a_class():
+    y = np.arange(150) % 2
+    X = np.random.RandomState(0).randn(150, 3) + y[:, None]
+    flow = FlowSampler(conditional=True, max_iter=5, random_state=0).fit(X, y)
+    within = np.concatenate([X[y == c] - X[y == c].mean(0) for c in range(2)])
+    for c, n_rows in enumerate(np.bincount(y)):
+        mean = (X[y == c].sum(0) + X.mean(0)) / (n_rows + 1)
+        found = flow.inverse_transform(np.zeros((1, 3)), y=c)
+        np.testing.assert_allclose(found[0], mean, atol=1e-4)
+        peak = flow.score_samples([mean], y=c)
+        gaussian = multivariate_normal(np.zeros(3), np.cov(within.T, ddof=0))
+        assert peak == pytest.approx(gaussian.logpdf(np.zeros(3)), abs=0.05)
+    assert flow.score(X, y) > flow.score(X, 1 - y) + 0.5
 
 
 def test_without_early_stopping_no_rows_are_held_out(moons):

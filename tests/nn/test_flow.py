@@ -25,9 +25,11 @@ def built(n_features=5, seed=0, shaken=0.5, **arguments):
     for parameter in flow.parameters():
         noise = torch.empty_like(parameter).uniform_(-shaken, shaken, generator=rng)
         parameter.data += noise
-    n_columns = flow.shape[0]
+    n_columns, n_means = flow.whitening.means.shape
     root = torch.eye(n_columns) + 0.2 * torch.randn(n_columns, n_columns, generator=rng)
-    flow.whitening.set(torch.full((n_columns,), 0.3), root @ root.T)
+    flow.whitening.set(
+        torch.arange(n_means) + torch.full((n_columns, 1), 0.3), root @ root.T
+    )
     return flow.eval()
 
 
@@ -136,7 +138,7 @@ def test_untrained_flow_is_the_gaussian_that_it_whitens(kind):
     factor = flow.whitening.factor.double()
     covariance = torch.linalg.inv(factor.T @ factor)
     gaussian = torch.distributions.MultivariateNormal(
-        flow.whitening.mean.double(), covariance
+        flow.whitening.means[:, 0].double(), covariance
     )
     x = rows(20, 3)
     with torch.no_grad():
@@ -155,7 +157,7 @@ def test_every_parameter_gets_a_gradient(kind):
 
 def test_affine_couplings_contract_and_expand_alike():
     flow = built(2, coupling="affine", shaken=0.0)
-    flow.whitening.set(torch.zeros(2), torch.eye(2))
+    flow.whitening.set(torch.zeros(2, 1), torch.eye(2))
     for sign in (-1, 1):
         for coupling in flow.levels[0].couplings:
             bias = coupling.conditioner.last.bias
@@ -170,7 +172,7 @@ def test_affine_couplings_contract_and_expand_alike():
 def test_density_above_the_mode_of_the_base_can_be_learned():
     x = 0.01 * rows(256, 2)
     flow = built(2, coupling="affine", shaken=0.0, n_couplings=4)
-    flow.whitening.set(torch.zeros(2), torch.eye(2))
+    flow.whitening.set(torch.zeros(2, 1), torch.eye(2))
     optimizer = torch.optim.Adam(flow.parameters(), lr=0.02)
     for _ in range(150):
         optimizer.zero_grad()
