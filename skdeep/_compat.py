@@ -58,6 +58,11 @@ def standardizer_of(power: PowerTransformer) -> StandardScaler | None:
     return power._scaler if power.standardize else None
 
 
+def is_null(cell: Any) -> bool:
+    """Whether an object stands for a missing cell."""
+    return cell is None or is_pandas_na(cell) or bool(cell != cell)
+
+
 def raise_advised(error: Exception, advice: str) -> None:
     """Raise an error of NumPy about columns of no numbers with advice, and no other."""
     if any(words in str(error) for words in OF_OTHER_COLUMNS):
@@ -76,7 +81,7 @@ __all__ = [
     "checks_parameters",
     "feature_names_in",
     "fit_context",
-    "is_pandas_na",
+    "is_null",
     "one_thread",
     "raise_advised",
     "standardizer_of",

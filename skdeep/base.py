@@ -214,6 +214,7 @@ NETWORK_KEYS = {"network", "arguments", "weights"}
 
 TEXT_COLUMNS = (
     "skdeep reads numbers. Turn text and categories into columns of numbers first:\n"
+    "    make_sampler_pipeline(TabularEncoder(), FlowSampler())\n"
     "    make_pipeline(\n"
     "        TabularEncoder(categorical='onehot', numeric=StandardScaler()),\n"
     "        DECClusterer(),\n"

@@ -178,7 +178,8 @@ class Grid:
             decimals = next((d for d in tried if is_rounded(values, d)), None)
             if decimals is None:
                 return cls(None)
-            values = np.rint(values * 10.0**decimals).astype(np.int64)
+            whole = np.rint(values.astype(np.float64) * 10.0**decimals)
+            values = whole.astype(np.int64)
         origin = values.min()
         # Distances of numbers of opposite signs may need one bit more.
         step = np.gcd.reduce((values - origin).view(np.uint64))

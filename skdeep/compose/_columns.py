@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from skdeep._compat import is_pandas_na
+from skdeep._compat import is_null
 from skdeep.compose._table_format import TableFormat, number_type, of_type
 
 Cells = tuple[np.ndarray, np.ndarray]
@@ -44,7 +44,7 @@ class Column:
         kind = "category" if is_category else kind_of(series, missing, container)
         ticks, null, levels, ordered = None, None, None, False
         if kind == "time" and container != "polars":
-            ticks = naive(series).dtype.str
+            ticks = naive(series[~missing]).dtype.str
         if str(series.dtype) == "object" and missing.any():
             null = np.asarray(series, dtype=object)[missing][0]
         if str(series.dtype) == "category":
@@ -60,10 +60,11 @@ class Column:
             objects = present.to_list
         else:
             present = series[~missing]
-            objects = present.tolist
+            is_array_of_times = container == "numpy" and present.dtype.kind in "mM"
+            objects = present.__iter__ if is_array_of_times else present.tolist
         if self.kind == "category":
             found = np.empty(len(present), dtype=object)
-            found[:] = objects()
+            found[:] = list(objects())
         elif self.kind == "time":
             found = self._ticks_of(present, container)
         else:
@@ -76,6 +77,8 @@ class Column:
         """Return times in ticks, those of time zones in UTC."""
         if (container == "polars") != (self.container == "polars"):
             raise TypeError(f"its times were those of {self.container} in fit.")
+        if not holds_times(present.dtype):
+            raise TypeError(f"it held times in fit, and holds {present.dtype} now.")
         if container == "polars":
             times = present.cast(polars_type(self)).to_physical().to_numpy()
         else:
@@ -127,23 +130,18 @@ def missing_in(series: Any, container: str) -> np.ndarray:
     return np.zeros(len(series), dtype=bool)
 
 
-def is_null(cell: Any) -> bool:
-    """Whether an object stands for a missing cell."""
-    return cell is None or is_pandas_na(cell) or bool(cell != cell)
-
-
 def kind_of(series: Any, missing: np.ndarray, container: str) -> str:
     """Whether a column holds numbers, times or categories."""
     dtype = series.dtype
     if container == "polars":
         if dtype.is_numeric():
             return "number"
-        return "time" if dtype.is_temporal() else "category"
+        return "time" if holds_times(dtype) else "category"
     if dtype.kind == "c":
         raise ValueError("Complex data not supported.")
     if dtype.kind in "iuf":
         return "number"
-    if dtype.kind in "mM":
+    if holds_times(dtype):
         return "time"
     if str(dtype) == "object" and not missing.all():
         cells = np.asarray(series, dtype=object)[~missing]
@@ -152,11 +150,18 @@ def kind_of(series: Any, missing: np.ndarray, container: str) -> str:
     return "category"
 
 
+def holds_times(dtype: Any) -> bool:
+    """Whether a type is one of dates, moments or durations."""
+    if hasattr(dtype, "is_temporal"):  # of polars
+        return bool(dtype.is_temporal())
+    return dtype.kind in "mM"
+
+
 def spelt(dtype: Any, container: str) -> Any:
     """Name of a type from which it can be found again, or the type itself."""
     name = str(dtype)
     if container == "numpy":
-        return "str" if dtype.kind in "US" else name
+        return "str" if dtype.kind == "U" else name
     package = import_module(container)
     if container == "polars":
         return name if getattr(package, name, None) == dtype else dtype
@@ -174,23 +179,29 @@ def numbers_in(present: Any, objects: Callable[[], list[Any]]) -> np.ndarray:
     if dtype is None:
         cells = objects()
         integral = all(isinstance(cell, Integral) for cell in cells)
-        return np.array(cells, dtype=np.int64 if integral else np.float64)
+        return finite(np.array(cells, dtype=np.int64 if integral else np.float64))
     values = present if isinstance(present, np.ndarray) else present.to_numpy()
     if dtype.kind == "f":
-        values = values.astype(dtype)
-        if np.isinf(values).any():
-            raise ValueError("Input X contains infinity.")
-        return values
+        return finite(values.astype(dtype))
     is_large = dtype == np.uint64 and len(values) and values.max() > 2**63 - 1
     return values.astype(np.float64 if is_large else np.int64)
+
+
+def finite(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers of which none is infinite."""
+    if np.isinf(numbers).any():
+        raise ValueError("Input X contains infinity.")
+    return numbers
 
 
 def naive(series: Any) -> np.ndarray:
     """Return times of an array; those of pandas in UTC and without their zone."""
     if isinstance(series, np.ndarray):
         return series
-    has_zone = getattr(series.dt, "tz", None) is not None
-    return (series.dt.tz_convert(None) if has_zone else series).to_numpy()
+    has_zone = zone_of(series.dtype) is not None
+    times = (series.dt.tz_convert(None) if has_zone else series).to_numpy()
+    # Dates of pyarrow come as objects.
+    return times.astype("datetime64[us]") if times.dtype == object else times
 
 
 # to a table
@@ -204,6 +215,8 @@ def array_of(values: np.ndarray, missing: np.ndarray, column: Column) -> np.ndar
         return times
     if column.kind == "category" or column.dtype == "object":
         values = with_null(values, missing, column.null)
+        if np.dtype(column.dtype).kind in "mMSU":
+            return values.astype(column.dtype)
     elif missing.any():
         values = np.where(missing, np.nan, values)
     return as_numbers(values, column.dtype)
@@ -248,7 +261,7 @@ def as_numbers(values: np.ndarray, name: Any) -> np.ndarray:
     """Values in the type of numbers that is named so, if it is one."""
     dtype = number_type(str(name))
     if dtype is None or values.dtype.kind == "f":
-        return values.astype(str) if name == "str" else of_type(values, str(name))
+        return of_type(values, str(name))
     return values.astype(dtype)
 
 

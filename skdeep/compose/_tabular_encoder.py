@@ -34,8 +34,8 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     .. math:: z = \Phi^{-1}(F(x))
 
-    so that any column, however skewed or full of equal values, has about the shape that
-    samplers are good at, and samples come back to the values and shares that it had.
+    so that any column, however skewed, has about the shape that samplers are good at,
+    and samples come back to the values that it had.
     Times are numbers, and categories are counted by their frequency, the most frequent
     one first, or by their levels if these have an order. Missing cells are a category
     of their own, or an indicator beside the score of a number.
@@ -47,9 +47,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    categorical_features : array-like of {str, int} or None, default=None
-        Names or positions of columns of numbers or times whose values are categories,
-        such as codes. All columns of other types are categories anyway.
+    categorical_features : array-like of {str, int, bool} or None, default=None
+        Names, positions or mask of columns of numbers or times whose values are
+        categories, such as codes. All columns of other types are categories anyway.
 
     categorical : {"normal", "onehot"}, default="normal"
         What is made of categories: one column of scores, of which samplers learn more,
@@ -107,8 +107,12 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     on it: a grid is the coarsest on which all training values lie.
 
     Most of a column may be one value, such as zero: its scores have one place for it,
-    to which all that samplers draw around it comes back. Further indicators for such
-    values were tried, and of no use to the samplers of skdeep.
+    to which all that samplers draw around it comes back. Samplers that blur the codes,
+    such as a single Gaussian or a VAE, draw categories and values of less than a tenth
+    of the rows too rarely; a flow and a mixture of many Gaussians keep their shares.
+    Tried, and of no use to the samplers of skdeep: further indicators for frequent
+    values, scores that are drawn at random for equal ones, and borders between
+    categories by the deviation of their scores.
 
     Rows of categories have probabilities, not densities: a `SamplerPipeline` with this
     step has no `score_samples` in units of the input.
@@ -309,6 +313,14 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         position_of |= {name: j for j, name in enumerate(names)}
         given = self.categorical_features
         features = [] if given is None else list(given)
+        if features and all(isinstance(chosen, bool | np.bool_) for chosen in features):
+            if len(features) != self.n_features_in_:
+                raise ValueError(
+                    f"The 'categorical_features' parameter of {type(self).__name__} is "
+                    f"a mask of {len(features)} columns, but X has "
+                    f"{self.n_features_in_}."
+                )
+            return set(np.flatnonzero(features).tolist())
         unknown = [feature for feature in features if feature not in position_of]
         if unknown:
             raise ValueError(
@@ -350,7 +362,7 @@ def naming(column: Any) -> Iterator[None]:
     """Have errors say which column they are about."""
     try:
         yield
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"Column {column!r}: {error}") from error
 

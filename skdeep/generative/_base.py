@@ -167,7 +167,7 @@ class BaseSampler(BaseDeepEstimator):
         if unknown:
             raise ValueError(
                 f"y holds the class {unknown[0]!r}, which {name} did not see in fit. "
-                f"It knows {list(self.classes_)}."
+                f"It knows {self.classes_.tolist()}."
             )
         return one_hot(np.array([known[label] for label in labels]), len(known))
 
@@ -270,5 +270,5 @@ def widths(estimator: Any, default: tuple[int, ...]) -> list[int]:
 
 def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:
     """One column a class, ``(n, n_classes)``, with a one for that of each row."""
-    unit = torch.eye(n_classes, dtype=torch.float32)
+    unit = torch.eye(n_classes, dtype=torch.float32, device="cpu")
     return unit[torch.from_numpy(np.asarray(codes, dtype=np.int64))]

@@ -8,9 +8,9 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
+from skdeep._compat import is_null
 from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
 from skdeep.metrics._rows import numpy_of
-from skdeep.metrics._tables import MISSING
 
 MOST_NAMES = 20
 """Labels up to which each has a line in the legend."""
@@ -328,10 +328,7 @@ def is_missing(labels: np.ndarray) -> np.ndarray:
     """Which labels are None, NaN, NaT or NA."""
     if labels.dtype.kind != "O":
         return labels != labels
-    return np.array(
-        [not isinstance(label, str) and str(label) in MISSING for label in labels],
-        dtype=bool,
-    )
+    return np.array([is_null(label) for label in labels], dtype=bool)
 
 
 def colors_of(n_colors: int) -> list[Any]:

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils import check_array
 
+from skdeep._compat import is_null
 from skdeep.metrics._rows import (
     aligned_tables,
     column_names,
@@ -11,8 +12,8 @@ from skdeep.metrics._rows import (
     selected,
 )
 
-MISSING = ["None", "nan", "<NA>", "NaT"]
-"""What the missing cells of a column of text say."""
+LARGEST_EXACT = 2**53
+"""Integer up to which float64 holds all of them."""
 
 
 def comparable_tables(tables):
@@ -63,6 +64,8 @@ def _as_numbers(columns):
     if all(column.dtype.kind == "f" for column in columns):
         coarse = min((c.dtype for c in columns), key=lambda dtype: dtype.itemsize)
         columns = [column.astype(coarse) for column in columns]
+    if any(is_large(column) for column in columns):
+        return _codes(columns), True
     try:
         return [column.astype(np.float64) for column in columns], False
     except (TypeError, ValueError):
@@ -75,9 +78,17 @@ def _ticks(times):
     return np.where(np.isnat(times), np.nan, ticks)
 
 
+def is_large(column):
+    """Whether a column holds integers that float64 does not."""
+    if column.dtype.kind not in "iu" or not column.size:
+        return False
+    return int(column.max()) > LARGEST_EXACT or int(column.min()) < -LARGEST_EXACT
+
+
 def _codes(columns):
     """Places of the values in sorted order; NaN where they are missing."""
-    everything = np.concatenate([column.astype(str) for column in columns])
-    values, codes = np.unique(everything, return_inverse=True)
-    codes = np.where(np.isin(values, MISSING)[codes], np.nan, codes)
+    everything = np.concatenate([column.astype(object) for column in columns])
+    missing = np.array([is_null(cell) for cell in everything])
+    _, codes = np.unique(everything.astype(str), return_inverse=True)
+    codes = np.where(missing, np.nan, codes)
     return np.split(codes, np.cumsum([len(column) for column in columns])[:-1])

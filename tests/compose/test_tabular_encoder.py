@@ -72,6 +72,9 @@ COLUMNS = {
     "int64 of arrow": pd.Series(rng.randint(0, 9, N)).astype("int64[pyarrow]"),
     "text of arrow": gaps(rng.choice(["x", "y"], N)).astype("string[pyarrow]"),
     "times of arrow": gaps(DAYS).astype("timestamp[us][pyarrow]"),
+    "dates of arrow": gaps(DAYS).astype("date32[pyarrow]"),
+    "durations of arrow": gaps(DAYS - DAYS[0]).astype("duration[us][pyarrow]"),
+    "float16": rng.choice([3000, 0.25, 9.1], N).astype(np.float16),
     "sparse": pd.arrays.SparseArray(rng.randint(0, 2, N)),
     "constant": np.full(N, 7),
     "constant text": np.full(N, "same"),
@@ -175,6 +178,7 @@ def test_tables_of_all_columns_come_back(categorical):
         np.array([["a", 1, None], ["b", 2, 1.5]], dtype=object),
         np.array([["2020", "2021"], ["2022", "NaT"]], dtype="datetime64[D]"),
         np.array([[3, 5], [4, 7]], dtype="timedelta64[s]"),
+        np.array([[b"a", b"b"], [b"a", b"cd"]]),
     ],
     ids=lambda X: str(X.dtype),
 )
@@ -335,6 +339,23 @@ def test_chosen_columns_are_categories():
         )
     rows = round_trip(X.to_numpy(), categorical_features=[0, 1])
     np.testing.assert_array_equal(rows, X)
+    days = np.array([["2020-01-01"], ["NaT"], ["2020-01-01"]], dtype="datetime64[ns]")
+    rows = round_trip(days, categorical_features=[0])
+    assert rows.dtype == days.dtype
+    np.testing.assert_array_equal(rows, days)
+
+
+def test_columns_can_be_chosen_by_a_mask():
+    X = np.array([[1, 3, 5], [2, 3, 6], [3, 4, 7.5]])
+    masked = TabularEncoder([False, True, False], categorical="onehot").fit(X)
+    chosen = TabularEncoder([1], categorical="onehot").fit(X)
+    np.testing.assert_array_equal(masked.transform(X), chosen.transform(X))
+    with pytest.raises(ValueError, match="is a mask of 2 columns, but X has 3"):
+        TabularEncoder(np.array([True, False])).fit(X)
+
+
+def test_unknown_columns_cannot_be_chosen():
+    X = pd.DataFrame({"code": [3, 1, 3, 9], "size": [1.5, 2, 2, 1]})
     with pytest.raises(
         ValueError, match=r"'categorical_features'.*does not have: \['x'\]"
     ):
@@ -416,6 +437,8 @@ def test_unknown_cells_are_refused_or_ignored():
             "'a': Input X contains infinity",
         ),
         (np.array([[1.0, np.inf]]), ValueError, "infinity"),
+        (np.array([[1.0], [-np.inf]], dtype=object), ValueError, "infinity"),
+        (np.array([[1], [2**70]], dtype=object), ValueError, "'x0': .*too large"),
         (
             pd.DataFrame({"a": [[1], [2]]}),
             TypeError,
@@ -439,6 +462,13 @@ def test_bad_tables_are_refused(X, error, text):
     with pytest.raises(error, match=text):
         encoder.fit(X)
     assert not hasattr(encoder, "codes_")
+
+
+@pytest.mark.parametrize("other", [TABLE["hired"].astype(str), TABLE["wage"]])
+def test_what_is_no_time_is_refused_where_times_were(other):
+    encoder = TabularEncoder().fit(TABLE)
+    with pytest.raises(TypeError, match="Column 'hired': it held times in fit, and ho"):
+        encoder.transform(TABLE.assign(hired=other))
 
 
 def test_other_columns_are_refused():

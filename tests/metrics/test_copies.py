@@ -148,6 +148,18 @@ def test_novelty_of_sparse_rows():
         assert 0 < expected < 1
 
 
+def test_text_is_no_missing_cell_whatever_it_says():
+    for text in ("nan", "None", "<NA>", "NaT"):
+        assert novelty_score([[text], ["a"]], [[None], ["a"]]) == 0.5
+        assert novelty_score([[text], ["a"]], [[text], [None]]) == 0.5
+
+
+def test_large_integers_differ_by_one():
+    sampled, train = np.array([[2**60], [5]]), np.array([[2**60 + 1], [5]])
+    assert novelty_score(sampled, train) == 0.5
+    assert uniqueness_score(np.vstack([sampled, train])) == 0.75
+
+
 @pytest.mark.parametrize("tolerance", [-1, np.inf, np.nan, "0", None])
 def test_tolerances_out_of_range_raise(tolerance):
     with pytest.raises(ValueError, match="'tolerance' parameter"):
