@@ -13,7 +13,7 @@ from skdeep.base import network_copy
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._starts import REGULARISATION
 from skdeep.cluster._steps import LabelWatch, Start, Toward, guarded
-from skdeep.nn import MLP, Network, chained, initialized
+from skdeep.nn import MLP, Network, chained, initialized, softmax_of_head
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.training import (
@@ -53,8 +53,8 @@ class Model:
         return chained(x, *self.networks)[-1]
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """Softmax of the logits of scaled rows, in float64 for its last bits."""
-        return self.logits(x).double().softmax(1).float()
+        """Softmax of the logits of scaled rows."""
+        return softmax_of_head(self.head, self.encoder.encoder_(x))
 
     def copied(self) -> "Model":
         """Copy both, as they are now."""

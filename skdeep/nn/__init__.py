@@ -8,7 +8,7 @@ from skdeep.nn.encoders import ColumnEncoder, ImageEncoder, LocalEncoder
 from skdeep.nn.flow import Flow
 from skdeep.nn.generator import ImageDiscriminator, ImageGenerator
 from skdeep.nn.initialization import initialized
-from skdeep.nn.mlp import MLP, chained
+from skdeep.nn.mlp import MLP, chained, softmax_of_head
 from skdeep.nn.network import Network
 
 NETWORKS = {
@@ -50,4 +50,5 @@ __all__ = [
     "UNetDenoiser",
     "chained",
     "initialized",
+    "softmax_of_head",
 ]

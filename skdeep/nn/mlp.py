@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from skdeep.nn.dense import DenseLayers, DenseStack
 from skdeep.nn.network import Network
@@ -86,3 +87,14 @@ def chained(x: Tensor, *networks: Network) -> tuple[Tensor, ...]:
         x = network(x)
         outputs.append(x)
     return tuple(outputs)
+
+
+def softmax_of_head(head: Network, z: Tensor) -> Tensor:
+    r"""Probabilities of the classes by a head of one layer, ``(n, n_outputs)``.
+
+    .. math:: p = \operatorname{softmax}(W z + b)
+
+    In float64: in float32 the last bits depend on where in a batch a row is.
+    """
+    weight, bias = head.parameters()
+    return linear(z.double(), weight.double(), bias.double()).softmax(1).float()

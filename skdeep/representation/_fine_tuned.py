@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
 from skdeep.base import BaseDeepEstimator, flat_rows, image_shape_of, network_copy
-from skdeep.nn import MLP, Network, initialized
+from skdeep.nn import MLP, Network, initialized, softmax_of_head
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import (
     Adam,
@@ -331,7 +331,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         self.encoder_.device = self.device  # which may have been set since
         rows = self.encoder_._scaled_rows(self._validated(X, reset=False))
         code_of, head = self.encoder_._output(), self.head_.to(rows.device)
-        return in_chunks(lambda x: head(code_of(x)).double().softmax(1).float(), rows)
+        return in_chunks(lambda x: softmax_of_head(head, code_of(x)), rows)
 
     def _image_shape(self) -> tuple[int, int, int] | None:
         return self.encoder_.image_shape_

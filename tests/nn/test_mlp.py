@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Generator
 
-from skdeep.nn import MLP, initialized
+from skdeep.nn import MLP, initialized, softmax_of_head
 from skdeep.training import Adam
 
 
@@ -46,6 +46,21 @@ def test_input_is_not_changed():
     before = x.clone()
     mlp(4, 8, 2)(x)
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("n_components", [1, 10, 64])
+@pytest.mark.parametrize("n_classes", [1, 3, 12])
+def test_probabilities_of_a_row_do_not_depend_on_its_place(
+    n_components, n_classes, device
+):
+    rng = Generator().manual_seed(0)
+    head = mlp(n_components, n_classes).to(device)
+    z = torch.randn(50, n_components, generator=rng).to(device)
+    order = torch.randperm(50, generator=rng)
+    p = softmax_of_head(head, z).detach()
+    torch.testing.assert_close(p, head(z).softmax(1).detach())
+    for rows in (order, order[:7]):
+        assert torch.equal(softmax_of_head(head, z[rows]), p[rows])
 
 
 @pytest.mark.parametrize("sizes", [(4, 2), (4, 16, 2), (4, 16, 16, 2)])
