@@ -22,11 +22,16 @@ BLOCK_NUMBERS = 2**16
 """Weights that are moved at once where their gradient has to be converted first."""
 
 
+Pace = tuple[float, float]
+"""Factor of the step size, and weight decay."""
+
+
 @dataclass
 class Part:
     """Parts of the vectors of an `Adam` that one operation moves."""
 
     factor: float
+    weight_decay: float
     gradient: Tensor
     weights: Tensor
     mean: Tensor
@@ -61,6 +66,7 @@ class Adam:
     learning_rate_factors : sequence of float or None
         One a network, by which its step size is multiplied; None and tensors: 1.
     weight_decay : float
+        Of the networks; tensors, which are centers and spreads, do not decay.
     precision : {"auto", "float32", "bfloat16"}
         Of the products.
     betas : (float, float)
@@ -94,7 +100,6 @@ class Adam:
         self.betas = betas
         self.max_gradient_norm = max_gradient_norm
         self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
         dense = [net for net in networks if fused_layers and isinstance(net, MLP)]
         others = [net for net in networks if net not in dense]
         # The dense networks come first: what follows them autograd adds up.
@@ -130,22 +135,23 @@ class Adam:
 
         factors = learning_rate_factors or [1.0] * len(networks)
         factor_of = dict(zip(networks, factors, strict=True))
-        ordered = [factor_of[net] for net in [*dense, *others]] + [1.0]
+        ordered = [(factor_of[net], weight_decay) for net in [*dense, *others]]
+        ordered.append((1.0, 0.0))
         sizes = [sum(piece.numel() for piece in group) for group in groups]
         spans = spans_of(ordered, sizes, n_lowered, len(self._weights))
         self._parts = [
-            self._part(factor, span, self._gradient[moved_back(span, n_lowered)])
-            for factor, span in spans
+            self._part(pace, span, self._gradient[moved_back(span, n_lowered)])
+            for pace, span in spans
         ]
         most = BLOCK_NUMBERS if device.type == "cpu" else max(1, n_lowered)
         block = self._weights.new_empty(min(most, n_lowered))
         self._lowered_parts = [
             (
-                self._part(factor, span, block[moved_back(span, span.start)]),
+                self._part(pace, span, block[moved_back(span, span.start)]),
                 self._product_gradient[span],
                 self._products[span],
             )
-            for factor, span in spans_of(ordered, sizes, 0, n_lowered, most)
+            for pace, span in spans_of(ordered, sizes, 0, n_lowered, most)
         ]
 
     def step(self, loss: Tensor) -> None:
@@ -183,9 +189,9 @@ class Adam:
             self._move(part, rate)
             products.copy_(part.weights)
 
-    def _part(self, factor: float, span: slice, gradient: Tensor) -> Part:
+    def _part(self, pace: Pace, span: slice, gradient: Tensor) -> Part:
         vectors = self._weights[span], self._mean[span], self._square[span]
-        return Part(factor, gradient, *vectors)
+        return Part(*pace, gradient, *vectors)
 
     def _move(self, part: Part, rate: float | Tensor) -> None:
         # What torch.optim.AdamW(fused=True) runs, without its bookkeeping, which would
@@ -201,7 +207,7 @@ class Adam:
             beta1=self.betas[0],
             beta2=self.betas[1],
             lr=part.factor * rate,
-            weight_decay=self.weight_decay,
+            weight_decay=part.weight_decay,
             eps=EPSILON,
             maximize=False,
         )
@@ -325,23 +331,23 @@ def views_of(vector: Tensor, pieces: Sequence[Tensor]) -> list[Tensor]:
 
 
 def spans_of(
-    factors: list[float],
+    paces: list[Pace],
     sizes: list[int],
     first: int,
     last: int,
     most: int | None = None,
-) -> Iterator[tuple[float, slice]]:
-    """Cut a vector from `first` to `last` where the factor of the step size changes.
+) -> Iterator[tuple[Pace, slice]]:
+    """Cut a vector from `first` to `last` where the pace changes.
 
     No part is longer than `most`.
     """
     start = 0
-    for factor, group in groupby(zip(factors, sizes, strict=True), lambda f: f[0]):
+    for pace, group in groupby(zip(paces, sizes, strict=True), lambda p: p[0]):
         end = start + sum(size for _, size in group)
         low, high = max(start, first), min(end, last)
         step = most or max(1, high - low)
         for part in range(low, high, step):
-            yield factor, slice(part, min(high, part + step))
+            yield pace, slice(part, min(high, part + step))
         start = end
 
 
