@@ -188,14 +188,8 @@ def taught(
     # Phase 1: go on with the pretraining, which knows nothing of clusters: clusters
     # that were drawn together by mistake could not be told apart any more. Nor can
     # kinds of rows that the networks have never seen side by side, and took for one.
-    begins_anew = (
-        n_new >= ENOUGH_ROWS
-        and foreignness(neighbors, n_old) > FOREIGN
-        and isinstance(autoencoder, AutoencoderTransformer)
-        and not isinstance(clusterer.autoencoder, FrozenEstimator)
-    )
     exaggeration = 1.0
-    if begins_anew:
+    if begins_anew(clusterer, autoencoder, neighbors, n_old):
         redraw(autoencoder, rehearsal_seed)
         shapes = autoencoder.image_shape_, autoencoder.pixel_shape_
         exaggeration = autoencoder._resolved_exaggeration(*shapes)
@@ -209,16 +203,8 @@ def taught(
 
     # Phase 2: place the centroids anew, as far as possible in their old order.
     with task.leaf("init"):
-        Z = autoencoder._encode(rows)
-        counts = clusterer.n_clusters, clusterer.n_init
-        if resolved_init(clusterer.init, X, autoencoder) == "modularity":
-            found = kmeans_of_graph(
-                Z, *counts, kmeans_seed, neighbors, weights, slack=SLACK
-            )
-        else:
-            found = kmeans(Z, *counts, kmeans_seed, weights)
-        order = in_old_order(known, found.labels_, clusterer.n_clusters)
-        centroids.copy_(torch.from_numpy(found.cluster_centers_[order]))
+        init = resolved_init(clusterer.init, X, autoencoder)
+        place_anew(begin, init, clusterer.n_init, neighbors, weights, kmeans_seed)
     before = clustering_of(begin, clusterer.alpha)
 
     # Phase 3: the deep stage.
@@ -251,8 +237,7 @@ def taught(
         phase.record(losses)
     phase.check_weights(optimizer.networks)
     after = clustering_of(begin, clusterer.alpha)
-    name = type(clusterer).__name__
-    warn_of_emptied_clusters(before.labels, after.labels, name)
+    warn_of_emptied_clusters(before.labels, after.labels, type(clusterer).__name__)
     return {
         **after.attributes(),
         "pretrained_": pretrained,
@@ -264,6 +249,37 @@ def taught(
         "n_iter_": phase.n_iter,
         "history_": phase.history,
     }
+
+
+def begins_anew(
+    clusterer: Any, autoencoder: Any, neighbors: np.ndarray, n_old: int
+) -> bool:
+    """Whether the new rows are of other kinds, and enough to learn anew from."""
+    return (
+        len(neighbors) - n_old >= ENOUGH_ROWS
+        and foreignness(neighbors, n_old) > FOREIGN
+        and isinstance(autoencoder, AutoencoderTransformer)
+        and not isinstance(clusterer.autoencoder, FrozenEstimator)
+    )
+
+
+def place_anew(
+    begin: Start,
+    init: str,
+    n_init: int,
+    neighbors: np.ndarray,
+    weights: np.ndarray,
+    seed: int,
+) -> None:
+    """Move the centroids to the clusters of today's codes, each to the most alike."""
+    Z = begin.autoencoder._encode(begin.rows)
+    counts = len(begin.centroids), n_init
+    if init == "modularity":
+        found = kmeans_of_graph(Z, *counts, seed, neighbors, weights, slack=SLACK)
+    else:
+        found = kmeans(Z, *counts, seed, weights)
+    order = in_old_order(begin.labels.numpy(), found.labels_, len(begin.centroids))
+    begin.centroids.copy_(torch.from_numpy(found.cluster_centers_[order]))
 
 
 def foreignness(neighbors: np.ndarray, n_old: int) -> float:
