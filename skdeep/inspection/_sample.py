@@ -1,11 +1,8 @@
 """Rows drawn from a model, beside real ones."""
 
-from copy import copy
-from inspect import signature
 from typing import Any, Self
 
 import numpy as np
-from scipy.sparse import issparse
 
 from skdeep.inspection._axes import (
     axes_for,
@@ -29,7 +26,7 @@ from skdeep.inspection._tables import (
     draw_pair,
     is_number,
 )
-from skdeep.metrics._rows import n_rows
+from skdeep.metrics._rows import drawn_rows, n_rows
 from skdeep.metrics._wrappers import unwrapped
 
 KINDS = ("auto", "images", "marginals", "pairs")
@@ -250,9 +247,9 @@ class SampleDisplay:
         )
 
     def _plot_images(self, ax: Any, cmap: str, image_shape: ImageShape) -> Self:
-        shown = {"drawn": images_of(dense(self.samples), image_shape)[:N_IMAGES]}
+        shown = {"drawn": images_of(self.samples, image_shape)[:N_IMAGES]}
         if self.X is not None:
-            real = images_of(dense(self.X), image_shape)[:N_IMAGES]
+            real = images_of(self.X, image_shape)[:N_IMAGES]
             shown = {"real": real, **shown}
         limits = limits_of(next(iter(shown.values())))
         self.ax_ = axes_for(ax, self, (3.6 * len(shown), 3.8))
@@ -299,23 +296,6 @@ class SampleDisplay:
         return self
 
 
-def drawn_rows(sampler: Any, n_samples: int, random_state: Any) -> Any:
-    """Rows that any sampler draws; None leaves it the seed that it has."""
-    if random_state is None:
-        rows = sampler.sample(n_samples)
-    elif "random_state" in signature(sampler.sample).parameters:
-        rows = sampler.sample(n_samples, random_state=random_state)
-    else:  # as of GaussianMixture, which draws with its own
-        rows = copy(sampler).set_params(random_state=random_state).sample(n_samples)
-    # Mixtures return the component of each row as well.
-    return rows[0] if isinstance(rows, tuple) else rows
-
-
-def dense(X: Any) -> Any:
-    """Array of a sparse matrix; anything else as it is."""
-    return X.toarray() if issparse(X) else X
-
-
 def alike(samples: Any, X: Any) -> tuple[Columns, Columns | None]:
     """Columns of drawn and of real rows; an array has the names of the other ones.
 
@@ -324,10 +304,10 @@ def alike(samples: Any, X: Any) -> tuple[Columns, Columns | None]:
     ValueError
         If drawn rows have other columns than real ones.
     """
-    drawn = columns_of(dense(samples))
+    drawn = columns_of(samples)
     if X is None:
         return drawn, None
-    real = columns_of(dense(X))
+    real = columns_of(X)
     if hasattr(samples, "columns") and hasattr(X, "columns"):
         differ = not drawn.keys() <= real.keys()
     else:

@@ -4,7 +4,11 @@ Symbols of this file: F is what a feature map makes of the rows X. Tables come b
 ``{"X_real": X_real, "X_sampled": X_sampled}``, so that errors can name them.
 """
 
+from copy import deepcopy
+from inspect import signature
+
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
 from skdeep._compat import raise_advised
@@ -129,3 +133,22 @@ def numpy_of(X):
 def n_rows(X):
     """Count the rows of an array, a matrix, a data frame or a list."""
     return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def drawn_rows(sampler, n_samples, random_state):
+    """Rows that any sampler draws; None leaves it the seed that it has."""
+    last = sampler[-1] if isinstance(sampler, Pipeline) else sampler
+    takes_seed = "random_state" in {
+        *signature(sampler.sample).parameters,
+        *signature(last.sample).parameters,
+    }
+    if random_state is None:
+        rows = sampler.sample(n_samples)
+    elif takes_seed:
+        rows = sampler.sample(n_samples, random_state=random_state)
+    else:  # as of GaussianMixture, which draws with its own
+        names = (n for n in sampler.get_params() if n.split("__")[-1] == "random_state")
+        seeded = deepcopy(sampler).set_params(**dict.fromkeys(names, random_state))
+        rows = seeded.sample(n_samples)
+    # Mixtures return the component of each row as well.
+    return rows[0] if isinstance(rows, tuple) else rows

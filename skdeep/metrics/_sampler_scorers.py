@@ -5,15 +5,12 @@ X has, always with the same seed, and compare them with X: of a search, with the
 held out. They are plain functions, so that they pickle by name.
 """
 
-from copy import deepcopy
-from inspect import signature
-
 from sklearn.pipeline import Pipeline
 from sklearn.utils import resample
 
 from skdeep.metrics._frechet import frechet_distance
 from skdeep.metrics._manifold import manifold_precision_recall
-from skdeep.metrics._rows import n_rows
+from skdeep.metrics._rows import drawn_rows, n_rows
 from skdeep.metrics._two_sample import classifier_two_sample_score
 from skdeep.metrics._wrappers import unwrapped
 
@@ -351,17 +348,4 @@ def _real_and_sampled(estimator, X, owner, *, prepared):
             f"{owner} needs an estimator with sample, as KernelDensity. Got "
             f"{sampler!r} instead."
         )
-    return X, _drawn(sampler, n_rows(X))
-
-
-def _drawn(sampler, n_samples):
-    """Rows that are the same each time, whatever the seed of the sampler."""
-    last = sampler[-1] if isinstance(sampler, Pipeline) else sampler
-    if any("random_state" in signature(s.sample).parameters for s in (sampler, last)):
-        rows = sampler.sample(n_samples, random_state=_SEED)
-    else:
-        # As of GaussianMixture, which draws with its own seed and says which component.
-        names = (n for n in sampler.get_params() if n.split("__")[-1] == "random_state")
-        seeded = deepcopy(sampler).set_params(**dict.fromkeys(names, _SEED))
-        rows = seeded.sample(n_samples)
-    return rows[0] if isinstance(rows, tuple) else rows
+    return X, drawn_rows(sampler, n_rows(X), _SEED)
