@@ -4,7 +4,9 @@ By them a fit is known again: that of a checkpoint, and a pretraining that is ke
 """
 
 import dis
+import pickle
 from collections.abc import Iterator
+from copyreg import dispatch_table
 from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -54,9 +56,11 @@ def described(value: Any, within: tuple[Any, ...] = ()) -> Any:
         return value.item()
     if isinstance(value, type | ModuleType):
         return name_of(value)
+    if hasattr(value, "requires_grad"):  # a tensor, which pickle writes in its own way
+        value = value.detach().cpu().numpy()
     if any(value is outer for outer in within):
         return "itself"
-    parts = partial(described, within=(*within, value))
+    kind, parts = type(value), partial(described, within=(*within, value))
     if isinstance(value, list | tuple):
         return [parts(part) for part in value]
     if isinstance(value, dict):
@@ -68,16 +72,19 @@ def described(value: Any, within: tuple[Any, ...] = ()) -> Any:
     if isinstance(value, FunctionType):
         held = [described_code(value.__code__), parts(held_by(value))]
         return f"{name_of(value)} {joblib.hash(held)}"
-    if type(value).__module__ == "__main__" and hasattr(value, "__dict__"):
-        return [name_of(type(value)), parts(defined_for(value)), parts(vars(value))]
-    return f"{type(value).__name__} {joblib.hash(value)}"
+    ways = (kind.__reduce_ex__, kind.__reduce__, dispatch_table.get(kind))
+    if ways == (object.__reduce_ex__, object.__reduce__, None):
+        # What pickle would write, and what functions and tensors in it are.
+        state = value.__reduce_ex__(pickle.DEFAULT_PROTOCOL)[2]
+        value = [name_of(kind), parts(defined_for(value)), parts(state)]
+    return f"{kind.__name__} {joblib.hash(value)}"
 
 
 def defined_for(value: Any) -> list[Any]:
     """Return what the classes of an object define, those of a script or notebook."""
     own = [base for base in type(value).__mro__ if base.__module__ == "__main__"]
     return [
-        [name, getattr(part, "__func__", part)]
+        [name, getattr(part, "__func__", getattr(part, "fget", part))]
         for base in own
         for name, part in vars(base).items()
         if callable(part) or not name.startswith("__")

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from skdeep import identity
 from skdeep.cluster import AEKMeans
@@ -54,11 +55,14 @@ spec = spec_from_file_location({identity.__name__!r}, {identity.__file__!r})
 module = module_from_spec(spec)
 spec.loader.exec_module(module)
 print(module.described(module.described))
+held = module.partial(module.described, within=(module.np.abs, {{3}}))
+print(module.described(held))
 """
     command = [sys.executable, "-c", program]
     surroundings = os.environ | {"PYTHONHASHSEED": "1"}
     printed = subprocess.check_output(command, env=surroundings)
-    assert printed == described(described).encode() + b"\n"
+    held = partial(described, within=(np.abs, {3}))
+    assert printed.decode() == f"{described(described)}\n{described(held)}\n"
 
 
 def test_keyword_only_defaults_tell_functions_apart():
@@ -76,6 +80,17 @@ class Scaling:
 def test_methods_are_known_by_their_object():
     assert described(Scaling(2).__call__) == described(Scaling(2).__call__)
     assert described(Scaling(2).__call__) != described(Scaling(3).__call__)
+
+
+def test_networks_are_known_by_their_weights():
+    def network(weight):
+        layer = torch.nn.Linear(2, 2)
+        torch.nn.init.constant_(layer.weight, weight)
+        torch.nn.init.zeros_(layer.bias)
+        return layer
+
+    assert described(network(1)) == described(network(1))
+    assert described(network(1)) != described(network(2))
 
 
 def test_partials_are_known_by_what_they_fix():
@@ -117,11 +132,15 @@ class Change(Base):
     @staticmethod
     def factor():
         return 5
+    @property
+    def share(self):
+        return 1 - 7
 """
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [("x *", "x /"), ("= 2", "= 3"), ("return 5", "return 6")]
+    ("old", "new"),
+    [("x *", "x /"), ("= 2", "= 3"), ("return 5", "return 6"), ("7", "8")],
 )
 def test_objects_of_a_script_are_known_by_their_classes(old, new):
     first, again = (script(OBJECT)["Change"]() for _ in range(2))
