@@ -405,12 +405,14 @@ def test_classes_are_refused_by_a_sampler_that_knows_none(sampler):
         (np.where(numbers, np.nan, 1.0), "Input y contains NaN"),
         (X, "y should be a 1d array"),
         (X[:, 0], "Unknown label type: continuous"),
+        (np.array(["a", 1] * 30, dtype=object), "uniformly strings or numbers"),
+        (np.array(["a", None] * 30, dtype=object), "Input y contains missing cells"),
     ],
-    ids=["none", "short", "nan", "2d", "continuous"],
+    ids=["none", "short", "nan", "2d", "continuous", "mixed", "missing"],
 )
 def test_bad_classes_are_refused_by_fit(sampler, y, text):
     model = clone(sampler).set_params(conditional=True)
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises((ValueError, TypeError), match=text):
         model.fit(X, y)
     assert not hasattr(model, "classes_")
     with pytest.raises(NotFittedError):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
+from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -19,7 +20,12 @@ from sklearn.utils.validation import (
 )
 from torch import Generator, Tensor
 
-from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
+from skdeep._compat import (
+    Interval,
+    StrOptions,
+    is_null,
+    validate_parameter_constraints,
+)
 from skdeep.base import BaseDeepEstimator, flat_rows
 from skdeep.parameters import checked_sizes
 from skdeep.scaling import in_units
@@ -137,11 +143,14 @@ class BaseSampler(BaseDeepEstimator):
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
         assert_all_finite(y, input_name="y")
+        encoder = LabelEncoder()
+        codes = encoder.fit_transform(y)  # which says what it cannot compare
+        if any(map(is_null, encoder.classes_)):
+            raise ValueError("Input y contains missing cells: each row needs a class.")
         check_classification_targets(y)
-        classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-        log_prior = np.log(counts / len(y))
-        context = one_hot(codes, len(classes)).to(self._device())
-        return {"classes_": classes, "class_log_prior_": log_prior}, context
+        log_prior = np.log(np.bincount(codes) / len(y))
+        context = one_hot(codes, len(log_prior)).to(self._device())
+        return {"classes_": encoder.classes_, "class_log_prior_": log_prior}, context
 
     def _context(self, y: Any, n_rows: int) -> Tensor | None:
         """Context of rows of class(es) y, on the CPU."""
