@@ -338,6 +338,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
+            In float64 if that is too coarse for a column far from zero.
         """
         self._check_usable()
         rows = self._model().rows(self.n_steps)

@@ -333,6 +333,7 @@ class AutoencoderTransformer(BaseRepresentation):
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
+            In float64 if that is too coarse for a column far from zero.
         """
         check_is_fitted(self)
         Z = check_array(flat_rows(X), dtype=np.float32)
