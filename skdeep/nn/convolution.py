@@ -41,12 +41,19 @@ class TransposedConvolution(nn.ConvTranspose2d):
         return wide[..., PADDING : PADDING + 1 + across]
 
 
-def _side_lengths(image_shape: Sequence[int], n_layers: int) -> list[tuple[int, int]]:
-    """(height, width) before the first layer and after each; a stride of 2 halves."""
+def side_lengths(
+    image_shape: Sequence[int], n_layers: int, smallest: int = 1
+) -> list[tuple[int, int]]:
+    """(height, width) before the first layer and after each: a stride of 2 halves them.
+
+    Odd sides are halved upwards. Both stay as they are from where one would come out
+    shorter than `smallest`.
+    """
     _, height, width = image_shape
     sides = [(height, width)]
     for _ in range(n_layers):
-        height, width = (height + 1) // 2, (width + 1) // 2
+        if min(height, width) >= 2 * smallest - 1:
+            height, width = (height + 1) // 2, (width + 1) // 2
         sides.append((height, width))
     return sides
 
@@ -80,7 +87,7 @@ class ConvEncoder(Network):
                 Convolution(n_in, n_out, KERNEL, STRIDE, PADDING),
                 nn.ReLU(inplace=True),
             ]
-        height, width = _side_lengths(image_shape, len(channels))[-1]
+        height, width = side_lengths(image_shape, len(channels))[-1]
         n_flat = depths[-1] * height * width
         self.layers = nn.Sequential(
             *layers, nn.Flatten(), nn.Linear(n_flat, n_components)
@@ -110,7 +117,7 @@ class ConvDecoder(Network):
             n_components=n_components,
         )
         depths = [image_shape[0], *channels][::-1]
-        sides = _side_lengths(image_shape, len(channels))[::-1]
+        sides = side_lengths(image_shape, len(channels))[::-1]
         layers: list[nn.Module] = []
         steps = zip(depths[:-1], depths[1:], sides[:-1], sides[1:], strict=True)
         for n_in, n_out, (h_in, w_in), (h_out, w_out) in steps:

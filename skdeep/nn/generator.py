@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from skdeep.nn.convolution import Convolution
+from skdeep.nn.convolution import Convolution, side_lengths
 from skdeep.nn.network import Network
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
@@ -32,24 +32,10 @@ class Doubling(nn.ConvTranspose2d):
         return super().forward(x, output_size)[..., :height, :width]
 
 
-def side_lengths(image_shape: Sequence[int], n_layers: int) -> list[tuple[int, int]]:
-    """(height, width) before the first layer and after each, halved where they can be.
-
-    Odd sides are halved upwards. No side comes out smaller than `SMALLEST`.
-    """
-    _, height, width = image_shape
-    sides = [(height, width)]
-    for _ in range(n_layers):
-        if min(height, width) >= 2 * SMALLEST - 1:
-            height, width = (height + 1) // 2, (width + 1) // 2
-        sides.append((height, width))
-    return sides
-
-
 def n_halvings(image_shape: Sequence[int]) -> int:
     """How often the sides of an image can be halved."""
     most = max(image_shape).bit_length()
-    return len(set(side_lengths(image_shape, most))) - 1
+    return len(set(side_lengths(image_shape, most, SMALLEST))) - 1
 
 
 class ImageGenerator(Network):
@@ -89,7 +75,7 @@ class ImageGenerator(Network):
             high=high,
         )
         depths = [image_shape[0], *channels][::-1]
-        sides = side_lengths(image_shape, len(channels))[::-1]
+        sides = side_lengths(image_shape, len(channels), SMALLEST)[::-1]
         first = depths[0] * math.prod(sides[0])
         layers: list[nn.Module] = [
             nn.Linear(n_codes, first),
@@ -144,7 +130,7 @@ class ImageDiscriminator(Network):
             n_classes=n_classes,
         )
         depths = [image_shape[0], *channels]
-        sides = side_lengths(image_shape, len(channels))
+        sides = side_lengths(image_shape, len(channels), SMALLEST)
         layers: list[nn.Module] = [nn.Unflatten(1, tuple(image_shape))]
         for (n_in, n_out), (before, after) in zip(
             itertools.pairwise(depths), itertools.pairwise(sides), strict=True

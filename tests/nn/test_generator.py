@@ -5,7 +5,8 @@ import torch
 from torch import Generator, nn
 
 from skdeep.nn import ImageDiscriminator, ImageGenerator, initialized
-from skdeep.nn.generator import Doubling, n_halvings, side_lengths
+from skdeep.nn.convolution import side_lengths
+from skdeep.nn.generator import SMALLEST, Doubling, n_halvings
 from skdeep.objectives.adversarial import gradient_penalty
 
 SHAPES = [(1, 1, 1), (1, 2, 2), (3, 7, 9), (1, 8, 8), (1, 28, 28), (3, 32, 32)]
@@ -69,7 +70,7 @@ def test_shapes(image_shape, channels, n, device):
     ],
 )
 def test_sides_are_halved_upwards_until_they_are_small(image_shape, expected):
-    assert side_lengths(image_shape, 3) == [(side, side) for side in expected]
+    assert side_lengths(image_shape, 3, SMALLEST) == [(side, side) for side in expected]
 
 
 @pytest.mark.parametrize(
