@@ -22,7 +22,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+
+from skdeep.objectives.adversarial import discriminator_loss
 
 LARGEST_LOG_RATIO = 20.0
 """Nats from which `nwj_bound` goes on linearly: more than any batch can tell."""
@@ -54,8 +55,11 @@ def log_mean_exp(scores: Tensor) -> Tensor:
 
 
 def jsd_of_pairs(positive: Tensor, negative: Tensor) -> Tensor:
-    """`jsd_score` of pairs drawn from P and of pairs drawn from Q, in any number."""
-    return -softplus(-positive).mean() - softplus(negative).mean()
+    """`jsd_score` of pairs drawn from P and of pairs drawn from Q, in any number.
+
+    The critic is a discriminator, which tells the pairs apart.
+    """
+    return -discriminator_loss(positive, negative)
 
 
 def jsd_score(scores: Tensor) -> Tensor:
