@@ -133,7 +133,7 @@ class SampleDisplay:
         Raises
         ------
         TypeError
-            If the estimator draws no rows.
+            If the estimator draws no rows, or takes no seed but is given one.
         """
         sampler = unwrapped(estimator)
         require(
@@ -147,7 +147,7 @@ class SampleDisplay:
             n_samples = 1000 if X is None else min(n_rows(X), 2000)
             if image_shape is not None and kind in ("auto", "images"):
                 n_samples = N_IMAGES
-        samples = drawn_rows(sampler, n_samples, random_state)
+        samples = drawn_rows(sampler, n_samples, random_state, needs_seed=True)
         return cls.from_samples(
             samples, X, image_shape=image_shape, kind=kind, columns=columns, ax=ax
         )

@@ -135,20 +135,29 @@ def n_rows(X):
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
-def drawn_rows(sampler, n_samples, random_state):
-    """Rows that any sampler draws; None leaves it the seed that it has."""
+def drawn_rows(sampler, n_samples, random_state, *, needs_seed=False):
+    """Rows that any sampler draws; None leaves it the seed that it has.
+
+    A sampler that takes no seed draws without one, or raises if that is needed.
+    """
     last = sampler[-1] if isinstance(sampler, Pipeline) else sampler
     takes_seed = "random_state" in {
         *signature(sampler.sample).parameters,
         *signature(last.sample).parameters,
     }
-    if random_state is None:
+    parameters = sampler.get_params() if hasattr(sampler, "get_params") else ()
+    own = [name for name in parameters if name.split("__")[-1] == "random_state"]
+    if random_state is None or (not takes_seed and not own and not needs_seed):
         rows = sampler.sample(n_samples)
     elif takes_seed:
         rows = sampler.sample(n_samples, random_state=random_state)
-    else:  # as of GaussianMixture, which draws with its own
-        names = (n for n in sampler.get_params() if n.split("__")[-1] == "random_state")
-        seeded = deepcopy(sampler).set_params(**dict.fromkeys(names, random_state))
+    elif own:  # as of GaussianMixture, which draws with its own
+        seeded = deepcopy(sampler).set_params(**dict.fromkeys(own, random_state))
         rows = seeded.sample(n_samples)
+    else:
+        raise TypeError(
+            f"random_state={random_state!r} was given, but {type(sampler).__name__} "
+            "takes no seed, neither in 'sample' nor as a parameter."
+        )
     # Mixtures return the component of each row as well.
     return rows[0] if isinstance(rows, tuple) else rows

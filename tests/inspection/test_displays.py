@@ -16,7 +16,7 @@ import torch
 from numpydoc.docscrape import NumpyDocString
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning
@@ -501,6 +501,16 @@ def test_samples_of_mixtures_and_searches_repeat_with_a_seed(mixture):
     plain = make_pipeline(StandardScaler(), FlowSampler(max_iter=1)).fit(two)
     with pytest.raises(TypeError, match=r"Pipeline has none.*SamplerPipeline"):
         SampleDisplay.from_estimator(plain, two)
+
+
+def test_a_seed_that_a_sampler_cannot_take_is_refused():
+    class Draws(BaseEstimator):
+        def sample(self, n_samples=1):
+            return np.arange(2.0 * n_samples).reshape(-1, 2)
+
+    assert len(SampleDisplay.from_estimator(Draws(), n_samples=5).samples) == 5
+    with pytest.raises(TypeError, match="random_state=0 was given, but Draws takes no"):
+        SampleDisplay.from_estimator(Draws(), n_samples=5, random_state=0)
 
 
 def test_sparse_rows_stand_beside_drawn_ones():
