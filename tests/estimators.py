@@ -114,6 +114,6 @@ def inner_parameter(clusterer):
 BRIEF_FITS_WARN = [
     pytest.mark.filterwarnings("ignore:GANSampler generates rows near"),
     pytest.mark.filterwarnings("ignore:VAESampler. the posterior has collapsed"),
-    pytest.mark.filterwarnings("ignore:.* ended with . clusters"),
+    pytest.mark.filterwarnings("ignore:.* ended with . of . clusters"),
 ]
 """Marks of tests whose fits are too brief to be good."""

@@ -13,6 +13,7 @@ from skdeep.cluster._base import (
     encoder_and_centroids,
     inverse_transform,
 )
+from skdeep.cluster._collapse import warn_of_empty_clusters
 from skdeep.cluster._starts import (
     N_NEIGHBORS,
     in_sample,
@@ -181,7 +182,8 @@ class AEKMeans(BaseDeepClusterer):
         Warns
         -----
         ConvergenceWarning
-            If the rows have fewer distinct values than there are clusters.
+            If clusters are left without rows, as those are that are more than there
+            are distinct rows.
         """
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
@@ -205,7 +207,8 @@ class AEKMeans(BaseDeepClusterer):
             self.autoencoder_ = autoencoder
             self.cluster_centers_ = start.cluster_centers_
             q = in_chunks(self._assignment(), rows)
-            self.labels_ = self.initial_labels_ = q.argmax(axis=1)
+            self.labels_, self.initial_labels_ = q.argmax(axis=1), q.argmax(axis=1)
+            warn_of_empty_clusters(self.labels_, self)
             self.inertia_ = float(start.inertia_)
             self.n_iter_ = start.n_iter_
             self.history_ = autoencoder.history_

@@ -68,7 +68,9 @@ class BaseDeepClusterer(
         -------
         labels : ndarray of shape (n_samples,), int64
         """
-        return self.predict_proba(X).argmax(axis=1)
+        rows, assignment = self._rows(X), self._assignment()
+        # Far away, q of all clusters is nearly the same: float32 would make ties of it.
+        return in_chunks(lambda x: assignment(x).argmax(1), rows)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Soft assignment q of each row to each cluster.
@@ -82,8 +84,8 @@ class BaseDeepClusterer(
         q : ndarray of shape (n_samples, n_clusters), float32
             Rows sum to one.
         """
-        rows = self._rows(X)
-        return in_chunks(self._assignment(), rows)
+        rows, assignment = self._rows(X), self._assignment()
+        return in_chunks(lambda x: assignment(x).float(), rows)
 
     def transform(self, X: Any) -> np.ndarray:
         """Embedding of each row, the space of `cluster_centers_`.
@@ -156,11 +158,12 @@ def student_assignment(
 ) -> Callable[[Tensor], Tensor]:
     """Map of scaled rows to their Student-t assignment, ``(n, n_clusters)``.
 
-    In float64: in float32 the last bits depend on where in a batch a row is.
+    In float64: in float32 the last bits depend on where in a batch a row is, and far
+    from all centroids nothing is left of their order.
     """
     encoder, centroids = encoder_and_centroids(autoencoder, centers)
     exact = centroids.double()
-    return lambda x: soft_assignment(encoder(x).double(), exact, alpha).float()
+    return lambda x: soft_assignment(encoder(x).double(), exact, alpha)
 
 
 def decodes(clusterer: BaseDeepClusterer) -> bool:

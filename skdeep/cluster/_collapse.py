@@ -1,4 +1,4 @@
-"""Whether the deep stage ruins the embedding that it was given."""
+"""Whether the deep stage ruins the embedding that it was given, or its clusters."""
 
 import warnings
 from typing import Any
@@ -60,3 +60,19 @@ class RankWatch:
                 ConvergenceWarning,
                 stacklevel=5,
             )
+
+
+def warn_of_empty_clusters(labels: np.ndarray, clusterer: Any) -> None:
+    """Warn if clusters have no rows in the end, and say which."""
+    n_clusters = int(clusterer.n_clusters)
+    empty = np.setdiff1d(np.arange(n_clusters), labels)
+    if len(empty):
+        numbers = ", ".join(map(str, empty[:10])) + ", ..." * (len(empty) > 10)
+        slower = ", a smaller learning_rate" * hasattr(clusterer, "learning_rate")
+        warnings.warn(
+            f"{type(clusterer).__name__} ended with {len(empty)} of {n_clusters} "
+            f"clusters without rows: {numbers}. "
+            f"Try fewer n_clusters{slower} or another random_state.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )

@@ -359,11 +359,13 @@ class DECClusterer(BaseDeepClusterer):
         2000 earlier ones. Clusters keep their numbers as far as they keep their rows.
         Where at least 1250 new rows are of other kinds than the earlier ones, whose
         neighbours they rarely are, pretraining begins anew on both: networks that took
-        a new kind for an old one hardly ever part them. Frozen autoencoders never do.
-        After `fit`, which keeps no rows, the networks go on from those of the fit, and
-        clusters of which the stream has no rows are lost. A later call takes as
-        long as its rows are many, whatever `max_iter`: 80 draws of pretraining and 40
-        of the deep stage for each new row.
+        a new kind for an old one hardly ever part them. Frozen autoencoders stay as
+        they are: each call takes the deep stage from there. After `fit`, which keeps no
+        rows, the networks go on from those of the fit, and clusters of which the stream
+        has no rows are lost. A later call takes as long as its rows are many, whatever
+        `max_iter`: 80 draws of pretraining and at most 40 of the deep stage for each
+        new row. Starts other than k-means and modularity see rows that are drawn by
+        what they stand for.
 
         Parameters
         ----------
@@ -426,10 +428,12 @@ class DECClusterer(BaseDeepClusterer):
         encoder, centroids = encoder_and_centroids(
             self.autoencoder_, self.cluster_centers_
         )
+        centroids = centroids.double()
         frequency = torch.tensor(self.cluster_frequencies_, device=centroids.device)
 
         def divergence(x: Tensor) -> Tensor:
-            log_q = log_soft_assignment(encoder(x), centroids, self.alpha)
+            z = encoder(x).double()  # where far rows still have a nearest centroid
+            log_q = log_soft_assignment(z, centroids, self.alpha)
             p = target_distribution(log_q.exp(), frequency)
             return clustering_divergence_per_sample(p, log_q)
 

@@ -17,14 +17,14 @@ from skdeep.cluster._starts import (
     kmeans,
     kmeans_of_graph,
     resolved_init,
+    started,
 )
 from skdeep.cluster._steps import (
     Refresh,
     Start,
     Toward,
     augmentation,
-    clustering_of,
-    warn_of_emptied_clusters,
+    self_training,
 )
 from skdeep.nn import initialized
 from skdeep.nn.corruption import masked
@@ -40,7 +40,6 @@ from skdeep.training import (
     descend,
     in_chunks,
     n_batches,
-    train_epoch,
 )
 
 CAPACITY = 2000
@@ -125,7 +124,9 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
     training : callable
     """
     goes_on = clusterer.__sklearn_is_fitted__()
-    if not goes_on:
+    if goes_on:
+        clusterer._validate_params()  # scikit-learn does so in the first call alone
+    else:
         clusterer.fit(X, y)
     # All that places the centroids is the stream: it begins with enough rows for them.
     least = clusterer.n_clusters if clusterer.reservoir_ is None else 1
@@ -178,7 +179,12 @@ def taught(
     n_old, n_new = reservoir.rows.shape[0], X.shape[0]
     weights = np.ones(n_old + n_new)
     weights[:n_old] = reservoir.n_seen / max(1, n_old)
-    autoencoder = copy.deepcopy(clusterer.pretrained_ or clusterer.autoencoder_)
+    is_frozen = isinstance(clusterer.autoencoder, FrozenEstimator)
+    autoencoder = copy.deepcopy(
+        clusterer.autoencoder.estimator
+        if is_frozen
+        else clusterer.pretrained_ or clusterer.autoencoder_
+    )
     autoencoder.device = clusterer.device
     rows = autoencoder._scaled_rows(stacked(reservoir.rows, X), resident=True)
     draw = WeightedDraw(weights, draw_seed, rows.device)
@@ -196,59 +202,33 @@ def taught(
     centroids = torch.tensor(clusterer.cluster_centers_, device=rows.device)
     labels = torch.from_numpy(known)
     sizes = torch.bincount(labels, minlength=len(centroids)).to(centroids)
-    begin = Start(autoencoder, centroids, labels, sizes, rows, None)
-    n_draws = N_REHEARSALS * n_new
-    rehearse(begin, neighbors, draw, n_draws, task, rehearsal_seed, exaggeration)
+    graph = neighbors if clusterer.guard else None
+    begin = Start(autoencoder, centroids, labels, sizes, rows, graph, weights=weights)
+    if not is_frozen:
+        n_draws = N_REHEARSALS * n_new
+        rehearse(begin, neighbors, draw, n_draws, task, rehearsal_seed, exaggeration)
     pretrained = copy.deepcopy(autoencoder)
 
     # Phase 2: place the centroids anew, as far as possible in their old order.
     with task.leaf("init"):
         init = resolved_init(clusterer.init, X, autoencoder)
-        place_anew(begin, init, clusterer.n_init, neighbors, weights, kmeans_seed)
-    before = clustering_of(begin, clusterer.alpha)
+        place_anew(begin, init, clusterer.n_init, neighbors, kmeans_seed)
 
     # Phase 3: the deep stage.
     optimizer, toward, refresh = training(begin, noise_seed)
-    n_drawn = max(len(rows), clusterer.batch_size)
-
-    def now() -> dict[str, Any]:
-        found = clustering_of(begin, clusterer.alpha).attributes()
-        return {**found, "history_": phase.history}
-
-    phase = task.phase("cluster", epochs_of(N_PASSES * n_new, n_drawn), now)
     shares = torch.from_numpy(weights).to(rows.device, torch.float32).unsqueeze(1)
-    shuffle = Generator().manual_seed(seed)
-    for _ in phase:
-        z = torch.from_numpy(autoencoder._encode(rows)).to(rows.device)
-        q = refresh(z)
+
+    def toward_drawn(q: Tensor) -> Step:
         step = toward(q, (shares * q).sum(0))
+        return lambda index: step(draw(index))
 
-        def drawn_step(index: Tensor, step: Step = step) -> dict[str, Tensor]:
-            return step(draw(index))
-
-        with optimizer.training():
-            losses = train_epoch(
-                drawn_step,
-                n_drawn,
-                batch_size=clusterer.batch_size,
-                rng=shuffle,
-                device=rows.device,
-            )
-        phase.record(losses)
-    phase.check_weights(optimizer.networks)
-    after = clustering_of(begin, clusterer.alpha)
-    warn_of_emptied_clusters(before.labels, after.labels, type(clusterer).__name__)
-    return {
-        **after.attributes(),
-        "pretrained_": pretrained,
-        "cluster_frequencies_": (weights @ after.q).astype(np.float32),
-        "labels_": after.labels[n_old:],
-        "initial_labels_": before.labels[n_old:],
-        "initial_modularity_": float("nan"),
-        "deep_stage_kept_": True,
-        "n_iter_": phase.n_iter,
-        "history_": phase.history,
-    }
+    n_drawn = max(len(rows), clusterer.batch_size)
+    max_iter = epochs_of(N_PASSES * n_new, n_drawn)
+    shuffle = Generator().manual_seed(seed)
+    how = optimizer, task, shuffle, max_iter, n_drawn
+    fitted = self_training(clusterer, begin, toward_drawn, refresh, *how)
+    of_new = {name: fitted[name][n_old:] for name in ("labels_", "initial_labels_")}
+    return {**fitted, **of_new, "pretrained_": pretrained}
 
 
 def begins_anew(
@@ -264,21 +244,25 @@ def begins_anew(
 
 
 def place_anew(
-    begin: Start,
-    init: str,
-    n_init: int,
-    neighbors: np.ndarray,
-    weights: np.ndarray,
-    seed: int,
+    begin: Start, init: str, n_init: int, neighbors: np.ndarray, seed: int
 ) -> None:
-    """Move the centroids to the clusters of today's codes, each to the most alike."""
-    Z = begin.autoencoder._encode(begin.rows)
+    """Move the centroids to the clusters of today's codes, each to the most alike.
+
+    k-means counts the rows by their weights. Other starts see as many rows, drawn so.
+    """
+    Z, weights = begin.autoencoder._encode(begin.rows), begin.weights
+    assert weights is not None, "The rows of a stream have weights."
     counts = len(begin.centroids), n_init
     if init == "modularity":
         found = kmeans_of_graph(Z, *counts, seed, neighbors, weights, slack=SLACK)
-    else:
+    elif init == "kmeans":
         found = kmeans(Z, *counts, seed, weights)
-    order = in_old_order(begin.labels.numpy(), found.labels_, len(begin.centroids))
+    else:
+        shares = weights / weights.sum()
+        drawn = np.random.RandomState(seed).choice(len(Z), len(Z), p=shares)
+        found = started(init, Z[drawn], *counts, seed, None)
+    labels = found.predict(Z)
+    order = in_old_order(begin.labels.numpy(), labels, len(begin.centroids))
     begin.centroids.copy_(torch.from_numpy(found.cluster_centers_[order]))
 
 

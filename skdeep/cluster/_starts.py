@@ -31,6 +31,12 @@ REGULARISATION = 1e-3
 CLEAR_GAIN = 0.005
 """Of modularity, by which mixtures have to be better than k-means."""
 
+LOOSE, UNLIKELY = 1.25, 0.25
+"""Inertia over the least, and nats a row below the most likely mixture, beyond which
+modularity does not count: it likes clusters of one size, a large one cut in two and
+small ones taken for one.
+"""
+
 LEAST_SAMPLE, LEAST_OF_CLUSTER = 50_000, 500
 """Codes, in all and for each cluster, in which a start is found if there are twice as
 many; all get a label.
@@ -66,11 +72,14 @@ class Centroids:
     labels_ : ndarray of shape (n_samples,)
     predict : callable
         Map of codes to labels.
+    log_likelihood : float
+        Of mixtures, in nats a row.
     """
 
     cluster_centers_: np.ndarray
     labels_: np.ndarray
     predict: Callable[[np.ndarray], np.ndarray]
+    log_likelihood: float = math.nan
 
 
 def kmeans(
@@ -100,11 +109,13 @@ def kmeans_of_graph(
     """Of several k-means, the one whose labels cut a graph of the rows least.
 
     The inertia compares distances in an embedding that was not made for them; which
-    rows are neighbours in the input is known. By modularity on that graph; the inertia
-    decides among those that are at most `slack` from the best.
+    rows are neighbours in the input is known. By modularity on that graph, of those
+    that are not `LOOSE`; the inertia decides among those at most `slack` from the best.
     """
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_init)
     runs = [kmeans(Z, n_clusters, 1, int(each), weights) for each in seeds]
+    least = min(run.inertia_ for run in runs)
+    runs = [run for run in runs if run.inertia_ <= LOOSE * least]
     cuts = np.array([graph_modularity(neighbors, run.labels_) for run in runs])
     best = np.flatnonzero(cuts >= cuts.max() - slack)
     return min((runs[i] for i in best), key=lambda run: run.inertia_)
@@ -136,7 +147,8 @@ def mixture(
         with one_thread(), config_context(array_api_dispatch=False):
             return model.predict(Z.astype(np.float64))
 
-    return Centroids(model.means_.astype(np.float32), predict(Z), predict)
+    centers = model.means_.astype(np.float32)
+    return Centroids(centers, predict(Z), predict, model.lower_bound_)
 
 
 def gaussian_mixture(
@@ -193,6 +205,8 @@ def clusters_of_graph(
         return plain
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=max(1, n_init // 2))
     runs = [mixture(Z, n_clusters, 1, int(each), "tied") for each in seeds]
+    most = max(run.log_likelihood for run in runs)
+    runs = [run for run in runs if run.log_likelihood >= most - UNLIKELY]
     cuts = [graph_modularity(neighbors, run.labels_) for run in runs]
     gain = max(cuts) - graph_modularity(neighbors, plain.labels_)
     return runs[int(np.argmax(cuts))] if gain > CLEAR_GAIN else plain

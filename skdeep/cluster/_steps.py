@@ -1,7 +1,6 @@
 """The steps that the autoencoder clusterers share, in the order of their papers."""
 
 import copy
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from sklearn.exceptions import ConvergenceWarning
 from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
@@ -20,7 +18,7 @@ from skdeep.cluster._base import (
     BaseDeepClusterer,
     student_assignment,
 )
-from skdeep.cluster._collapse import RankWatch
+from skdeep.cluster._collapse import RankWatch, warn_of_empty_clusters
 from skdeep.cluster._starts import INITS, N_NEIGHBORS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
@@ -80,6 +78,7 @@ class Start:
     """Where the deep stage starts from; it trains the first two in place.
 
     Generators of what surrounds its steps join `moving`, beside centroids and sizes.
+    Each row stands for as many as its weight says, or for itself alone.
     """
 
     autoencoder: Any
@@ -89,6 +88,7 @@ class Start:
     rows: Rows
     neighbors: np.ndarray | None
     moving: list[Thing] = field(default_factory=list)
+    weights: np.ndarray | None = None
 
 
 def start(
@@ -143,23 +143,19 @@ def augmentation(
 
 @dataclass(frozen=True)
 class Clustering:
-    """An embedding, centers in it, and the soft assignment of the training rows."""
+    """An embedding, centers in it, the clusters of the rows, and their soft sizes."""
 
     autoencoder: AutoencoderTransformer
     centers: np.ndarray
-    q: np.ndarray
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Cluster of each training row."""
-        return self.q.argmax(axis=1)
+    labels: np.ndarray
+    frequencies: np.ndarray
 
     def attributes(self) -> dict[str, Any]:
         """Name what a fitted clusterer needs in order to predict."""
         return {
             "autoencoder_": self.autoencoder,
             "cluster_centers_": self.centers,
-            "cluster_frequencies_": self.q.sum(axis=0),
+            "cluster_frequencies_": self.frequencies,
         }
 
 
@@ -168,7 +164,8 @@ def clustering_of(start: Start, alpha: float) -> Clustering:
     autoencoder = copy.deepcopy(start.autoencoder)
     centers = start.centroids.detach().cpu().numpy().copy()
     q = in_chunks(student_assignment(autoencoder, centers, alpha), start.rows)
-    return Clustering(autoencoder, centers, q)
+    sizes = q.sum(axis=0) if start.weights is None else start.weights @ q
+    return Clustering(autoencoder, centers, q.argmax(axis=1), sizes.astype(np.float32))
 
 
 def self_training(
@@ -179,6 +176,8 @@ def self_training(
     optimizer: Adam,
     task: FitTask,
     rng: Generator,
+    max_iter: int | None = None,
+    n_drawn: int | None = None,
 ) -> dict[str, Any]:
     """Run the deep stage and keep it, unless the guard prefers what was before.
 
@@ -198,6 +197,10 @@ def self_training(
     task : FitTask
     rng : Generator
         Of the shuffles.
+    max_iter : int or None
+        Epochs at most, if not those of the parameter.
+    n_drawn : int or None
+        Row numbers that an epoch shuffles, if not those of all rows.
 
     Returns
     -------
@@ -206,14 +209,16 @@ def self_training(
     """
     alpha = clusterer.alpha
     before = clustering_of(start, alpha)
-    size = len(start.rows), clusterer.batch_size
-    max_iter = epochs_for(clusterer.max_iter, N_STEPS, *size)
+    n_drawn = n_drawn or len(start.rows)
+    if max_iter is None:
+        size = n_drawn, clusterer.batch_size
+        max_iter = epochs_for(clusterer.max_iter, N_STEPS, *size)
 
     def snapshot() -> dict[str, Any]:
         return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
-    rank = alternate(clusterer, start, toward, refresh, optimizer, phase, rng)
+    rank = alternate(clusterer, start, toward, refresh, optimizer, phase, rng, n_drawn)
     after = clustering_of(start, alpha)
     fitted = guarded(clusterer, before, after, start.neighbors, rank.lost)
     rank.warn(fitted["deep_stage_kept_"], type(clusterer).__name__)
@@ -245,7 +250,7 @@ def guarded(
         gain = graph_modularity(neighbors, after.labels) - modularity
         kept = gain >= -SLACK and not collapsed
     chosen = after if kept else before
-    warn_of_emptied_clusters(before.labels, chosen.labels, type(clusterer).__name__)
+    warn_of_empty_clusters(chosen.labels, clusterer)
     return {
         **chosen.attributes(),
         "labels_": chosen.labels,
@@ -296,6 +301,7 @@ def alternate(
     optimizer: Adam,
     phase: Phase,
     rng: Generator,
+    n_drawn: int,
 ) -> RankWatch:
     """Alternate assignments of all rows with epochs of steps towards them.
 
@@ -308,22 +314,23 @@ def alternate(
 
     z = embedding()
     rank = RankWatch(z.cpu().numpy(), clusterer.n_clusters)
-    q = soft_assignment(z, start.centroids.detach(), clusterer.alpha)
+    q = exact_assignment(z, start.centroids, clusterer.alpha)
     watch = LabelWatch(q.argmax(1), start.neighbors)
-    last: dict[str, Any] = {"q": q, "seen": {}, "calm": 0}
+    last: dict[str, Any] = {"q": q.float(), "seen": {}, "calm": 0}
     phase.moves(optimizer, rng, watch, last, rank, *start.moving)
     for epoch in phase:
         with optimizer.training():
             losses = train_epoch(
                 toward(last["q"]),
-                len(rows),
+                n_drawn,
                 batch_size=clusterer.batch_size,
                 rng=rng,
                 device=rows.device,
             )
         if epoch % clusterer.update_interval == 0 or epoch in (1, phase.max_iter):
             z = embedding()
-            q = last["q"] = refresh(z)
+            q = refresh(z)
+            last["q"] = q.float()
             seen = last["seen"] = watch.look(q.argmax(1))
             seen["effective_rank"] = rank.look(z.cpu().numpy())
             is_calm = seen["label_change"] < clusterer.tol
@@ -333,6 +340,11 @@ def alternate(
         phase.record({**losses, **last["seen"]})
     phase.check_weights(optimizer.networks)
     return rank
+
+
+def exact_assignment(z: Tensor, centroids: Tensor, alpha: float) -> Tensor:
+    """Soft assignment in float64, in which far rows still have a nearest centroid."""
+    return soft_assignment(z.double(), centroids.detach().double(), alpha)
 
 
 @torch.no_grad()
@@ -345,7 +357,7 @@ def refreshed_assignment(
     that lost all its rows moves to the row that lies farthest from its own centroid.
     """
     if centroid_update == "mean":
-        labels = soft_assignment(z, centroids, alpha).argmax(1)
+        labels = exact_assignment(z, centroids, alpha).argmax(1)
         members = one_hot(labels, len(centroids)).to(z.dtype)
         sizes = members.sum(0)
         means = members.T @ z / sizes.clamp_min(1).unsqueeze(1)
@@ -359,12 +371,12 @@ def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Tensor, Tensor
 
     Returns
     -------
-    q : Tensor of shape (n, n_clusters)
+    q : Tensor of shape (n, n_clusters), float64
         Soft assignment of all rows.
     moved : Tensor of int64
         Which centroids moved.
     """
-    q = soft_assignment(z, centroids, alpha)
+    q = exact_assignment(z, centroids, alpha)
     sizes = torch.bincount(q.argmax(1), minlength=len(centroids))
     empty = torch.nonzero(sizes == 0).flatten()
     if len(empty):
@@ -372,18 +384,5 @@ def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Tensor, Tensor
         farthest = distances.argsort(descending=True, stable=True)[: len(empty)]
         empty = empty[: len(farthest)]
         centroids[empty] = z[farthest]
-        q = soft_assignment(z, centroids, alpha)
+        q = exact_assignment(z, centroids, alpha)
     return q, empty
-
-
-def warn_of_emptied_clusters(before: np.ndarray, after: np.ndarray, name: str) -> None:
-    """Warn if clusters that k-means found have no rows at the end."""
-    n_before, n_after = len(np.unique(before)), len(np.unique(after))
-    if n_after < n_before:
-        warnings.warn(
-            f"{name} ended with {n_after} clusters that hold rows, of {n_before} after "
-            "k-means. Try fewer n_clusters, a smaller learning_rate or another "
-            "random_state.",
-            ConvergenceWarning,
-            stacklevel=6,
-        )

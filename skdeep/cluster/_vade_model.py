@@ -130,7 +130,7 @@ class VaDEModel:
         In float64: in float32 the last bits depend on where in a batch a row is.
         """
         mean, _ = code_distribution(self.encoder(x).double())
-        return log_responsibilities(mean, *self.exact_prior()).exp().float()
+        return log_responsibilities(mean, *self.exact_prior()).exp()
 
     def drawn(self, clusters: Tensor, rng: Generator, noisy: bool) -> Tensor:
         """Draw a scaled row of each cluster of a list."""

@@ -24,6 +24,7 @@ from skdeep.callbacks import (
     StopOnInterrupt,
 )
 from skdeep.cluster import AEKMeans, DCNClusterer, DECClusterer, IDECClusterer
+from skdeep.cluster._collapse import warn_of_empty_clusters
 from skdeep.cluster._steps import refreshed_assignment
 from skdeep.metrics import (
     CLUSTERING_SCORERS,
@@ -174,10 +175,13 @@ def test_emptied_clusters_move_to_far_rows():
 
 
 def test_clusters_that_stay_empty_are_warned_of():
-    from skdeep.cluster._steps import warn_of_emptied_clusters
-
-    with pytest.warns(ConvergenceWarning, match="DEC ended with 1 clusters .* of 2"):
-        warn_of_emptied_clusters(np.array([0, 1]), np.array([0, 0]), "DEC")
+    text = "ended with 2 of 4 clusters without rows: 1, 3. Try fewer n_clusters, a smal"
+    with pytest.warns(ConvergenceWarning, match=text):
+        warn_of_empty_clusters(np.array([0, 2, 0]), DECClusterer(4))
+    with pytest.warns(ConvergenceWarning, match="fewer n_clusters or another random"):
+        warn_of_empty_clusters(np.array([0]), AEKMeans(2))
+    with pytest.warns(ConvergenceWarning, match="DECClusterer ended with 2 of 4"):
+        DECClusterer(4, autoencoder=small(), init="spectral", random_state=0).fit(np.repeat(np.eye(2), 10, axis=0))
 
 
 @each_deep

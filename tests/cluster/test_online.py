@@ -7,6 +7,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
 
 from skdeep.callbacks import Checkpoint, EarlyStopping, MetricMonitor
@@ -209,9 +210,43 @@ def test_attributes_are_those_of_the_last_call(Clusterer):
 @each
 def test_later_parts_take_as_long_as_their_rows_are_many(Clusterer):
     X, _ = blobs()
-    model = brief(Clusterer, autoencoder=small(max_iter=1), max_iter=1)
+    model = brief(Clusterer, autoencoder=small(max_iter=1), max_iter=1, tol=0)
     streamed(model, X[:128], 64)
     assert model.n_iter_ == 40 * 64 // 256
+    streamed(model.set_params(tol=1, n_iter_no_change=2), X[128:192], 64)
+    assert model.n_iter_ == 2
+
+
+@each
+def test_later_parts_are_recorded_and_guarded_as_the_first(Clusterer):
+    X, y = blobs()
+    model = brief(Clusterer, max_iter=2, n_runs=2).partial_fit(X[:150])
+    recorded = set(model.history_)
+    model.partial_fit(X[150:])
+    assert set(model.history_) == recorded
+    assert model.deep_stage_kept_
+    assert model.initial_modularity_ > 0.5
+    assert model.run_scores_ is None
+    model.set_params(learning_rate=0.5).partial_fit(X[150:])
+    assert not model.deep_stage_kept_
+    np.testing.assert_array_equal(model.labels_, model.initial_labels_)
+    assert clustering_accuracy_score(y, model.predict(X)) > 0.98
+    model.set_params(guard=False).partial_fit(X[150:])
+    assert model.deep_stage_kept_
+    assert np.isnan(model.initial_modularity_)
+
+
+def test_later_parts_start_as_they_are_told_and_leave_frozen_encoders_alone():
+    X = np.random.RandomState(0).rand(200, 6)
+    frozen = FrozenEstimator(small(max_iter=5).fit(X))
+    model = brief(DECClusterer, autoencoder=frozen, max_iter=1).partial_fit(X[:100])
+    found = []
+    for init in ("kmeans", "modularity", "gmm", "tied", "smooth", "spectral"):
+        later = copy.deepcopy(model).set_params(init=init).partial_fit(X[100:])
+        found.append(tuple(later.initial_labels_))
+        codes = [encoder.transform(X) for encoder in (later.pretrained_, frozen)]
+        np.testing.assert_array_equal(*codes)
+    assert len(set(found)) == len(found)
 
 
 @each
@@ -288,6 +323,7 @@ def small_dec():
 
 MISTAKES = {
     "n_clusters": lambda model: model.set_params(n_clusters=4),
+    "'learning_rate'": lambda model: model.set_params(learning_rate=-1.0),
     "Checkpoint keeps whole fits": lambda model: model.set_callbacks(
         Checkpoint("unused")
     ),
@@ -307,7 +343,8 @@ def test_mistakes_in_a_later_part_leave_the_model_as_it_was(
         model.partial_fit(PARTS[1])
     np.testing.assert_array_equal(model.predict_proba(PARTS[1]), before)
     assert model.reservoir_.n_seen == len(PARTS[0])
-    model.set_params(n_clusters=3).set_callbacks().partial_fit(PARTS[1])
+    model.set_params(n_clusters=3, learning_rate=1e-3).set_callbacks()
+    model.partial_fit(PARTS[1])
 
 
 def test_parts_may_be_sparse_or_not():

@@ -107,6 +107,21 @@ def test_graph_decides_where_the_inertia_of_the_codes_misleads():
     )
 
 
+def unequal():
+    """Three clusters, of which one has four times as many rows as the others."""
+    rng = np.random.RandomState(0)
+    y = np.repeat([0, 1, 2], [400, 50, 50])
+    Z = rng.randn(len(y), 2) + np.array([[0, 0], [6, 4], [6, -4]])[y]
+    return Z.astype(np.float32), y
+
+
+@pytest.mark.parametrize("start", [kmeans_of_graph, clusters_of_graph])
+def test_graph_does_not_cut_a_large_cluster_in_two(start):
+    Z, y = unequal()
+    found = start(Z, 3, 20, 0, graph(Z))
+    assert clustering_accuracy_score(y, found.labels_) > 0.95
+
+
 def stretched(n=300):
     """Three clusters apart along one axis, and spread as far along the other."""
     rng = np.random.RandomState(0)
