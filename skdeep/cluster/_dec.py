@@ -176,8 +176,9 @@ class DECClusterer(BaseDeepClusterer):
         False if the guard returned the state before the deep stage.
 
     initial_modularity_ : float
-        Modularity of `initial_labels_` on the nearest-neighbour graph of the input, to
-        be compared with the last ``history_["modularity"]``. NaN without the guard.
+        Modularity of `initial_labels_` on the nearest-neighbour graph of the rows, as
+        the autoencoder scales them, to be compared with the last
+        ``history_["modularity"]``. NaN without the guard.
 
     cluster_frequencies_ : ndarray of shape (n_clusters,), float32
         Soft sizes f of the clusters, in rows.

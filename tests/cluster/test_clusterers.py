@@ -180,8 +180,21 @@ def test_clusters_that_stay_empty_are_warned_of():
         warn_of_empty_clusters(np.array([0, 2, 0]), DECClusterer(4))
     with pytest.warns(ConvergenceWarning, match="fewer n_clusters or another random"):
         warn_of_empty_clusters(np.array([0]), AEKMeans(2))
+    model = DECClusterer(4, autoencoder=small(), init="spectral", random_state=0)
     with pytest.warns(ConvergenceWarning, match="DECClusterer ended with 2 of 4"):
-        DECClusterer(4, autoencoder=small(), init="spectral", random_state=0).fit(np.repeat(np.eye(2), 10, axis=0))
+        model.fit(np.repeat(np.eye(2), 10, axis=0))
+
+
+@each
+def test_rows_however_far_belong_to_the_nearest_centroid(Clusterer):
+    X, _ = blobs()
+    model = Clusterer(3, autoencoder=small(max_iter=2), random_state=0).fit(X)
+    far = X * 1e9
+    codes, centers = model.transform(far), model.cluster_centers_.astype(np.float64)
+    nearest = np.square(codes[:, None] - centers).sum(2).argmin(1)
+    assert len(np.unique(nearest)) > 1
+    np.testing.assert_array_equal(model.predict(far), nearest)
+    assert model.score(X * 1e20) <= 0
 
 
 @each_deep
