@@ -180,8 +180,9 @@ class DCNClusterer(BaseDeepClusterer):
         False if the guard returned the state before the deep stage.
 
     initial_modularity_ : float
-        Modularity of `initial_labels_` on the nearest-neighbour graph of the input, to
-        be compared with the last ``history_["modularity"]``. NaN without the guard.
+        Modularity of `initial_labels_` on the nearest-neighbour graph of the rows, as
+        the autoencoder scales them, to be compared with the last
+        ``history_["modularity"]``. NaN without the guard.
 
     cluster_frequencies_ : ndarray of shape (n_clusters,), float32
         Sums of `predict_proba` over the training rows: soft sizes of the clusters.

@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
@@ -86,7 +87,8 @@ class NClustersSearch(BaseDeepClusterer):
         Seed of all phases; of the clusterer, if it has none.
 
     verbose : int, default=0
-        Not used: the clusterer has its own.
+        1 writes one line a phase. Inside of a search, what the clusterer has does not
+        count.
 
     Attributes
     ----------
@@ -275,6 +277,9 @@ class NClustersSearch(BaseDeepClusterer):
         """That of the clusterer."""
         return clusterer_of(self)[0].device
 
+    def _device(self) -> torch.device:
+        return clusterer_of(self)[0]._device()
+
     def _embedder(self) -> BaseRepresentation:
         return self.clusterer_._embedder()
 
@@ -317,7 +322,7 @@ def curve(
     ----------
     Z : ndarray of shape (n_samples, n_components)
     neighbors : ndarray of int of shape (n_samples, n_neighbors)
-        The nearest-neighbour graph of the input.
+        The nearest-neighbour graph of the scaled rows.
     candidates : ndarray of int of shape (n_candidates,)
     n_init, seed : int
         Of k-means.

@@ -159,8 +159,9 @@ class SCANClusterer(BaseDeepClusterer):
         False if the guard returned the state before both phases.
 
     initial_modularity_ : float
-        Modularity of `initial_labels_` on the nearest-neighbour graph of the input, to
-        be compared with the last one of the two histories. NaN without the guard.
+        Modularity of `initial_labels_` on the nearest-neighbour graph of the rows, as
+        the encoder scales them, to be compared with the last one of the two histories.
+        NaN without the guard.
 
     cluster_frequencies_ : ndarray of shape (n_clusters,), float32
         Sums of the probabilities over the training rows: soft sizes of the clusters.

@@ -159,8 +159,8 @@ class VaDEClusterer(BaseDeepClusterer):
         False if the guard returned the state before the deep stage.
 
     initial_modularity_ : float
-        Modularity of `initial_labels_` on the nearest-neighbour graph of the input. NaN
-        without the guard.
+        Modularity of `initial_labels_` on the nearest-neighbour graph of the rows, as
+        the autoencoder scales them. NaN without the guard.
 
     n_iter_ : int
         Epochs of the deep stage.
@@ -374,6 +374,22 @@ class VaDEClusterer(BaseDeepClusterer):
         """
         rows = self._rows(X)
         return -in_chunks(self._objective(), rows)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean of `score_samples`: larger is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            In nats, in the units of the input, which ``history_["loss"]`` is not.
+        """
+        return float(self.score_samples(X).mean())
 
     def sample(self, n_samples: int = 1, *, random_state: Any = None) -> np.ndarray:
         """Draw rows from the model.
