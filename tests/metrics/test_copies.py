@@ -249,6 +249,11 @@ def test_one_held_out_row_meets_every_training_row():
     assert closest_record_share(X, sampled, [[2.5]]) == 0.75
 
 
+def test_one_training_row_meets_every_held_out_row():
+    holdout, sampled = [[0.0], [1.0], [2.0], [3.0]], [[0.9]]
+    assert closest_record_share([[2.5]], sampled, holdout) == 0.25
+
+
 def test_units_and_features_decide_what_is_near(rows):
     train, sampled, holdout = rows * [1, 1, 1000]
     plain = closest_record_share(train, sampled, holdout, random_state=0)
