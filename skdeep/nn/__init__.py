@@ -4,7 +4,12 @@ from skdeep.nn.attention import AttentionEncoder
 from skdeep.nn.convolution import ConvDecoder, ConvEncoder
 from skdeep.nn.critic import ConcatenateCritic, DotCritic
 from skdeep.nn.denoiser import MLPDenoiser, UNetDenoiser
-from skdeep.nn.encoders import ColumnEncoder, ImageEncoder, LocalEncoder
+from skdeep.nn.encoders import (
+    ColumnEncoder,
+    ImageEncoder,
+    LocalEncoder,
+    keep_statistics,
+)
 from skdeep.nn.flow import Flow
 from skdeep.nn.generator import ImageDiscriminator, ImageGenerator
 from skdeep.nn.initialization import initialized
@@ -50,5 +55,6 @@ __all__ = [
     "UNetDenoiser",
     "chained",
     "initialized",
+    "keep_statistics",
     "softmax_of_head",
 ]

@@ -43,6 +43,9 @@ SMALL = AutoencoderTransformer(
 IMAGES = SimCLRTransformer(
     3, hidden_layer_sizes=(4, 8, 8, 16), max_iter=1, batch_size=32, random_state=0
 )
+COLUMNS = DeepInfoMaxTransformer(
+    3, hidden_layer_sizes=(16, 8), local="columns", max_iter=1, random_state=0
+)
 
 
 def small(encoder=SMALL, **parameters):
@@ -172,6 +175,20 @@ def test_rate_of_zero_keeps_the_encoder():
     frozen = FrozenEstimator(clone(SMALL).set_params(random_state=0).fit(X))
     model = small(frozen, encoder_learning_rate=0.0).fit(X, FEW)
     assert same(weights(model.encoder_.encoder_), weights(frozen.encoder_))
+
+
+@pytest.mark.parametrize("encoder", [IMAGES, COLUMNS], ids=["images", "columns"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_batch_normalisation_rests_while_all_layers_train(encoder):
+    rows = np.random.default_rng(0).random((90, 1, 8, 8)) if encoder is IMAGES else X
+    frozen = FrozenEstimator(clone(encoder).set_params(random_state=0).fit(rows))
+    kept = small(frozen, encoder_learning_rate=0.0, weight_decay=0.0).fit(rows, FEW)
+    Z = frozen.transform(rows)
+    np.testing.assert_array_equal(kept.encoder_.transform(rows), Z)
+    tuned = small(frozen).fit(rows, FEW)
+    before, after = (e.encoder_.buffers() for e in (frozen, tuned.encoder_))
+    assert same(before, after)
+    assert np.abs(tuned.encoder_.transform(rows) - Z).max() > 0
 
 
 def test_encoder_takes_smaller_steps_than_the_head():
