@@ -421,7 +421,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
         # Read the estimate off, and look whether the codes use their dimensions.
         critic = next(iter(critics.values()))
-        n = min(len(rows), self.batch_size)
+        n = min(len(rows), int(self.batch_size))
         with torch.inference_mode():
             batches = torch.randperm(len(rows), generator=fitting.shuffle).split(n)
             values = [

@@ -354,6 +354,17 @@ def test_estimate_rises_with_training():
     assert trained > drawn + 0.2
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_sizes_may_be_integers_of_numpy(kind):
+    X, _ = table(300)
+    sizes = {"n_components": 4, "n_units": 8, "max_iter": 2, "batch_size": 32}
+    narrow = {name: kind(size) for name, size in sizes.items()}
+    expected = small(**sizes).fit(X)
+    found = small(**narrow).fit(X)
+    assert found.mi_estimate_ == expected.mi_estimate_
+    np.testing.assert_array_equal(found.transform(X), expected.transform(X))
+
+
 # the prior
 
 
