@@ -29,7 +29,7 @@ from skdeep.nn.augmentation import (
     ImageAugmentation,
     MarginalCorruption,
 )
-from skdeep.nn.noise import uniform
+from skdeep.nn.noise import normal, uniform
 from skdeep.objectives.adversarial import (
     discriminator_loss,
     non_saturating_generator_loss,
@@ -403,8 +403,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
                 # The discriminator learns first, from codes that it does not move.
                 z = pairs[1].flatten(0, 1)
                 fake = torch.sigmoid(z) if self.prior == "uniform" else z
-                draw = torch.rand if self.prior == "uniform" else torch.randn
-                real = draw(z.shape, generator=noise, device=device)
+                draw = uniform if self.prior == "uniform" else normal
+                real = draw(z.shape, noise)
                 told = discriminator_loss(
                     discriminator(real), discriminator(fake.detach())
                 )

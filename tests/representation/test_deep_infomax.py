@@ -384,6 +384,19 @@ def test_prior_draws_the_codes_to_its_distribution(prior):
     assert distance(1.0) < 0.6 * distance(0.0)
 
 
+@pytest.mark.parametrize("prior", ["uniform", "normal"])
+def test_default_type_of_torch_does_not_matter_to_the_prior(prior):
+    X, _ = table(100)
+    model = small(prior_weight=1.0, prior=prior, max_iter=1)
+    expected = clone(model).fit(X)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = clone(model).fit(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.history_ == expected.history_
+
+
 def test_discriminator_learns_with_its_own_optimiser():
     X, _ = table(200)
     # The codes all but stand still: the discriminator alone can lower its loss.
