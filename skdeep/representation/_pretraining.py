@@ -55,6 +55,7 @@ def fitted_encoder(
     """
     inner = getattr(owner, parameter)
     if isinstance(inner, FrozenEstimator):
+        task.begin("pretrain")
         with task.leaf("pretrain"):
             return _copy_of_frozen(owner, parameter, X, image_shape), None
     inner = default() if inner is None else clone(inner)
@@ -91,6 +92,7 @@ def fitted_encoder(
     except InterruptedPretraining as interrupted:
         state, neighbors = interrupted.result
     if "pretrain" not in task.begun:  # it came out of the cache
+        task.begin("pretrain")
         with task.leaf("pretrain"):
             pass
     inner.__setstate__(state)

@@ -532,7 +532,9 @@ def test_pretraining_that_callbacks_change_is_not_kept(tmp_path):
     whole = n_epochs()
     assert n_epochs(stopping) == 2 < whole
     assert n_epochs(MetricMonitor(lambda *_: 0.0), StopOnInterrupt()) == whole
-    assert n_epochs(EarlyStopping(n_iter_no_change=1, tol=1e9, phase="x")) == whole
+    elsewhere = EarlyStopping(n_iter_no_change=1, tol=1e9, phase="init")
+    with pytest.warns(UserWarning, match="no phase of that name, but 'pretrain'"):
+        assert n_epochs(elsewhere) == whole
     assert cached_pretrainings(tmp_path) == 1
 
 
