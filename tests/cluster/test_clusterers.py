@@ -650,6 +650,22 @@ def test_feature_names_come_out_and_output_can_be_a_frame(Clusterer):
     assert pipeline.fit(frame).predict(frame).shape == (150,)
 
 
+def test_encoders_inside_know_the_columns_of_their_owner(tmp_path):
+    frame = load_iris(as_frame=True).data
+    X = frame.to_numpy()
+    plain = small(max_iter=1, random_state=0).fit(X)
+    for autoencoder in (plain, FrozenEstimator(plain)):
+        model = AEKMeans(3, n_init=1, autoencoder=autoencoder, random_state=0)
+        model.set_params(memory=str(tmp_path))
+        for columns in ([*"abcd"], [*"efgh"]):  # of one cached pretraining
+            named = frame.set_axis(columns, axis=1)
+            inner = clone(model).fit(named).autoencoder_
+            assert inner.feature_names_in_.tolist() == columns
+            inner.transform(named)  # does not warn
+        assert not hasattr(clone(model).fit(X).autoencoder_, "feature_names_in_")
+    assert not hasattr(plain, "feature_names_in_")
+
+
 class Recorder:
     """Callback that notes the tasks it sees."""
 
