@@ -13,7 +13,7 @@ from skdeep.nn.encoders import (
 from skdeep.nn.flow import Flow
 from skdeep.nn.generator import ImageDiscriminator, ImageGenerator
 from skdeep.nn.initialization import initialized
-from skdeep.nn.mlp import MLP, chained, softmax_of_head
+from skdeep.nn.mlp import MLP, chained, logits_of_head, softmax_of_head
 from skdeep.nn.network import Network
 
 NETWORKS = {
@@ -56,5 +56,6 @@ __all__ = [
     "chained",
     "initialized",
     "keep_statistics",
+    "logits_of_head",
     "softmax_of_head",
 ]

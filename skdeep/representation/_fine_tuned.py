@@ -25,6 +25,7 @@ from skdeep.nn import (
     Network,
     initialized,
     keep_statistics,
+    logits_of_head,
     softmax_of_head,
 )
 from skdeep.representation._pretraining import fitted_encoder
@@ -335,11 +336,32 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         p : ndarray of shape (n_samples, n_classes), float32
             Rows sum to one.
         """
+        return self._of_codes(X, softmax_of_head)
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithm of the probability of each class, finite also where that is tiny.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes), float32
+        """
+        return self._of_codes(
+            X, lambda head, z: logits_of_head(head, z).log_softmax(1).float()
+        )
+
+    def _of_codes(
+        self, X: Any, function: Callable[[Network, Tensor], Tensor]
+    ) -> np.ndarray:
+        """Apply a function of the head and of codes to the rows."""
         check_is_fitted(self)
         self.encoder_.device = self.device  # which may have been set since
         rows = self.encoder_._scaled_rows(self._validated(X, reset=False))
         code_of, head = self.encoder_._output(), self.head_.to(rows.device)
-        return in_chunks(lambda x: softmax_of_head(head, code_of(x)), rows)
+        return in_chunks(lambda x: function(head, code_of(x)), rows)
 
     def _image_shape(self) -> tuple[int, int, int] | None:
         return self.encoder_.image_shape_

@@ -352,6 +352,16 @@ def test_predictions_are_classes(kind):
     np.testing.assert_array_equal(model.classes_[p.argmax(1)], model.predict(X))
 
 
+def test_logarithms_are_those_of_the_probabilities_and_finite():
+    model = small().fit(X, FEW)
+    np.testing.assert_allclose(
+        np.exp(model.predict_log_proba(X)), model.predict_proba(X), atol=1e-6
+    )
+    far = model.predict_log_proba(1e4 * X)
+    assert np.isfinite(far).all()
+    assert far.min() < -1000
+
+
 def test_one_row_a_class_is_enough():
     one = np.full(90, -1)
     one[[np.flatnonzero(y == c)[0] for c in range(3)]] = range(3)
