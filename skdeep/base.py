@@ -42,7 +42,7 @@ DEFAULTS = {
     "clusterer": "DECClusterer",
     "encoder": "SimCLRTransformer",
 }
-"""Parameters that hold an estimator, and what None stands for."""
+"""Parameters that hold an estimator, and what None stands for in most of them."""
 
 PAGES = Path(__file__).parents[1] / "docs" / "_build" / "html"
 """Documentation that `make docs` built beside the package."""
@@ -64,6 +64,9 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         if PAGES.is_dir()
         else ""
     )
+
+    _defaults = DEFAULTS
+    """What None stands for in parameters that hold an estimator."""
 
     whitening_: np.ndarray | None = None
     """Matrix by which scaled rows are multiplied, of those that have one."""
@@ -92,11 +95,11 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         for name in params:
             inner, nested, _ = name.partition("__")
             left_open = inner in own and params.get(inner, own[inner]) is None
-            if nested and left_open and inner in DEFAULTS:
+            if nested and left_open and inner in self._defaults:
                 raise ValueError(
                     f"{name!r} sets a parameter of {inner!r}, which is None. Give the "
                     f"estimator itself first, for example "
-                    f"{type(self).__name__}({inner}={DEFAULTS[inner]}())."
+                    f"{type(self).__name__}({inner}={self._defaults[inner]}())."
                 )
         return super().set_params(**params)
 

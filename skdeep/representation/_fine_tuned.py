@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
+from skdeep._compat import HasMethods, Interval, StrOptions, fit_context, is_null
 from skdeep.base import BaseDeepEstimator, flat_rows, image_shape_of, network_copy
 from skdeep.nn import (
     MLP,
@@ -206,6 +206,8 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+
+    _defaults = {"encoder": "AutoencoderTransformer"}
 
     def __init__(
         self,
@@ -433,7 +435,9 @@ def classes_of(y: Any, X: Any, name: str) -> tuple[np.ndarray, Tensor, Tensor]:
         raise ValueError(
             f"This {name} estimator requires y to be passed, but the target y is None."
         )
-    y = column_or_1d(flat_rows(y), warn=True)
+    y = flat_rows(y)
+    require_no_nulls(y)
+    y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)
     assert_all_finite(y, input_name="y")
     is_text = y.dtype.kind not in "biuf"
@@ -454,6 +458,19 @@ def classes_of(y: Any, X: Any, name: str) -> tuple[np.ndarray, Tensor, Tensor]:
         torch.from_numpy(np.flatnonzero(~marks)),
         torch.from_numpy(targets),
     )
+
+
+def require_no_nulls(y: Any) -> None:
+    """Raise if labels are missing, and name what marks a row without a class."""
+    dtype = getattr(y, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind in "biu":
+        return
+    cells = np.asarray(y, dtype=object)
+    if cells.ndim == 1 and any(map(is_null, cells)):
+        raise ValueError(
+            "Input y contains NaN or another missing value. -1 marks the rows without "
+            "a class, or '-1' among classes that are text: give them that instead."
+        )
 
 
 def global_deviation(Z: Tensor) -> Tensor:

@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from scipy import sparse
@@ -318,7 +319,13 @@ def test_no_class_is_refused(labels):
     ("labels", "text"),
     [
         ([0.0, np.nan, 1.0], "Input y contains NaN"),
-        (np.array(["a", np.nan, "b"], object), "Input contains NaN"),
+        (np.array(["a", np.nan, "b"], object), "Input y contains NaN.*'-1' among"),
+        (["a", None, "b"], "Input y contains NaN.*-1 marks"),
+        (pd.Series([0, None, 1], dtype="Int64"), "Input y contains NaN.*-1 marks"),
+        (pd.Series(["a", pd.NA, "b"], dtype="string"), "Input y contains NaN"),
+        (pd.Categorical(["a", None, "b"]), "Input y contains NaN"),
+        (pl.Series([0, None, 1]), "Input y contains NaN.*-1 marks"),
+        (pl.Series(["a", None, "b"]), "Input y contains NaN.*-1 marks"),
         ([0.5, 0.1, -1.0], "Unknown label type"),
         ([0, 1], "inconsistent numbers of samples"),
         (np.zeros((3, 2)), "y should be a 1d array"),
@@ -390,6 +397,11 @@ def test_search_reaches_into_the_encoder():
     grid = {"encoder__n_components": [1, 3], "learning_rate": [1e-2]}
     search = GridSearchCV(small(), grid, cv=2).fit(X, y)
     assert search.best_estimator_.head_.arguments["sizes"][0] in (1, 3)
+
+
+def test_parameters_of_no_encoder_name_the_one_that_none_stands_for():
+    with pytest.raises(ValueError, match=r"\(encoder=AutoencoderTransformer\(\)\)"):
+        FineTunedClassifier().set_params(encoder__max_iter=3)
 
 
 def test_nothing_but_a_representation_is_taken():
