@@ -300,9 +300,11 @@ def network_to_state(network: Network) -> dict[str, Any]:
 
 def network_from_state(state: dict[str, Any]) -> Network:
     """Build a network, on the CPU, from what `network_to_state` returned."""
-    with torch.device("meta"):  # builds shapes and draws nothing
-        network = NETWORKS[state["network"]](**state["arguments"])
-    weights = {n: torch.tensor(w, device="cpu") for n, w in state["weights"].items()}
+    with torch.inference_mode(False):  # its weights shall take gradients
+        with torch.device("meta"):  # builds shapes and draws nothing
+            network = NETWORKS[state["network"]](**state["arguments"])
+        given = state["weights"].items()
+        weights = {name: torch.tensor(w, device="cpu") for name, w in given}
     network.load_state_dict(weights, assign=True)
     return network.requires_grad_(True).eval()
 
