@@ -138,6 +138,10 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             raise_advised(error, TEXT_COLUMNS)
             if "Found array with dim 3" in str(error):
                 raise ValueError(f"{error} {IMAGES}") from error
+            if "Found array with dim 4" in str(error):  # nested lists have no shape
+                raise ValueError(
+                    f"{error} Pass images as an array: np.asarray(X)."
+                ) from error
             raise
         X = added_up(X)
         values = X.data if sparse.issparse(X) else X

@@ -485,6 +485,12 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         """Make a function of a batch that returns local features and codes of it."""
         augment = self.augment
         if isinstance(augment, str):
+            if fitting.image_shape is None and augment == "occlude":
+                raise ValueError(
+                    "augment='occlude' hides a square of images, but X has flat rows. "
+                    "Pass images of shape (n, channels, height, width), or say what "
+                    "the rows are: image_shape=(channels, height, width)."
+                )
             if fitting.image_shape is None:
                 augment = MarginalCorruption(
                     VIEW_RATE if self.local == "views" else COLUMN_RATE

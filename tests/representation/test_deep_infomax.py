@@ -149,8 +149,8 @@ def test_default_views_are_those_documented():
     T, _ = table(60)
     for local, rate in (("views", module.VIEW_RATE), ("columns", 0.3)):
         model = small(local=local).fit(T)
-        for augment in (MarginalCorruption(rate), "occlude"):
-            assert_equal_codes(model, small(local=local, augment=augment).fit(T), T)
+        given = small(local=local, augment=MarginalCorruption(rate))
+        assert_equal_codes(model, given.fit(T), T)
 
 
 def assert_equal_codes(a, b, X):
@@ -183,9 +183,15 @@ def test_views_of_another_shape_are_refused(wrong):
     assert [name for name in vars(model) if name.endswith("_")] == []
 
 
-def test_image_views_of_a_table_are_refused():
-    with pytest.raises(ValueError, match="needs floating-point images"):
-        small(augment=ImageAugmentation()).fit(table(30)[0])
+@pytest.mark.parametrize("augment", [ImageAugmentation(), "occlude"])
+def test_image_views_of_a_table_are_refused(augment):
+    with pytest.raises(ValueError, match=r"flat rows.*image_shape=\(channels, height"):
+        small(augment=augment).fit(table(30)[0])
+
+
+def test_images_as_nested_lists_are_told_to_become_an_array():
+    with pytest.raises(ValueError, match=r"dim 4.*np\.asarray\(X\)"):
+        small().fit(images(9)[0].tolist())
 
 
 def test_global_term_reads_all_places_in_their_order(monkeypatch):
@@ -223,8 +229,10 @@ def test_narrow_tables_fit(local, n_features):
     assert np.isfinite(model.transform(X)).all()
 
 
-@both
-@pytest.mark.parametrize("augment", ["auto", "occlude", None])
+@pytest.mark.parametrize(
+    ("make", "augment"),
+    [(table, "auto"), (table, None), *((images, a) for a in ("auto", "occlude", None))],
+)
 @pytest.mark.parametrize("n", [1, 2, 9])
 def test_few_rows_fit(make, augment, n):
     X = make(n)[0]
