@@ -42,7 +42,7 @@ DEFAULTS = {
     "clusterer": "DECClusterer",
     "encoder": "SimCLRTransformer",
 }
-"""Parameters that hold an estimator, and what None stands for."""
+"""Parameters that hold an estimator, and what None stands for in most of them."""
 
 PAGES = Path(__file__).parents[1] / "docs" / "_build" / "html"
 """Documentation that `make docs` built beside the package."""
@@ -64,6 +64,9 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         if PAGES.is_dir()
         else ""
     )
+
+    _defaults = DEFAULTS
+    """What None stands for in parameters that hold an estimator."""
 
     whitening_: np.ndarray | None = None
     """Matrix by which scaled rows are multiplied, of those that have one."""
@@ -92,11 +95,11 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         for name in params:
             inner, nested, _ = name.partition("__")
             left_open = inner in own and params.get(inner, own[inner]) is None
-            if nested and left_open and inner in DEFAULTS:
+            if nested and left_open and inner in self._defaults:
                 raise ValueError(
                     f"{name!r} sets a parameter of {inner!r}, which is None. Give the "
                     f"estimator itself first, for example "
-                    f"{type(self).__name__}({inner}={DEFAULTS[inner]}())."
+                    f"{type(self).__name__}({inner}={self._defaults[inner]}())."
                 )
         return super().set_params(**params)
 
@@ -135,6 +138,10 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             raise_advised(error, TEXT_COLUMNS)
             if "Found array with dim 3" in str(error):
                 raise ValueError(f"{error} {IMAGES}") from error
+            if "Found array with dim 4" in str(error):  # nested lists have no shape
+                raise ValueError(
+                    f"{error} Pass images as an array: np.asarray(X)."
+                ) from error
             raise
         X = added_up(X)
         values = X.data if sparse.issparse(X) else X
@@ -297,9 +304,11 @@ def network_to_state(network: Network) -> dict[str, Any]:
 
 def network_from_state(state: dict[str, Any]) -> Network:
     """Build a network, on the CPU, from what `network_to_state` returned."""
-    with torch.device("meta"):  # builds shapes and draws nothing
-        network = NETWORKS[state["network"]](**state["arguments"])
-    weights = {n: torch.tensor(w, device="cpu") for n, w in state["weights"].items()}
+    with torch.inference_mode(False):  # its weights shall take gradients
+        with torch.device("meta"):  # builds shapes and draws nothing
+            network = NETWORKS[state["network"]](**state["arguments"])
+        given = state["weights"].items()
+        weights = {name: torch.tensor(w, device="cpu") for name, w in given}
     network.load_state_dict(weights, assign=True)
     return network.requires_grad_(True).eval()
 

@@ -113,9 +113,12 @@ class BaseCallback:
         stop : bool
             Whether the epoch that ends is to be the last of its phase.
         """
+        task = fit_task_of(context)
+        if context is task.context:
+            self._after_fit(task)
         if context.task_name != EPOCH:
             return False
-        phase = fit_task_of(context).running
+        phase = task.running
         assert phase is not None, "Epochs are those of a phase."
         return self._after_epoch(phase, X, y)
 
@@ -168,6 +171,9 @@ class BaseCallback:
     def _before_phase(self, phase: Phase) -> None:
         """Look at a phase whose epochs begin."""
 
+    def _after_fit(self, task: FitTask) -> None:
+        """Look at a fit that ends."""
+
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
         """Look at an epoch of `phase`, and say whether it is to be the last one."""
         return False
@@ -200,6 +206,11 @@ class EarlyStopping(BaseCallback):
         The only phase to stop, for example ``"pretrain"`` or ``"cluster"``; None: each
         of them.
 
+    Warns
+    -----
+    UserWarning
+        If a fit ends that had no phase of that name: it names those that it had.
+
     See Also
     --------
     MetricMonitor : Puts further numbers on record.
@@ -227,6 +238,9 @@ class EarlyStopping(BaseCallback):
         "mode": [StrOptions({"min", "max"})],
     }
 
+    _is_part = False
+    """Whether the whole fit tells another one of its phases."""
+
     def __init__(
         self,
         monitor: str = "auto",
@@ -241,6 +255,21 @@ class EarlyStopping(BaseCallback):
         self.tol = tol
         self.mode = mode
         self.phase = phase
+
+    def _enter(self, name: str) -> None:
+        self._is_part = True
+
+    def _after_fit(self, task: FitTask) -> None:
+        # What goes on with an earlier fit need not have all of its phases.
+        if self._is_part or task.goes_on or self.phase in (None, *task.begun):
+            return
+        warnings.warn(
+            f"EarlyStopping(phase={self.phase!r}) stopped nothing: the fit of "
+            f"{type(task.estimator).__name__} had no phase of that name, but "
+            f"{', '.join(map(repr, sorted(task.begun)))}.",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def _changes(self, phase_name: str) -> bool:
         return self.phase in (None, phase_name)

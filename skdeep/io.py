@@ -20,7 +20,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import SimpleImputer
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
@@ -83,6 +83,7 @@ OTHERS = {
         GaussianMixture,
         MaxAbsScaler,
         MinMaxScaler,
+        MissingIndicator,
         Normalizer,
         PCA,
         Pipeline,

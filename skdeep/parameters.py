@@ -57,6 +57,8 @@ def checked_sizes(estimator: Any, default: Iterable[int]) -> list[int]:
     return [int(size) for size in sizes]
 
 
-def positive_integers(values: Iterable[Any]) -> bool:
-    """Whether all values are whole numbers above zero."""
+def positive_integers(values: Any) -> bool:
+    """Whether these are values, all of them whole numbers above zero."""
+    if not isinstance(values, Iterable):
+        return False
     return all(isinstance(v, int | np.integer) and v > 0 for v in values)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
@@ -24,6 +25,9 @@ It bounds what can be made of a file before its arrays are looked at.
 
 LONG = 16
 """Length from which a list of floats, or of texts, is kept as an array."""
+
+PLAIN_KINDS = "biufUO"
+"""Kinds of the NumPy types that may be named in a file."""
 
 Arrays = dict[str, np.ndarray]
 Disassemble = Callable[[Any], tuple[str, Any]]
@@ -184,6 +188,8 @@ def encoded(value: Any, path: str, arrays: Arrays, disassemble: Disassemble) -> 
 
     if isinstance(value, np.ndarray | np.generic):
         return encoded_array(value, path, arrays)
+    if isinstance(value, np.dtype) and value.kind in PLAIN_KINDS:
+        return {"dtype": value.str}
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
     if value is None or isinstance(value, bool | int | str):
@@ -255,6 +261,8 @@ def decoded(node: Any, arrays: Arrays, unused: set[str], rebuild: Rebuild) -> An
         match tag, content:
             case "float", "nan" | "inf" | "-inf":
                 return float(content)
+            case "dtype", str():
+                return dtype_of(content)
             case "array", _:
                 return array(content)
             case "scalar", _:
@@ -274,6 +282,13 @@ def decoded(node: Any, arrays: Arrays, unused: set[str], rebuild: Rebuild) -> An
     except (TypeError, KeyError, IndexError, OverflowError) as error:
         raise InvalidFileError(f"{tag!r} holds no such thing ({error})") from error
     raise InvalidFileError(f"it has an unknown tag {tag!r}")
+
+
+def dtype_of(name: str) -> np.dtype:
+    """Type of that name, if it is one of numbers, text or objects."""
+    if not re.fullmatch(r"\|O|[<>|][biuf][1248]|[<>]U\d{1,6}", name):
+        raise InvalidFileError(f"it names an unknown type {name!r}")
+    return np.dtype(name)
 
 
 def texts_of(characters: np.ndarray, lengths: np.ndarray) -> list[str]:

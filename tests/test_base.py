@@ -1,6 +1,9 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
@@ -44,6 +47,17 @@ def test_refused_refit_leaves_the_estimator_unfitted(refused):
     with pytest.raises(NotFittedError):
         model.transform(X)
     model.set_params(image_shape=None).fit(X[:, :2]).transform(X[:, :2])
+
+
+def test_networks_that_are_read_in_inference_mode_take_gradients():
+    data = pickle.dumps(clone(SMALL).fit(X))
+    with torch.inference_mode():
+        model = pickle.loads(data)
+    x = torch.zeros(3, X.shape[1])
+    model.encoder_(x).sum().backward()
+    for weight in model.encoder_.parameters():
+        assert not weight.is_inference()
+        assert weight.grad is not None
 
 
 def test_wrong_range_of_a_search_leaves_it_as_it_was():

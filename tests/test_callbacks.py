@@ -159,6 +159,35 @@ def test_early_stopping_of_one_phase_leaves_the_others():
     assert model.n_iter_ == 2
 
 
+@pytest.mark.parametrize(
+    ("estimator", "names"),
+    [
+        (SMALL, "'train'"),
+        (DEC, "'cluster', 'pretrain'"),
+        (clone(DEC).set_params(n_runs=2), "'cluster', 'pretrain'"),
+        (NClustersSearch(clusterer=DEC, max_clusters=3), "'cluster', 'pretrain'"),
+    ],
+    ids=["one phase", "two phases", "runs", "search"],
+)
+def test_early_stopping_says_that_there_is_no_such_phase(estimator, names):
+    with pytest.warns(
+        UserWarning, match=r"\(phase='training'\).* but " + names
+    ) as found:
+        fitted_with(estimator, EarlyStopping(phase="training"))
+    assert len(found) == 1
+    for name in names.replace("'", "").split(", "):
+        fitted_with(estimator, EarlyStopping(phase=name))
+
+
+def test_early_stopping_knows_a_pretraining_that_was_kept(tmp_path):
+    kept = clone(DEC).set_params(memory=str(tmp_path)).fit(X)
+    frozen = clone(DEC).set_params(autoencoder=FrozenEstimator(kept.autoencoder_))
+    for model in (kept, frozen):
+        fitted_with(model, EarlyStopping(phase="pretrain"))
+        with pytest.warns(UserWarning, match="but 'cluster', 'pretrain'"):
+            fitted_with(model, EarlyStopping(phase="training"))
+
+
 def test_early_stopping_takes_the_larger_as_the_better():
     for mode, expected in (("min", 2), ("max", 6)):
         rising = MetricMonitor({"epoch": epoch_number})

@@ -18,6 +18,7 @@ from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -294,6 +295,36 @@ def test_every_public_estimator_can_be_kept():
     assert public <= {name.rpartition(".")[2] for name in skdeep.io.TRUSTED_TYPES}
 
 
+INSTANCES = {
+    "FrozenEstimator": FrozenEstimator(StandardScaler()),
+    "Pipeline": make_pipeline(StandardScaler()),
+}
+
+
+@pytest.mark.parametrize("name", skdeep.io.OTHERS)
+def test_every_class_of_others_can_be_kept(name, tmp_path):
+    found = skdeep.io.OTHERS[name]
+    model = INSTANCES.get(found.__name__) or found()
+    if "n_quantiles" in model.get_params():
+        model.set_params(n_quantiles=10)
+    inner = getattr(model, "estimator", model)
+    inner.fit(X)
+    loaded = round_trip(model, tmp_path)
+    assert_same(model, loaded)
+    method = "transform" if hasattr(model, "transform") else "predict_proba"
+    found, expected = getattr(loaded, method)(X), getattr(model, method)(X)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_imputers_of_text_and_with_an_indicator_can_be_kept(tmp_path):
+    table = np.array([["a", None], ["a", "b"], [None, "b"]], dtype=object)
+    imputer = SimpleImputer(
+        missing_values=None, strategy="most_frequent", add_indicator=True
+    ).fit(table)
+    loaded = round_trip(imputer, tmp_path)
+    assert loaded.transform(table).tolist() == imputer.transform(table).tolist()
+
+
 # what is refused
 
 
@@ -415,6 +446,12 @@ FORGERIES = {
     ),
     "no such float": lambda f: entry(f.document, "alpha").__setitem__(
         1, {"float": "1e5"}
+    ),
+    "type of records": lambda f: entry(f.document, "alpha").__setitem__(
+        1, {"dtype": "f8,f8"}
+    ),
+    "type too wide": lambda f: entry(f.document, "alpha").__setitem__(
+        1, {"dtype": "<U99999999999"}
     ),
     "extra key": lambda f: f.document["object"][1]["dict"].append(["evil_", 1]),
     "hidden method": lambda f: f.document["object"][1]["dict"].append(["predict", 1]),

@@ -22,6 +22,7 @@ VALUES = [
     np.array(["x", "", "\u00fc\U0001f600"]),
     np.array([["x"], ["longer"]], dtype=object),
     np.zeros((0, 3)),
+    [np.dtype(np.float32), np.dtype(object), np.dtype("<U5")],
     np.array([], dtype=str),
     {"a.b": np.arange(2), "a": {"b": np.arange(3)}},  # of one path
     {1: np.arange(2), "1": np.arange(3)},
@@ -67,6 +68,7 @@ def test_what_is_no_number_comes_back(tmp_path):
         np.zeros(2, np.longdouble),
         np.zeros(2, "datetime64[s]"),
         np.zeros(2, [("a", int)]),
+        np.dtype([("a", int)]),
     ],
     ids=repr,
 )

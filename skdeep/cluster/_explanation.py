@@ -259,7 +259,7 @@ def cluster_terms(
     """
     X = check_array(numpy_of(X), accept_sparse="csr", dtype=NUMBERS, input_name="X")
     labels = np.asarray(numpy_of(labels))
-    names = np.asarray(feature_names, dtype=object)
+    names = checked_names(feature_names)
     check_consistent_length(labels, X)
     if len(names) != X.shape[1]:
         raise ValueError(f"feature_names has {len(names)} names, X {X.shape[1]} terms.")
@@ -276,7 +276,18 @@ def names_of(table: Any, feature_names: Any) -> np.ndarray | None:
     """Return the names of the columns: those given, those of a frame, or none."""
     if feature_names is None:
         feature_names = column_names(table)
-    return None if feature_names is None else np.asarray(feature_names, dtype=object)
+    return None if feature_names is None else checked_names(feature_names)
+
+
+def checked_names(feature_names: Any) -> np.ndarray:
+    """Return names of columns as an array of one dimension."""
+    names = np.asarray(feature_names, dtype=object)
+    if names.ndim != 1:
+        raise ValueError(
+            "The 'feature_names' parameter must be a sequence with a name for each "
+            f"column. Got {feature_names!r} instead."
+        )
+    return names
 
 
 def contrasts(

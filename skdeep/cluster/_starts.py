@@ -316,7 +316,7 @@ def closed_sample(n_rows: int, n_clusters: int, seed: int) -> np.ndarray:
     -------
     ndarray of int of shape (n_sampled,), ascending
     """
-    n_least = max(LEAST_SAMPLE, LEAST_OF_CLUSTER * n_clusters)
+    n_least = max(LEAST_SAMPLE, LEAST_OF_CLUSTER * int(n_clusters))
     if n_rows < 2 * n_least:
         return np.arange(n_rows)
     blocks = row_blocks(n_rows)

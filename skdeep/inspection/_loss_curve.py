@@ -150,15 +150,23 @@ def histories_of(estimator: Any) -> Histories:
     ------
     TypeError
         If the estimator records none.
+    ValueError
+        If no epochs were trained.
     """
     check_is_fitted(estimator)
     model = fitted_model(estimator)
+    model = getattr(model, "clusterer_", model)  # that a search for its number chose
     found: Histories = {}
     for attribute, phase in PHASES.items():
         value = getattr(model, attribute, None)
         history = getattr(value, "history_", value)
         if isinstance(history, dict) and history and history not in found.values():
             found[phase] = history
+    if not found and hasattr(model, "history_"):
+        raise ValueError(
+            f"There is no curve to draw: this {type(model).__name__} was fitted "
+            "without epochs (max_iter=0)."
+        )
     if not found:
         raise TypeError(
             "LossCurveDisplay.from_estimator needs an estimator that was trained by "

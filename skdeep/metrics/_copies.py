@@ -151,9 +151,9 @@ def closest_record_share(
 
     Notes
     -----
-    Training and held-out rows compete in equal numbers: training rows are cut at random
-    into parts of as many as are held out, each part competes, and the share is the mean
-    over the parts. Equal distances count half.
+    Training and held-out rows compete in equal numbers: the larger set is cut at random
+    into parts of as many rows as the smaller one has, each part competes with that, and
+    the share is the mean over the parts. Equal distances count half.
 
     Distances depend on the units of columns. Scale them, as by
     ``features=StandardScaler().fit(X_real)``, unless they share one.
@@ -183,15 +183,20 @@ def closest_record_share(
     )
     rng = check_random_state(random_state)
     n = min(real.shape[0], holdout.shape[0])
-    holdout = holdout[rng.permutation(holdout.shape[0])[:n]]
-    to_holdout = _nearest_distances(holdout, sampled)
-    order = rng.permutation(real.shape[0])
-    shares = []
-    for start in range(0, len(order) - n + 1, n):
-        to_real = _nearest_distances(real[order[start : start + n]], sampled)
-        nearer, equal = to_real < to_holdout, to_real == to_holdout
-        shares.append(nearer.mean() + equal.mean() / 2)
-    return float(np.mean(shares))
+    to_holdout = _distances_from_parts(holdout, sampled, n, rng)
+    to_real = _distances_from_parts(real, sampled, n, rng)
+    # One of them is a single part, which competes with each of the other.
+    shares = (to_real < to_holdout) + (to_real == to_holdout) / 2
+    return float(shares.mean(axis=1).mean())
+
+
+def _distances_from_parts(F_real, F_sampled, n, rng):
+    """Distances of sampled rows from each part of n real ones, a row a part."""
+    order = rng.permutation(F_real.shape[0])
+    starts = range(0, len(order) - n + 1, n)
+    return np.stack(
+        [_nearest_distances(F_real[order[i : i + n]], F_sampled) for i in starts]
+    )
 
 
 def _nearest_distances(F_real, F_sampled):

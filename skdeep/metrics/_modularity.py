@@ -1,15 +1,16 @@
 """Modularity of labels on a nearest-neighbour graph."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_consistent_length
 
-from skdeep._compat import Interval, checks_parameters
+from skdeep._compat import Interval, checks_parameters, is_null
 from skdeep.metrics._rows import numpy_of
 
 
+@checks_parameters({"resolution": [Interval(Real, 0, None, closed="left")]})
 def graph_modularity(neighbors, labels, *, resolution=1.0):
     r"""Newman's modularity of labels on the graph of given neighbours.
 
@@ -31,7 +32,8 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     Parameters
     ----------
     neighbors : array-like of int of shape (n_samples, n_neighbors)
-        Row numbers of the neighbours of each row, without the row itself.
+        Row numbers of the neighbours of each row. Where a row is among its own, as
+        ``kneighbors(X)`` returns it, that is no edge.
     labels : array-like of shape (n_samples,)
         Cluster of each row, of any label type.
     resolution : float, default=1.0
@@ -47,7 +49,8 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     Raises
     ------
     ValueError
-        If `neighbors` is not a table of row numbers with one line for each label.
+        If `neighbors` is not a table of row numbers with one line for each label, if
+        labels are missing, or if `resolution` is negative or not finite.
 
     See Also
     --------
@@ -95,12 +98,22 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
             f"n_samples - 1 = {len(labels) - 1}, as kneighbors(return_distance=False) "
             "returns them."
         )
+    if labels.dtype.kind in "fO" and any(map(is_null, labels)):
+        raise ValueError(
+            "graph_modularity needs a cluster of each row. Got labels with missing "
+            "values: leave out their rows, or give them a label of their own."
+        )
+    edges = neighbors != np.arange(len(labels))[:, np.newaxis]
+    n_edges = np.count_nonzero(edges)
+    if n_edges == 0:
+        return 0.0
     clusters, tail = np.unique(labels, return_inverse=True)
     head = tail[neighbors]
-    e = np.mean(head == tail[:, np.newaxis])
+    e = np.count_nonzero((head == tail[:, np.newaxis]) & edges) / n_edges
     # Half the weight of an edge goes with its tail and half with its head.
-    tails = np.bincount(tail, minlength=len(clusters)) / tail.size
-    heads = np.bincount(head.ravel(), minlength=len(clusters)) / head.size
+    n_of_row, n_clusters = edges.sum(axis=1), len(clusters)
+    tails = np.bincount(tail, n_of_row, minlength=n_clusters) / n_edges
+    heads = np.bincount(head[edges], minlength=n_clusters) / n_edges
     a = (tails + heads) / 2
     return float(e - resolution * (a @ a))
 

@@ -9,6 +9,7 @@ from math import ceil
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import (
     adjusted_rand_score,
     normalized_mutual_info_score,
@@ -291,8 +292,8 @@ def stability_scorer(estimator, X, y=None):  # noqa: ARG001
     Parameters
     ----------
     estimator : object
-        Clusterer with `predict`. Its parameters are used, its fit is neither used nor
-        changed.
+        Clusterer with `predict`, or a frozen one. Its parameters are used, its fit is
+        neither used nor changed.
     X : array-like of shape (n_samples, n_features)
         Rows to fit on and to assign. In a search, the rows held out.
     y : None
@@ -337,6 +338,8 @@ def stability_scorer(estimator, X, y=None):  # noqa: ARG001
     >>> stability_scorer(KMeans(7, n_init=5, random_state=0), X) < 1.0
     True
     """
+    while isinstance(estimator, FrozenEstimator):  # whose fit would do nothing
+        estimator = estimator.estimator
     first, second = (_labels_of_refit(estimator, X, seed) for seed in (0, 1))
     if len(np.unique(first)) == 1 or len(np.unique(second)) == 1:
         return 0.0

@@ -1,5 +1,7 @@
 """Tables of mixed columns as arrays of numbers, in which equal cells stay equal."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import check_array
 
@@ -36,10 +38,12 @@ def comparable_tables(tables):
 
 
 def _as_array(X, name=""):
-    X = check_array(
-        numpy_of(X), dtype=None, allow_nd=True, ensure_all_finite=False, input_name=name
-    )
-    return X.reshape(len(X), -1)
+    kept = {"allow_nd": True, "ensure_all_finite": False, "input_name": name}
+    found = check_array(numpy_of(X), dtype=None, **kept)
+    if found.dtype.kind in "US" and not hasattr(X, "dtype"):
+        # Of lists NumPy makes text of the numbers beside text.
+        found = check_array(X, dtype=object, **kept)
+    return found.reshape(len(found), -1)
 
 
 def _columns(X):
@@ -64,7 +68,7 @@ def _as_numbers(columns):
     if all(column.dtype.kind == "f" for column in columns):
         coarse = min((c.dtype for c in columns), key=lambda dtype: dtype.itemsize)
         columns = [column.astype(coarse) for column in columns]
-    if any(is_large(column) for column in columns):
+    if any(has_text(column) or is_large(column) for column in columns):
         return _codes(columns), True
     try:
         return [column.astype(np.float64) for column in columns], False
@@ -78,8 +82,17 @@ def _ticks(times):
     return np.where(np.isnat(times), np.nan, ticks)
 
 
+def has_text(column):
+    """Whether a column has cells of text, even such as look like numbers."""
+    if column.dtype != object:
+        return column.dtype.kind in "UST"
+    return any(isinstance(cell, str | bytes) for cell in column)
+
+
 def is_large(column):
     """Whether a column holds integers that float64 does not."""
+    if column.dtype == object:
+        return any(isinstance(n, Integral) and abs(n) > LARGEST_EXACT for n in column)
     if column.dtype.kind not in "iu" or not column.size:
         return False
     return int(column.max()) > LARGEST_EXACT or int(column.min()) < -LARGEST_EXACT

@@ -4,11 +4,16 @@ from skdeep.nn.attention import AttentionEncoder
 from skdeep.nn.convolution import ConvDecoder, ConvEncoder
 from skdeep.nn.critic import ConcatenateCritic, DotCritic
 from skdeep.nn.denoiser import MLPDenoiser, UNetDenoiser
-from skdeep.nn.encoders import ColumnEncoder, ImageEncoder, LocalEncoder
+from skdeep.nn.encoders import (
+    ColumnEncoder,
+    ImageEncoder,
+    LocalEncoder,
+    keep_statistics,
+)
 from skdeep.nn.flow import Flow
 from skdeep.nn.generator import ImageDiscriminator, ImageGenerator
 from skdeep.nn.initialization import initialized
-from skdeep.nn.mlp import MLP, chained, softmax_of_head
+from skdeep.nn.mlp import MLP, chained, logits_of_head, softmax_of_head
 from skdeep.nn.network import Network
 
 NETWORKS = {
@@ -50,5 +55,7 @@ __all__ = [
     "UNetDenoiser",
     "chained",
     "initialized",
+    "keep_statistics",
+    "logits_of_head",
     "softmax_of_head",
 ]

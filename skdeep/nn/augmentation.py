@@ -68,7 +68,7 @@ class ImageAugmentation:
     crop : float in (0, 1], default=1.0
         Smallest share of the area that a random crop keeps; the crop is stretched to
         the full size. Its sides, as shares of those of the image, have a ratio between
-        3/4 and 4/3. 1 crops nothing.
+        3/4 and 4/3, and nearer to 1 where the crop is large. 1 crops nothing.
     flip : bool, default=False
         Whether to mirror images left to right, each with probability 1/2.
     brightness : float, at least 0, default=0.0
@@ -95,7 +95,8 @@ class ImageAugmentation:
     -----
     What moves in from beyond the edge repeats the outermost pixels. What is erased gets
     the background of the image, light or dark: the median of its outermost pixels, a
-    channel at a time.
+    channel at a time, in which corners count twice, and of two in the middle the larger
+    is taken.
 
     Every operation commutes with :math:`x \mapsto a x + b`, a > 0, applied to all
     values: it does not matter how the images are scaled.
@@ -180,7 +181,8 @@ class ImageAugmentation:
         center = torch.zeros_like(shift)
         if self.crop < 1:
             area = 1 - (1 - self.crop) * _uniform(x, rng)
-            aspect = CROP_ASPECT ** _symmetric(x, rng)
+            # A large crop is nearer to a square: none reaches beyond the image.
+            aspect = (CROP_ASPECT ** _symmetric(x, rng)).clamp(area, 1 / area)
             side = torch.stack([area * aspect, area / aspect], 1).sqrt().clamp(max=1)
             center = (1 - side) * _symmetric(x, rng, 2)
         if self.flip:

@@ -142,6 +142,16 @@ def normalized(
         layer.train()
 
 
+def keep_statistics(network: nn.Module) -> None:
+    """Let batch normalisation use what it has gathered, and gather no more.
+
+    Until the next ``network.train()``: all else of a network in training goes on.
+    """
+    for layer in network.modules():
+        if isinstance(layer, BatchNorm1d | BatchNorm2d):
+            layer.eval()
+
+
 def block(n_in: int, n_out: int, stride: int) -> nn.Module:
     """Convolution, batch normalisation, rectifier."""
     return nn.Sequential(

@@ -89,12 +89,18 @@ def chained(x: Tensor, *networks: Network) -> tuple[Tensor, ...]:
     return tuple(outputs)
 
 
-def softmax_of_head(head: Network, z: Tensor) -> Tensor:
-    r"""Probabilities of the classes by a head of one layer, ``(n, n_outputs)``.
-
-    .. math:: p = \operatorname{softmax}(W z + b)
+def logits_of_head(head: Network, z: Tensor) -> Tensor:
+    r"""Logits of the classes by a head of one layer, ``(n, n_outputs)``: W z + b.
 
     In float64: in float32 the last bits depend on where in a batch a row is.
     """
     weight, bias = head.parameters()
-    return linear(z.double(), weight.double(), bias.double()).softmax(1).float()
+    return linear(z.double(), weight.double(), bias.double())
+
+
+def softmax_of_head(head: Network, z: Tensor) -> Tensor:
+    r"""Probabilities of the classes by a head of one layer, ``(n, n_outputs)``.
+
+    .. math:: p = \operatorname{softmax}(W z + b)
+    """
+    return logits_of_head(head, z).softmax(1).float()

@@ -123,6 +123,12 @@ def on_rows(
     """Turn the parameter `augment` into an augmentation of flat rows."""
     if augment is None:
         return lambda x, rng: x  # noqa: ARG005
+    if isinstance(augment, ImageAugmentation) and image_shape is None:
+        raise ValueError(
+            "The 'augment' parameter is an ImageAugmentation, but X has flat rows. "
+            "Pass images of shape (n, channels, height, width), or say what the rows "
+            "are: image_shape=(channels, height, width)."
+        )
     if isinstance(augment, MarginalCorruption):
         return augment.on(donors_of(rows, rng))
 

@@ -29,7 +29,7 @@ from skdeep.nn.augmentation import (
     ImageAugmentation,
     MarginalCorruption,
 )
-from skdeep.nn.noise import uniform
+from skdeep.nn.noise import normal, uniform
 from skdeep.objectives.adversarial import (
     discriminator_loss,
     non_saturating_generator_loss,
@@ -403,8 +403,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
                 # The discriminator learns first, from codes that it does not move.
                 z = pairs[1].flatten(0, 1)
                 fake = torch.sigmoid(z) if self.prior == "uniform" else z
-                draw = torch.rand if self.prior == "uniform" else torch.randn
-                real = draw(z.shape, generator=noise, device=device)
+                draw = uniform if self.prior == "uniform" else normal
+                real = draw(z.shape, noise)
                 told = discriminator_loss(
                     discriminator(real), discriminator(fake.detach())
                 )
@@ -421,7 +421,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
         # Read the estimate off, and look whether the codes use their dimensions.
         critic = next(iter(critics.values()))
-        n = min(len(rows), self.batch_size)
+        n = min(len(rows), int(self.batch_size))
         with torch.inference_mode():
             batches = torch.randperm(len(rows), generator=fitting.shuffle).split(n)
             values = [
@@ -485,6 +485,12 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         """Make a function of a batch that returns local features and codes of it."""
         augment = self.augment
         if isinstance(augment, str):
+            if fitting.image_shape is None and augment == "occlude":
+                raise ValueError(
+                    "augment='occlude' hides a square of images, but X has flat rows. "
+                    "Pass images of shape (n, channels, height, width), or say what "
+                    "the rows are: image_shape=(channels, height, width)."
+                )
             if fitting.image_shape is None:
                 augment = MarginalCorruption(
                     VIEW_RATE if self.local == "views" else COLUMN_RATE

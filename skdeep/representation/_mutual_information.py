@@ -368,77 +368,78 @@ def mutual_information(
         )
     order = np.random.RandomState(split_seed).permutation(len(X))
     parts = order[2 * n_half :], order[:n_half], order[n_half : 2 * n_half]
-    x, *held_out_x = scaled_parts(X, parts, home)
-    y, *held_out_y = scaled_parts(Y, parts, home)
+    with learning(home):
+        x, *held_out_x = scaled_parts(X, parts, home)
+        y, *held_out_y = scaled_parts(Y, parts, home)
 
-    # Build the critic and its optimiser.
-    separable = estimator == "infonce"
-    critic = (SeparableCritic if separable else JointCritic)(
-        x.n_features,
-        y.n_features,
-        [int(size) for size in hidden_layer_sizes],
-        Generator().manual_seed(weight_seed),
-    )
-    n_epochs = epochs_for(max_iter, N_STEPS, len(x), batch_size)
-    optimizer = Adam(
-        [network.to(home) for network in critic.networks],
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        precision=precision,
-    )
-    n_steps = n_epochs * n_batches(len(x), batch_size)
-    schedule = OneCycle(optimizer, learning_rate, n_steps)
-    shuffle = Generator().manual_seed(shuffle_seed)
-    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-        "dv": CorrectedDVLoss(),
-        "nwj": nwj_loss,
-        "jsd": jsd_loss,
-    }
+        # Build the critic and its optimiser.
+        separable = estimator == "infonce"
+        critic = (SeparableCritic if separable else JointCritic)(
+            x.n_features,
+            y.n_features,
+            [int(size) for size in hidden_layer_sizes],
+            Generator().manual_seed(weight_seed),
+        )
+        n_epochs = epochs_for(max_iter, N_STEPS, len(x), batch_size)
+        optimizer = Adam(
+            [network.to(home) for network in critic.networks],
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            precision=precision,
+        )
+        n_steps = n_epochs * n_batches(len(x), batch_size)
+        schedule = OneCycle(optimizer, learning_rate, n_steps)
+        shuffle = Generator().manual_seed(shuffle_seed)
+        losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "dv": CorrectedDVLoss(),
+            "nwj": nwj_loss,
+            "jsd": jsd_loss,
+        }
 
-    def step(index: Tensor) -> dict[str, Tensor]:
-        if isinstance(critic, SeparableCritic):
-            loss = -symmetric_infonce_bound(critic.scores(x[index], y[index]))
-        else:
-            scores = critic.shuffled_scores(x[index], y[index], shuffle)
-            loss = losses[estimator](*scores)
-        schedule.advance()
-        optimizer.step(loss)
-        return {"loss": loss}
+        def step(index: Tensor) -> dict[str, Tensor]:
+            if isinstance(critic, SeparableCritic):
+                loss = -symmetric_infonce_bound(critic.scores(x[index], y[index]))
+            else:
+                scores = critic.shuffled_scores(x[index], y[index], shuffle)
+                loss = losses[estimator](*scores)
+            schedule.advance()
+            optimizer.step(loss)
+            return {"loss": loss}
 
-    history: dict[str, list[float]] = {"loss": []}
-    with learning(home), optimizer.training():
-        for epoch in range(n_epochs):
-            mean = train_epoch(
-                step, len(x), batch_size=batch_size, rng=shuffle, device=home
-            )
-            history["loss"].append(mean["loss"])
-            if not math.isfinite(mean["loss"]):
-                raise FloatingPointError(
-                    f"mutual_information diverged: the loss became {mean['loss']} in "
-                    f"epoch {epoch + 1}. Try a smaller learning_rate, or look for "
-                    "extreme values in X and Y."
+        history: dict[str, list[float]] = {"loss": []}
+        with optimizer.training():
+            for epoch in range(n_epochs):
+                mean = train_epoch(
+                    step, len(x), batch_size=batch_size, rng=shuffle, device=home
                 )
+                history["loss"].append(mean["loss"])
+                if not math.isfinite(mean["loss"]):
+                    raise FloatingPointError(
+                        "mutual_information diverged: the loss became "
+                        f"{mean['loss']} in epoch {epoch + 1}. Try a smaller "
+                        "learning_rate, or look for extreme values in X and Y."
+                    )
 
-    n_judged = min(n_half, MOST_ROWS)
-    # Each half is judged with the scale that suits the other.
-    first, second = (
-        block_scores(critic, *half, n_judged)
-        for half in zip(held_out_x, held_out_y, strict=True)
-    )
-    halves = bound_on(estimator, first, second), bound_on(estimator, second, first)
-    return MutualInformation(
-        value=sum(halves) / 2,
-        training_value=plain_bound(estimator, block_scores(critic, x, y, n_judged)),
-        quantity=QUANTITIES[estimator],
-        limit=math.log(first.shape[-1]) if separable else math.inf,
-        history=history,
-    )
+        n_judged = min(n_half, MOST_ROWS)
+        # Each half is judged with the scale that suits the other.
+        first, second = (
+            block_scores(critic, *half, n_judged)
+            for half in zip(held_out_x, held_out_y, strict=True)
+        )
+        halves = bound_on(estimator, first, second), bound_on(estimator, second, first)
+        return MutualInformation(
+            value=sum(halves) / 2,
+            training_value=plain_bound(estimator, block_scores(critic, x, y, n_judged)),
+            quantity=QUANTITIES[estimator],
+            limit=math.log(first.shape[-1]) if separable else math.inf,
+            history=history,
+        )
 
 
 def checked_columns(X: Any, name: str) -> np.ndarray:
     """Check X and return its rows; one dimension is one column."""
     X = flat_rows(X)
-    if getattr(X, "ndim", None) == 1 or (isinstance(X, list) and np.ndim(X) == 1):
+    if np.ndim(X) == 1:
         X = np.asarray(X).reshape(-1, 1)
     return check_array(X, dtype=NUMBERS, input_name=name)
 

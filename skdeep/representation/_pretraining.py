@@ -55,8 +55,10 @@ def fitted_encoder(
     """
     inner = getattr(owner, parameter)
     if isinstance(inner, FrozenEstimator):
+        task.begin("pretrain")
         with task.leaf("pretrain"):
-            return _copy_of_frozen(owner, parameter, X, image_shape), None
+            copied = _copy_of_frozen(owner, parameter, X, image_shape)
+            return _named(copied, owner), None
     inner = default() if inner is None else clone(inner)
     if not isinstance(inner, BaseRepresentation):
         raise TypeError(
@@ -91,11 +93,12 @@ def fitted_encoder(
     except InterruptedPretraining as interrupted:
         state, neighbors = interrupted.result
     if "pretrain" not in task.begun:  # it came out of the cache
+        task.begin("pretrain")
         with task.leaf("pretrain"):
             pass
     inner.__setstate__(state)
     inner.device = owner.device  # on which the owner goes on, here or elsewhere
-    return inner, neighbors
+    return _named(inner, owner), neighbors
 
 
 Pretrained = tuple[dict[str, Any], np.ndarray | None]
@@ -127,6 +130,14 @@ def _pretrain(
     if task.interrupted_phase is not None:
         raise InterruptedPretraining(trained)
     return trained
+
+
+def _named(encoder: Any, owner: BaseDeepEstimator) -> Any:
+    """Let an encoder that knows no names of columns know those of its owner."""
+    names = getattr(owner, "feature_names_in_", None)
+    if names is not None and not hasattr(encoder, "feature_names_in_"):
+        encoder.feature_names_in_ = names
+    return encoder
 
 
 def may_change(callback: Any) -> bool:

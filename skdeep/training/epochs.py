@@ -28,7 +28,8 @@ CPU = torch.device("cpu")
 
 def n_batches(n_samples: int, batch_size: int) -> int:
     """Batches of an epoch; a last batch of one row is joined to the one before it."""
-    full, rest = divmod(n_samples, batch_size)
+    # NumPy's narrow integers overflow.
+    full, rest = divmod(n_samples, int(batch_size))
     return full + (rest > 1 or full == 0)
 
 
@@ -55,10 +56,11 @@ def batches(
 ) -> Iterator[Tensor]:
     """Row numbers of each batch of one shuffled epoch, on the device."""
     order = torch.randperm(n_samples, generator=rng).to(device)
-    count = n_batches(n_samples, batch_size)
-    for start in range(0, (count - 1) * batch_size, batch_size):
-        yield order[start : start + batch_size]
-    yield order[(count - 1) * batch_size :]
+    size = int(batch_size)
+    last = (n_batches(n_samples, size) - 1) * size
+    for start in range(0, last, size):
+        yield order[start : start + size]
+    yield order[last:]
 
 
 def train_epoch(

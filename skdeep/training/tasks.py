@@ -111,6 +111,12 @@ class FitTask:
         else:
             self._interrupted_phase = phase
 
+    def begin(self, phase_name: str) -> None:
+        """Note that a phase begins, here and in the fits around this one."""
+        self.begun.add(phase_name)
+        if self.outer is not None:
+            self.outer.begin(phase_name)
+
     def seeds(self, estimator: Any, n_seeds: int) -> list[int]:
         """One seed a purpose: an estimator draws them before anything else.
 
@@ -233,7 +239,7 @@ class Phase:
 
     def __iter__(self) -> Iterator[int]:
         data = self.task.data
-        self.task.begun.add(self.name)
+        self.task.begin(self.name)
         self.task.running = self
         started = time.perf_counter()
         context = self.task.context.subcontext(

@@ -549,7 +549,9 @@ def test_pretraining_that_callbacks_change_is_not_kept(tmp_path):
     whole = n_epochs()
     assert n_epochs(stopping) == 2 < whole
     assert n_epochs(MetricMonitor(lambda *_: 0.0), StopOnInterrupt()) == whole
-    assert n_epochs(EarlyStopping(n_iter_no_change=1, tol=1e9, phase="x")) == whole
+    elsewhere = EarlyStopping(n_iter_no_change=1, tol=1e9, phase="init")
+    with pytest.warns(UserWarning, match="no phase of that name, but 'pretrain'"):
+        assert n_epochs(elsewhere) == whole
     assert cached_pretrainings(tmp_path) == 1
 
 
@@ -663,6 +665,22 @@ def test_feature_names_come_out_and_output_can_be_a_frame(Clusterer):
         StandardScaler(), Clusterer(3, n_init=2, autoencoder=small())
     )
     assert pipeline.fit(frame).predict(frame).shape == (150,)
+
+
+def test_encoders_inside_know_the_columns_of_their_owner(tmp_path):
+    frame = load_iris(as_frame=True).data
+    X = frame.to_numpy()
+    plain = small(max_iter=1, random_state=0).fit(X)
+    for autoencoder in (plain, FrozenEstimator(plain)):
+        model = AEKMeans(3, n_init=1, autoencoder=autoencoder, random_state=0)
+        model.set_params(memory=str(tmp_path))
+        for columns in ([*"abcd"], [*"efgh"]):  # of one cached pretraining
+            named = frame.set_axis(columns, axis=1)
+            inner = clone(model).fit(named).autoencoder_
+            assert inner.feature_names_in_.tolist() == columns
+            inner.transform(named)  # does not warn
+        assert not hasattr(clone(model).fit(X).autoencoder_, "feature_names_in_")
+    assert not hasattr(plain, "feature_names_in_")
 
 
 class Recorder:

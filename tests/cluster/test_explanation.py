@@ -163,6 +163,8 @@ def test_what_does_not_fit_is_refused(model, table):
         explain_clusters(model, X, table=np.full((len(X), 1), "red"))
     with pytest.raises(ValueError, match="2 names for 5 columns"):
         explain_clusters(model, X, feature_names=["a", "b"])
+    with pytest.raises(ValueError, match=r"'feature_names' parameter .* Got 'abcde'"):
+        explain_clusters(model, X, feature_names="abcde")
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         explain_clusters(model, X, table=X[:5])
 
@@ -194,6 +196,7 @@ def test_only_terms_heavier_inside_count():
     ("labels", "names", "text"),
     [
         ([0, 1], ["a"], "1 names, X 2 terms"),
+        ([0, 1], "ab", "'feature_names' parameter must be a sequence"),
         ([0, -1], ["a", "b"], "integers from 0 on"),
         ([0.5, 1], ["a", "b"], "integers from 0 on"),
         ([0], ["a", "b"], "inconsistent numbers"),

@@ -212,6 +212,23 @@ def test_other_records_are_drawn_by_name(dec):
 def test_loss_curves_of_a_model_without_epochs_are_refused():
     with pytest.raises(TypeError, match=r"history_\. Got PCA"):
         LossCurveDisplay.from_estimator(PCA().fit(X))
+    drawn = clone(QUICK).set_params(max_iter=0).fit(X)
+    with pytest.raises(ValueError, match=r"Autoenc.* without epochs \(max_iter=0\)"):
+        LossCurveDisplay.from_estimator(drawn)
+
+
+@pytest.mark.parametrize(
+    ("clusterer", "phases"),
+    [
+        (AEKMeans(autoencoder=QUICK), ["pretraining"]),
+        (DECClusterer(autoencoder=QUICK, max_iter=2), ["pretraining", "training"]),
+    ],
+)
+def test_loss_curves_of_a_search_for_clusters_are_those_of_its_clusterer(
+    clusterer, phases
+):
+    search = NClustersSearch(clusterer, max_clusters=3, random_state=0).fit(X)
+    assert list(LossCurveDisplay.from_estimator(search).histories) == phases
 
 
 # embedding

@@ -154,6 +154,30 @@ def test_text_is_no_missing_cell_whatever_it_says():
         assert novelty_score([[text], ["a"]], [[text], [None]]) == 0.5
 
 
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("dtype", ["text", "categories"])
+def test_text_that_looks_like_numbers_is_text(kind, dtype):
+    def table(*cells):
+        frame = kind({"id": cells})
+        if dtype == "text":
+            return frame
+        if kind is pl.DataFrame:
+            return frame.cast(pl.Categorical)
+        return frame.astype("category")
+
+    real = table("12345678901234567890", "007")
+    assert novelty_score(real, table("12345678901234567891", "7")) == 1.0
+    assert novelty_score(real, real) == 0.0
+    for cells in (["01", "1", "1.0", "1e0"], ["nan", "NaN"], ["inf", "1"]):
+        assert uniqueness_score(table(*cells)) == 1.0
+
+
+def test_numbers_beside_text_in_lists_stay_numbers():
+    assert uniqueness_score([["a", 1], ["a", 1.0], ["01", 2], ["1", 2]]) == 0.75
+    assert uniqueness_score([["a", None], ["a", np.nan]]) == 0.5
+    assert uniqueness_score([["a", 2**60], ["a", 2**60 + 1]]) == 1.0
+
+
 def test_large_integers_differ_by_one():
     sampled, train = np.array([[2**60], [5]]), np.array([[2**60 + 1], [5]])
     assert novelty_score(sampled, train) == 0.5
@@ -223,6 +247,11 @@ def test_one_held_out_row_meets_every_training_row():
     X, sampled = [[0.0], [1.0], [2.0], [3.0]], [[0.9]]
     # 0.9 is nearer than the held-out row to 0 and 1 and 2, not to 3.
     assert closest_record_share(X, sampled, [[2.5]]) == 0.75
+
+
+def test_one_training_row_meets_every_held_out_row():
+    holdout, sampled = [[0.0], [1.0], [2.0], [3.0]], [[0.9]]
+    assert closest_record_share([[2.5]], sampled, holdout) == 0.25
 
 
 def test_units_and_features_decide_what_is_near(rows):

@@ -165,3 +165,23 @@ def test_n_neighbors_that_is_not_a_positive_integer_raises(blobs, n_neighbors):
 def test_missing_values_raise():
     with pytest.raises(ValueError, match="contains NaN"):
         neighbor_modularity_score([[0.0], [np.nan]], [0, 1])
+
+
+@pytest.mark.parametrize("resolution", ["1", np.nan, np.inf, -1.0])
+def test_resolution_out_of_range_raises(resolution):
+    with pytest.raises(ValueError, match="'resolution' parameter of graph_modularity"):
+        graph_modularity([[1], [0]], [0, 1], resolution=resolution)
+
+
+@pytest.mark.parametrize("labels", [[0.0, np.nan], np.array(["a", None], object)])
+def test_missing_labels_raise(labels):
+    with pytest.raises(ValueError, match="labels with missing values"):
+        graph_modularity([[1], [0]], labels)
+
+
+def test_a_row_among_its_own_neighbors_is_no_edge(blobs):
+    X, y = blobs
+    search = NearestNeighbors(n_neighbors=6).fit(X)
+    expected = graph_modularity(search.kneighbors(n_neighbors=5)[1], y)
+    assert graph_modularity(search.kneighbors(X)[1], y) == expected
+    assert graph_modularity([[0], [1]], [0, 1]) == 0.0

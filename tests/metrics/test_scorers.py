@@ -154,6 +154,12 @@ def test_stability_leaves_a_fitted_estimator_as_it_is(blobs, kmeans):
     assert pickle.dumps(kmeans) == before
 
 
+def test_stability_of_what_is_frozen_is_that_of_what_is_inside(blobs):
+    split = KMeans(8, n_init=1, random_state=0).fit(blobs[0])
+    expected = stability_scorer(split, blobs[0])
+    assert stability_scorer(FrozenEstimator(split), blobs[0]) == expected < 1.0
+
+
 # Many rows
 
 

@@ -197,6 +197,17 @@ def test_crop_keeps_at_least_its_share_of_the_area_inside_the_image(device):
     assert torch.all(center.abs() + sides <= 1 + 1e-4)
 
 
+@pytest.mark.parametrize("crop", [0.6, 0.95])
+def test_large_crops_keep_their_share_of_the_area_too(crop, device):
+    taken = positions_taken(replace(OFF, crop=crop), device)
+    sides = (taken[:, 4, 4] - taken[:, 3, 3]) / 0.25
+    area = sides.prod(1)
+    assert crop - 1e-4 <= area.min() < crop + 0.01
+    # Shares of the area are uniform.
+    assert area.mean() == pytest.approx((1 + crop) / 2, abs=0.01)
+    assert sides.max() <= 1.0001
+
+
 # colour
 
 

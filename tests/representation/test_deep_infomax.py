@@ -149,8 +149,8 @@ def test_default_views_are_those_documented():
     T, _ = table(60)
     for local, rate in (("views", module.VIEW_RATE), ("columns", 0.3)):
         model = small(local=local).fit(T)
-        for augment in (MarginalCorruption(rate), "occlude"):
-            assert_equal_codes(model, small(local=local, augment=augment).fit(T), T)
+        given = small(local=local, augment=MarginalCorruption(rate))
+        assert_equal_codes(model, given.fit(T), T)
 
 
 def assert_equal_codes(a, b, X):
@@ -183,9 +183,15 @@ def test_views_of_another_shape_are_refused(wrong):
     assert [name for name in vars(model) if name.endswith("_")] == []
 
 
-def test_image_views_of_a_table_are_refused():
-    with pytest.raises(ValueError, match="needs floating-point images"):
-        small(augment=ImageAugmentation()).fit(table(30)[0])
+@pytest.mark.parametrize("augment", [ImageAugmentation(), "occlude"])
+def test_image_views_of_a_table_are_refused(augment):
+    with pytest.raises(ValueError, match=r"flat rows.*image_shape=\(channels, height"):
+        small(augment=augment).fit(table(30)[0])
+
+
+def test_images_as_nested_lists_are_told_to_become_an_array():
+    with pytest.raises(ValueError, match=r"dim 4.*np\.asarray\(X\)"):
+        small().fit(images(9)[0].tolist())
 
 
 def test_global_term_reads_all_places_in_their_order(monkeypatch):
@@ -223,8 +229,10 @@ def test_narrow_tables_fit(local, n_features):
     assert np.isfinite(model.transform(X)).all()
 
 
-@both
-@pytest.mark.parametrize("augment", ["auto", "occlude", None])
+@pytest.mark.parametrize(
+    ("make", "augment"),
+    [(table, "auto"), (table, None), *((images, a) for a in ("auto", "occlude", None))],
+)
 @pytest.mark.parametrize("n", [1, 2, 9])
 def test_few_rows_fit(make, augment, n):
     X = make(n)[0]
@@ -354,6 +362,17 @@ def test_estimate_rises_with_training():
     assert trained > drawn + 0.2
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_sizes_may_be_integers_of_numpy(kind):
+    X, _ = table(300)
+    sizes = {"n_components": 4, "n_units": 8, "max_iter": 2, "batch_size": 32}
+    narrow = {name: kind(size) for name, size in sizes.items()}
+    expected = small(**sizes).fit(X)
+    found = small(**narrow).fit(X)
+    assert found.mi_estimate_ == expected.mi_estimate_
+    np.testing.assert_array_equal(found.transform(X), expected.transform(X))
+
+
 # the prior
 
 
@@ -371,6 +390,19 @@ def test_prior_draws_the_codes_to_its_distribution(prior):
         return np.mean([kstest(1 / (1 + np.exp(-z)), "uniform").statistic for z in Z.T])
 
     assert distance(1.0) < 0.6 * distance(0.0)
+
+
+@pytest.mark.parametrize("prior", ["uniform", "normal"])
+def test_default_type_of_torch_does_not_matter_to_the_prior(prior):
+    X, _ = table(100)
+    model = small(prior_weight=1.0, prior=prior, max_iter=1)
+    expected = clone(model).fit(X)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = clone(model).fit(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.history_ == expected.history_
 
 
 def test_discriminator_learns_with_its_own_optimiser():

@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from scipy import sparse
@@ -42,6 +43,9 @@ SMALL = AutoencoderTransformer(
 )
 IMAGES = SimCLRTransformer(
     3, hidden_layer_sizes=(4, 8, 8, 16), max_iter=1, batch_size=32, random_state=0
+)
+COLUMNS = DeepInfoMaxTransformer(
+    3, hidden_layer_sizes=(16, 8), local="columns", max_iter=1, random_state=0
 )
 
 
@@ -174,6 +178,20 @@ def test_rate_of_zero_keeps_the_encoder():
     assert same(weights(model.encoder_.encoder_), weights(frozen.encoder_))
 
 
+@pytest.mark.parametrize("encoder", [IMAGES, COLUMNS], ids=["images", "columns"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_batch_normalisation_rests_while_all_layers_train(encoder):
+    rows = np.random.default_rng(0).random((90, 1, 8, 8)) if encoder is IMAGES else X
+    frozen = FrozenEstimator(clone(encoder).set_params(random_state=0).fit(rows))
+    kept = small(frozen, encoder_learning_rate=0.0, weight_decay=0.0).fit(rows, FEW)
+    Z = frozen.transform(rows)
+    np.testing.assert_array_equal(kept.encoder_.transform(rows), Z)
+    tuned = small(frozen).fit(rows, FEW)
+    before, after = (e.encoder_.buffers() for e in (frozen, tuned.encoder_))
+    assert same(before, after)
+    assert np.abs(tuned.encoder_.transform(rows) - Z).max() > 0
+
+
 def test_encoder_takes_smaller_steps_than_the_head():
     frozen = FrozenEstimator(clone(SMALL).set_params(random_state=0).fit(X))
     rates = {"learning_rate": 1e-2, "encoder_learning_rate": 1e-4, "weight_decay": 0.0}
@@ -301,7 +319,13 @@ def test_no_class_is_refused(labels):
     ("labels", "text"),
     [
         ([0.0, np.nan, 1.0], "Input y contains NaN"),
-        (np.array(["a", np.nan, "b"], object), "Input contains NaN"),
+        (np.array(["a", np.nan, "b"], object), "Input y contains NaN.*'-1' among"),
+        (["a", None, "b"], "Input y contains NaN.*-1 marks"),
+        (pd.Series([0, None, 1], dtype="Int64"), "Input y contains NaN.*-1 marks"),
+        (pd.Series(["a", pd.NA, "b"], dtype="string"), "Input y contains NaN"),
+        (pd.Categorical(["a", None, "b"]), "Input y contains NaN"),
+        (pl.Series([0, None, 1]), "Input y contains NaN.*-1 marks"),
+        (pl.Series(["a", None, "b"]), "Input y contains NaN.*-1 marks"),
         ([0.5, 0.1, -1.0], "Unknown label type"),
         ([0, 1], "inconsistent numbers of samples"),
         (np.zeros((3, 2)), "y should be a 1d array"),
@@ -335,6 +359,16 @@ def test_predictions_are_classes(kind):
     np.testing.assert_array_equal(model.classes_[p.argmax(1)], model.predict(X))
 
 
+def test_logarithms_are_those_of_the_probabilities_and_finite():
+    model = small().fit(X, FEW)
+    np.testing.assert_allclose(
+        np.exp(model.predict_log_proba(X)), model.predict_proba(X), atol=1e-6
+    )
+    far = model.predict_log_proba(1e4 * X)
+    assert np.isfinite(far).all()
+    assert far.min() < -1000
+
+
 def test_one_row_a_class_is_enough():
     one = np.full(90, -1)
     one[[np.flatnonzero(y == c)[0] for c in range(3)]] = range(3)
@@ -363,6 +397,11 @@ def test_search_reaches_into_the_encoder():
     grid = {"encoder__n_components": [1, 3], "learning_rate": [1e-2]}
     search = GridSearchCV(small(), grid, cv=2).fit(X, y)
     assert search.best_estimator_.head_.arguments["sizes"][0] in (1, 3)
+
+
+def test_parameters_of_no_encoder_name_the_one_that_none_stands_for():
+    with pytest.raises(ValueError, match=r"\(encoder=AutoencoderTransformer\(\)\)"):
+        FineTunedClassifier().set_params(encoder__max_iter=3)
 
 
 def test_nothing_but_a_representation_is_taken():

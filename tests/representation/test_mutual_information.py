@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 
@@ -191,9 +192,19 @@ def test_tables_series_lists_and_tensors_are_read_alike():
         pd.DataFrame,
         lambda A: pd.Series(A[:, 0]),
         lambda A: A[:, 0].tolist(),
+        lambda A: tuple(A[:, 0]),
+        lambda A: pl.Series(A[:, 0]),
         torch.from_numpy,
     ):
         assert mutual_information(convert(X), convert(Y), **BRIEFEST) == first
+
+
+@every_estimator
+def test_modes_of_the_caller_do_not_matter(estimator):
+    parameters = {**BRIEFEST, "estimator": estimator}
+    expected = mutual_information(X[:200], Y[:200], **parameters)
+    with torch.inference_mode(), torch.autocast("cpu"), torch.device("meta"):
+        assert mutual_information(X[:200], Y[:200], **parameters) == expected
 
 
 def test_input_is_not_changed():
@@ -228,6 +239,7 @@ def test_bad_arrays_are_refused():
     [
         ("estimator", "ksg"),
         ("hidden_layer_sizes", (8, 0)),
+        ("hidden_layer_sizes", 5),
         ("max_iter", 0),
         ("batch_size", 1),
         ("learning_rate", 0.0),
