@@ -31,10 +31,12 @@ REGULARISATION = 1e-3
 CLEAR_GAIN = 0.005
 """Of modularity, by which mixtures have to be better than k-means."""
 
-LOOSE, UNLIKELY = 1.25, 0.25
-"""Inertia over the least, and nats a row below the most likely mixture, beyond which
-modularity does not count: it likes clusters of one size, a large one cut in two and
-small ones taken for one.
+LOOSE = 1.25
+"""Inertia, over the least, from which modularity does not count."""
+
+UNEQUAL, FAR_FEWER = 0.3, 0.5
+"""Resolution at which clusters may be of unequal sizes, and the share of the edges that
+such clusters have to cut in place of those of the largest modularity.
 """
 
 LEAST_SAMPLE, LEAST_OF_CLUSTER = 50_000, 500
@@ -72,14 +74,11 @@ class Centroids:
     labels_ : ndarray of shape (n_samples,)
     predict : callable
         Map of codes to labels.
-    log_likelihood : float
-        Of mixtures, in nats a row.
     """
 
     cluster_centers_: np.ndarray
     labels_: np.ndarray
     predict: Callable[[np.ndarray], np.ndarray]
-    log_likelihood: float = math.nan
 
 
 def kmeans(
@@ -111,14 +110,26 @@ def kmeans_of_graph(
     The inertia compares distances in an embedding that was not made for them; which
     rows are neighbours in the input is known. By modularity on that graph, of those
     that are not `LOOSE`; the inertia decides among those at most `slack` from the best.
+
+    Modularity likes clusters of one size, a large one cut in two and small ones taken
+    for one. Clusters of unequal sizes are taken if they cut `FAR_FEWER` edges.
     """
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_init)
     runs = [kmeans(Z, n_clusters, 1, int(each), weights) for each in seeds]
-    least = min(run.inertia_ for run in runs)
-    runs = [run for run in runs if run.inertia_ <= LOOSE * least]
-    cuts = np.array([graph_modularity(neighbors, run.labels_) for run in runs])
-    best = np.flatnonzero(cuts >= cuts.max() - slack)
-    return min((runs[i] for i in best), key=lambda run: run.inertia_)
+    inertia = np.array([run.inertia_ for run in runs])
+    modularity = np.array([graph_modularity(neighbors, run.labels_) for run in runs])
+    cut = np.array([cut_edges(neighbors, run.labels_) for run in runs])
+    tight = inertia <= LOOSE * inertia.min()
+    best = tight & (modularity >= modularity[tight].max() - slack)
+    equal = np.where(best, inertia, np.inf).argmin()
+    by_chance = 1 - cut - modularity
+    unequal = (1 - cut - UNEQUAL * by_chance).argmax()
+    return runs[unequal if cut[unequal] < FAR_FEWER * cut[equal] else equal]
+
+
+def cut_edges(neighbors: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the edges of a graph that lie between clusters."""
+    return 1 - graph_modularity(neighbors, labels, resolution=0)
 
 
 def mixture(
@@ -147,8 +158,7 @@ def mixture(
         with one_thread(), config_context(array_api_dispatch=False):
             return model.predict(Z.astype(np.float64))
 
-    centers = model.means_.astype(np.float32)
-    return Centroids(centers, predict(Z), predict, model.lower_bound_)
+    return Centroids(model.means_.astype(np.float32), predict(Z), predict)
 
 
 def gaussian_mixture(
@@ -205,11 +215,11 @@ def clusters_of_graph(
         return plain
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=max(1, n_init // 2))
     runs = [mixture(Z, n_clusters, 1, int(each), "tied") for each in seeds]
-    most = max(run.log_likelihood for run in runs)
-    runs = [run for run in runs if run.log_likelihood >= most - UNLIKELY]
-    cuts = [graph_modularity(neighbors, run.labels_) for run in runs]
-    gain = max(cuts) - graph_modularity(neighbors, plain.labels_)
-    return runs[int(np.argmax(cuts))] if gain > CLEAR_GAIN else plain
+    modularity = [graph_modularity(neighbors, run.labels_) for run in runs]
+    best = runs[int(np.argmax(modularity))]
+    gain = max(modularity) - graph_modularity(neighbors, plain.labels_)
+    fewer = cut_edges(neighbors, best.labels_) <= cut_edges(neighbors, plain.labels_)
+    return best if gain > CLEAR_GAIN and fewer else plain
 
 
 def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
