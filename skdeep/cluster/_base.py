@@ -114,7 +114,8 @@ class BaseDeepClusterer(
         -------
         score : float
             Larger is better. Embeddings of different models have different scales:
-            compare labels, not scores, between models.
+            compare labels, not scores, between models. That of `VaDEClusterer` is the
+            mean of its `score_samples`, in the units of the input.
         """
         rows = self._rows(X)
         return -float(in_chunks(self._objective(), rows).mean())

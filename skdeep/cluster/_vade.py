@@ -375,22 +375,6 @@ class VaDEClusterer(BaseDeepClusterer):
         rows = self._rows(X)
         return -in_chunks(self._objective(), rows)
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Mean of `score_samples`: larger is better.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        score : float
-            In nats, in the units of the input, which ``history_["loss"]`` is not.
-        """
-        return float(self.score_samples(X).mean())
-
     def sample(self, n_samples: int = 1, *, random_state: Any = None) -> np.ndarray:
         """Draw rows from the model.
 
