@@ -145,8 +145,8 @@ EXTRA_TRANSFORMER_CHECKS = [
     estimator_checks.check_get_feature_names_out_error,
     estimator_checks.check_set_output_transform,
     estimator_checks.check_set_output_transform_pandas,
-    estimator_checks.check_global_set_output_transform_polars,
-    # The same frames, each asked for in the other way.
+    # The same frames, asked for in other ways and of another package.
+    pytest.param(estimator_checks.check_global_set_output_transform_polars, marks=SLOW),
     pytest.param(estimator_checks.check_set_output_transform_polars, marks=SLOW),
     pytest.param(estimator_checks.check_global_output_transform_pandas, marks=SLOW),
 ]

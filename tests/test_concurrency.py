@@ -117,8 +117,15 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+# Threads are torch's, and alike in all: one of each kind here, the rest with all tests.
+FORKED = [
+    pytest.param(each, marks=[pytest.mark.slow] * (i % 4 > 0), id=name_of(each))
+    for i, each in enumerate(ESTIMATORS)
+]
+
+
 @pytest.mark.usefixtures("two_threads")
-@every_estimator
+@pytest.mark.parametrize("estimator", FORKED)
 def test_forked_child_fits_and_predicts_alike(estimator):
     model = fitted(estimator)
     both = in_child(lambda: (fitted(estimator), model))

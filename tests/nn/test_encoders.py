@@ -163,7 +163,13 @@ def test_statistics_of_the_batches_are_part_of_the_state(encoder):
     assert torch.equal(again.eval()(x), encoder.eval()(x))
 
 
-NARROW = [(1, 4, 1), (1, 1, 1), (1, 2, 2), (2, 17, 3), (1, 9, 2)]
+NARROW = [
+    (1, 4, 1),
+    (1, 1, 1),
+    (2, 17, 3),
+    pytest.param((1, 2, 2), marks=pytest.mark.slow),
+    pytest.param((1, 9, 2), marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("shape", NARROW, ids=str)
