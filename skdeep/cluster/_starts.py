@@ -208,7 +208,8 @@ def clusters_of_graph(
     round, which is found along. Where images were moved in training, codes spread most
     in the directions of the moves, alike in all clusters, and plain distances mistake
     this for what tells the clusters apart. Half as many are tried, and the best is
-    taken if it is clearly better: small gains of modularity mean nothing.
+    taken if it is clearly better: small gains of modularity mean nothing, nor do any of
+    clusters far looser than those of k-means, unless they cut far fewer edges.
     """
     plain = kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors)
     if len(Z) == 1:
@@ -218,8 +219,17 @@ def clusters_of_graph(
     modularity = [graph_modularity(neighbors, run.labels_) for run in runs]
     best = runs[int(np.argmax(modularity))]
     gain = max(modularity) - graph_modularity(neighbors, plain.labels_)
-    fewer = cut_edges(neighbors, best.labels_) <= cut_edges(neighbors, plain.labels_)
-    return best if gain > CLEAR_GAIN and fewer else plain
+    cut, plain_cut = (cut_edges(neighbors, run.labels_) for run in (best, plain))
+    alike = inertia_of(Z, best.labels_) <= LOOSE * plain.inertia_
+    alike = alike and plain_cut >= FAR_FEWER * cut
+    better = gain > CLEAR_GAIN and (alike or cut < FAR_FEWER * plain_cut)
+    return best if better else plain
+
+
+def inertia_of(Z: np.ndarray, labels: np.ndarray) -> float:
+    """Sum of the squared distances of codes to the mean of their label."""
+    groups = [Z[labels == label] for label in np.unique(labels)]
+    return sum(float(np.square(rows - rows.mean(0)).sum()) for rows in groups)
 
 
 def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
