@@ -206,9 +206,9 @@ class AEKMeans(BaseDeepClusterer):
 
             self.autoencoder_ = autoencoder
             self.cluster_centers_ = start.cluster_centers_
-            q = in_chunks(self._assignment(), rows)
-            self.labels_, self.initial_labels_ = q.argmax(axis=1), q.argmax(axis=1)
-            warn_of_empty_clusters(self.labels_, self)
+            labels = in_chunks(self._assignment(), rows).argmax(axis=1)
+            self.labels_, self.initial_labels_ = labels, labels.copy()
+            warn_of_empty_clusters(labels, self, stacklevel=4)
             self.inertia_ = float(start.inertia_)
             self.n_iter_ = start.n_iter_
             self.history_ = autoencoder.history_

@@ -157,14 +157,18 @@ def encoder_and_centroids(
 def student_assignment(
     autoencoder: BaseRepresentation, centers: np.ndarray, alpha: float
 ) -> Callable[[Tensor], Tensor]:
-    """Map of scaled rows to their Student-t assignment, ``(n, n_clusters)``.
-
-    In float64: in float32 the last bits depend on where in a batch a row is, and far
-    from all centroids nothing is left of their order.
-    """
+    """Map of scaled rows to their `exact_assignment`, ``(n, n_clusters)``."""
     encoder, centroids = encoder_and_centroids(autoencoder, centers)
-    exact = centroids.double()
-    return lambda x: soft_assignment(encoder(x).double(), exact, alpha)
+    return lambda x: exact_assignment(encoder(x), centroids, alpha)
+
+
+def exact_assignment(z: Tensor, centroids: Tensor, alpha: float) -> Tensor:
+    """Student-t assignment of codes, in float64.
+
+    In float32 the last bits depend on where in a batch a row is, and far from all
+    centroids nothing is left of their order.
+    """
+    return soft_assignment(z.double(), centroids.detach().double(), alpha)
 
 
 def decodes(clusterer: BaseDeepClusterer) -> bool:

@@ -62,7 +62,9 @@ class RankWatch:
             )
 
 
-def warn_of_empty_clusters(labels: np.ndarray, clusterer: Any) -> None:
+def warn_of_empty_clusters(
+    labels: np.ndarray, clusterer: Any, stacklevel: int = 6
+) -> None:
     """Warn if clusters have no rows in the end, and say which."""
     n_clusters = int(clusterer.n_clusters)
     empty = np.setdiff1d(np.arange(n_clusters), labels)
@@ -74,5 +76,5 @@ def warn_of_empty_clusters(labels: np.ndarray, clusterer: Any) -> None:
             f"clusters without rows: {numbers}. "
             f"Try fewer n_clusters{slower} or another random_state.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=stacklevel,
         )

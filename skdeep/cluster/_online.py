@@ -195,7 +195,7 @@ def taught(
     # that were drawn together by mistake could not be told apart any more. Nor can
     # kinds of rows that the networks have never seen side by side, and took for one.
     exaggeration = 1.0
-    if begins_anew(clusterer, autoencoder, neighbors, n_old):
+    if not is_frozen and begins_anew(autoencoder, neighbors, n_old):
         redraw(autoencoder, rehearsal_seed)
         shapes = autoencoder.image_shape_, autoencoder.pixel_shape_
         exaggeration = autoencoder._resolved_exaggeration(*shapes)
@@ -231,15 +231,12 @@ def taught(
     return {**fitted, **of_new, "pretrained_": pretrained}
 
 
-def begins_anew(
-    clusterer: Any, autoencoder: Any, neighbors: np.ndarray, n_old: int
-) -> bool:
+def begins_anew(autoencoder: Any, neighbors: np.ndarray, n_old: int) -> bool:
     """Whether the new rows are of other kinds, and enough to learn anew from."""
     return (
         len(neighbors) - n_old >= ENOUGH_ROWS
         and foreignness(neighbors, n_old) > FOREIGN
         and isinstance(autoencoder, AutoencoderTransformer)
-        and not isinstance(clusterer.autoencoder, FrozenEstimator)
     )
 
 

@@ -220,16 +220,11 @@ def clusters_of_graph(
     best = runs[int(np.argmax(modularity))]
     gain = max(modularity) - graph_modularity(neighbors, plain.labels_)
     cut, plain_cut = (cut_edges(neighbors, run.labels_) for run in (best, plain))
-    alike = inertia_of(Z, best.labels_) <= LOOSE * plain.inertia_
+    inertia = np.square(Z - means_of(Z, best.labels_, n_clusters)[best.labels_]).sum()
+    alike = inertia <= LOOSE * plain.inertia_
     alike = alike and plain_cut >= FAR_FEWER * cut
     better = gain > CLEAR_GAIN and (alike or cut < FAR_FEWER * plain_cut)
     return best if better else plain
-
-
-def inertia_of(Z: np.ndarray, labels: np.ndarray) -> float:
-    """Sum of the squared distances of codes to the mean of their label."""
-    groups = [Z[labels == label] for label in np.unique(labels)]
-    return sum(float(np.square(rows - rows.mean(0)).sum()) for rows in groups)
 
 
 def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:

@@ -16,13 +16,13 @@ from skdeep._compat import Interval, StrOptions
 from skdeep.cluster._base import (
     AUTOENCODER_CONSTRAINTS,
     BaseDeepClusterer,
+    exact_assignment,
     student_assignment,
 )
 from skdeep.cluster._collapse import RankWatch, warn_of_empty_clusters
 from skdeep.cluster._starts import INITS, N_NEIGHBORS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
-from skdeep.objectives.clustering import soft_assignment
 from skdeep.objectives.distances import squared_distances
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation, on_rows
@@ -340,11 +340,6 @@ def alternate(
         phase.record({**losses, **last["seen"]})
     phase.check_weights(optimizer.networks)
     return rank
-
-
-def exact_assignment(z: Tensor, centroids: Tensor, alpha: float) -> Tensor:
-    """Soft assignment in float64, in which far rows still have a nearest centroid."""
-    return soft_assignment(z.double(), centroids.detach().double(), alpha)
 
 
 @torch.no_grad()
