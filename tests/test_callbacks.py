@@ -30,14 +30,13 @@ from skdeep.callbacks import (
 )
 from skdeep.cluster import DECClusterer, NClustersSearch
 from skdeep.metrics import embedding_silhouette_scorer, stability_scorer
-from tests.estimators import ESTIMATORS, SMALL, name_of
+from tests.estimators import BRIEF_FITS_WARN, ESTIMATORS, SMALL, name_of
 from tests.test_docstrings import (
     ENFORCED_AT_THE_TOP,
     assert_documented_defaults_are_real,
 )
 
-# Epochs of a second do not make a good generator.
-pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
+pytestmark = BRIEF_FITS_WARN
 
 X, y = make_blobs(60, n_features=4, centers=4, random_state=0)
 

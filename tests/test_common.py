@@ -30,6 +30,7 @@ import skdeep
 import skdeep.io
 from skdeep.cluster import SCANClusterer
 from tests.estimators import (
+    BRIEF_FITS_WARN,
     CLASSIFIERS,
     CLUSTERERS,
     ENCODERS,
@@ -43,8 +44,7 @@ from tests.estimators import (
     name_of,
 )
 
-# Epochs of a second do not make a good generator.
-pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
+pytestmark = BRIEF_FITS_WARN
 
 X, y = make_blobs(60, n_features=4, centers=4, random_state=0)  # clusterers ignore y
 

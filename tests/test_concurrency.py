@@ -13,11 +13,10 @@ from distributed import Client, LocalCluster
 from sklearn.base import clone
 
 from skdeep.representation import AutoencoderTransformer
-from tests.estimators import ESTIMATORS, SMALL, name_of
+from tests.estimators import BRIEF_FITS_WARN, ESTIMATORS, SMALL, name_of
 from tests.test_common import assert_equal_outputs
 
-# Epochs of a second do not make a good generator.
-pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
+pytestmark = BRIEF_FITS_WARN
 
 X = np.random.RandomState(0).randn(60, 4)
 y = np.arange(60) % 4

@@ -13,10 +13,9 @@ from sklearn.base import clone
 
 import skdeep
 from skdeep.compose._table_format import TableFormat
-from tests.estimators import ENCODERS, ESTIMATORS, PIPELINES, name_of
+from tests.estimators import BRIEF_FITS_WARN, ENCODERS, ESTIMATORS, PIPELINES, name_of
 
-# Epochs of a second do not make a good generator.
-pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
+pytestmark = BRIEF_FITS_WARN
 
 PUBLIC = {name: getattr(skdeep, name) for name in skdeep.__all__}
 CLASSES = {name: found for name, found in PUBLIC.items() if inspect.isclass(found)}

@@ -43,12 +43,18 @@ from skdeep.representation import (
     SimCLRTransformer,
 )
 from skdeep.storage import digest, write_file
-from tests.estimators import ESTIMATORS, PIPELINES, SMALL, SMALL_SAMPLER, name_of
+from tests.estimators import (
+    BRIEF_FITS_WARN,
+    ESTIMATORS,
+    PIPELINES,
+    SMALL,
+    SMALL_SAMPLER,
+    name_of,
+)
 from tests.test_common import assert_equal_outputs
 from tests.test_docstrings import ENFORCED_AT_THE_TOP
 
-# Epochs of a second do not make a good generator.
-pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
+pytestmark = BRIEF_FITS_WARN
 
 X = np.random.RandomState(0).rand(40, 4).astype(np.float32)
 y = np.arange(40) % 3

@@ -12,6 +12,7 @@ from skdeep.base import BaseDeepEstimator
 from skdeep.nn import MLP
 from skdeep.training import FitTask
 from tests.estimators import (
+    BRIEF_FITS_WARN,
     CLASSIFIERS,
     CLUSTERERS,
     ESTIMATORS,
@@ -20,8 +21,7 @@ from tests.estimators import (
     name_of,
 )
 
-# Epochs of a second do not make a good generator.
-pytestmark = pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
+pytestmark = BRIEF_FITS_WARN
 
 X = np.random.RandomState(0).randn(40, 3)
 y = np.arange(40)
