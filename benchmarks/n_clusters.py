@@ -28,8 +28,8 @@ from sklearn.mixture import GaussianMixture
 from benchmarks.datasets import DATASETS, load_dataset
 from benchmarks.report import header, publish
 from skdeep import NClustersSearch
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS
 from skdeep.cluster._n_clusters_search import curve, fewest_clusters
-from skdeep.cluster._starts import N_NEIGHBORS
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._neighbors import nearest_neighbors
 

@@ -14,13 +14,8 @@ from skdeep.cluster._base import (
     inverse_transform,
 )
 from skdeep.cluster._collapse import warn_of_empty_clusters
-from skdeep.cluster._starts import (
-    N_NEIGHBORS,
-    in_sample,
-    kmeans,
-    kmeans_of_graph,
-    resolved_init,
-)
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
+from skdeep.cluster._starts import in_sample, resolved_init
 from skdeep.objectives.distances import squared_distances
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder

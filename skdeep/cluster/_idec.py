@@ -131,9 +131,9 @@ class IDECClusterer(BaseDeepClusterer):
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the
-        nearest-neighbour graph of the input worse, by more than 0.01 in modularity, or
-        the embedding collapsed to few dimensions. False always returns the state after
-        it.
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity or
+        at twice as many edges, or if the embedding collapsed to few dimensions. False
+        always returns the state after it.
 
     augment : {"auto"}, callable, MarginalCorruption or None, default="auto"
         Changes each batch of scaled rows (or images) of the deep stage before a step;

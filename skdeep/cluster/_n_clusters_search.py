@@ -18,7 +18,8 @@ from skdeep._compat import HasMethods, Interval, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._dec import DECClusterer
-from skdeep.cluster._starts import N_NEIGHBORS, closed_sample, kmeans
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans
+from skdeep.cluster._starts import closed_sample
 from skdeep.metrics import graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation

@@ -12,13 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.frozen import FrozenEstimator
 from torch import Generator, Tensor
 
-from skdeep.cluster._starts import (
-    N_NEIGHBORS,
-    kmeans,
-    kmeans_of_graph,
-    resolved_init,
-    started,
-)
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
+from skdeep.cluster._starts import resolved_init, started
 from skdeep.cluster._steps import (
     Refresh,
     Start,

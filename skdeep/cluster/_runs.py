@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skdeep._compat import Interval
 from skdeep.base import image_shape_of
-from skdeep.cluster._steps import N_NEIGHBORS
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS
 from skdeep.metrics import graph_modularity
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder

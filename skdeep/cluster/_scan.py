@@ -102,8 +102,8 @@ class SCANClusterer(BaseDeepClusterer):
 
     guard : bool, default=True
         Return the state before both phases if the labels after them cut the
-        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
-        False always returns the state after them.
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity or
+        at twice as many edges. False always returns the state after them.
 
     batch_size : int, default=128
         Rows of a gradient step, over which the mean probabilities are taken: many

@@ -14,14 +14,19 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 
 from skdeep._compat import StrOptions, one_thread
+from skdeep.cluster._graph_kmeans import (
+    LOOSE,
+    N_NEIGHBORS,
+    cuts_far_fewer,
+    kmeans,
+    kmeans_of_graph,
+    means_of,
+)
 from skdeep.metrics import graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import row_blocks
 from skdeep.scaling import are_directions
-
-N_NEIGHBORS = 15
-"""Neighbours of a row, in the graph of the input and in that of the codes."""
 
 N_SMOOTHINGS = 2
 
@@ -30,14 +35,6 @@ REGULARISATION = 1e-3
 
 CLEAR_GAIN = 0.005
 """Of modularity, by which mixtures have to be better than k-means."""
-
-LOOSE = 1.25
-"""Inertia, over the least, from which modularity does not count."""
-
-UNEQUAL, FAR_FEWER = 0.3, 0.5
-"""Resolution at which clusters may be of unequal sizes, and the share of the edges that
-such clusters have to cut in place of those of the largest modularity.
-"""
 
 LEAST_SAMPLE, LEAST_OF_CLUSTER = 50_000, 500
 """Codes, in all and for each cluster, in which a start is found if there are twice as
@@ -79,57 +76,6 @@ class Centroids:
     cluster_centers_: np.ndarray
     labels_: np.ndarray
     predict: Callable[[np.ndarray], np.ndarray]
-
-
-def kmeans(
-    Z: np.ndarray,
-    n_clusters: int,
-    n_init: int,
-    seed: int,
-    weights: np.ndarray | None = None,
-) -> KMeans:
-    """scikit-learn's k-means on an embedding, of rows that may stand for several."""
-    # Its sums over threads end in the order in which the threads do: one thread keeps
-    # the same bits on every run.
-    model = KMeans(n_clusters, n_init=n_init, random_state=seed)
-    with one_thread():
-        return model.fit(Z, sample_weight=weights)
-
-
-def kmeans_of_graph(
-    Z: np.ndarray,
-    n_clusters: int,
-    n_init: int,
-    seed: int,
-    neighbors: np.ndarray,
-    weights: np.ndarray | None = None,
-    slack: float = 0.0,
-) -> KMeans:
-    """Of several k-means, the one whose labels cut a graph of the rows least.
-
-    The inertia compares distances in an embedding that was not made for them; which
-    rows are neighbours in the input is known. By modularity on that graph, of those
-    that are not `LOOSE`; the inertia decides among those at most `slack` from the best.
-
-    Modularity likes clusters of one size, a large one cut in two and small ones taken
-    for one. Clusters of unequal sizes are taken if they cut `FAR_FEWER` edges.
-    """
-    seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_init)
-    runs = [kmeans(Z, n_clusters, 1, int(each), weights) for each in seeds]
-    inertia = np.array([run.inertia_ for run in runs])
-    modularity = np.array([graph_modularity(neighbors, run.labels_) for run in runs])
-    cut = np.array([cut_edges(neighbors, run.labels_) for run in runs])
-    tight = inertia <= LOOSE * inertia.min()
-    best = tight & (modularity >= modularity[tight].max() - slack)
-    equal = np.where(best, inertia, np.inf).argmin()
-    by_chance = 1 - cut - modularity
-    unequal = (1 - cut - UNEQUAL * by_chance).argmax()
-    return runs[unequal if cut[unequal] < FAR_FEWER * cut[equal] else equal]
-
-
-def cut_edges(neighbors: np.ndarray, labels: np.ndarray) -> float:
-    """Share of the edges of a graph that lie between clusters."""
-    return 1 - graph_modularity(neighbors, labels, resolution=0)
 
 
 def mixture(
@@ -193,12 +139,6 @@ def tied_mixture(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clus
     )
 
 
-def means_of(Z: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    """Mean of the codes of each label; the first code for labels without any."""
-    found = [Z[labels == label] for label in range(n_clusters)]
-    return np.stack([rows.mean(0) if len(rows) else Z[0] for rows in found])
-
-
 def clusters_of_graph(
     Z: np.ndarray, n_clusters: int, n_init: int, seed: int, neighbors: np.ndarray
 ) -> Clusters:
@@ -219,11 +159,11 @@ def clusters_of_graph(
     modularity = [graph_modularity(neighbors, run.labels_) for run in runs]
     best = runs[int(np.argmax(modularity))]
     gain = max(modularity) - graph_modularity(neighbors, plain.labels_)
-    cut, plain_cut = (cut_edges(neighbors, run.labels_) for run in (best, plain))
+    labels = best.labels_, plain.labels_
     inertia = np.square(Z - means_of(Z, best.labels_, n_clusters)[best.labels_]).sum()
     alike = inertia <= LOOSE * plain.inertia_
-    alike = alike and plain_cut >= FAR_FEWER * cut
-    better = gain > CLEAR_GAIN and (alike or cut < FAR_FEWER * plain_cut)
+    alike = alike and not cuts_far_fewer(neighbors, *labels[::-1])
+    better = gain > CLEAR_GAIN and (alike or cuts_far_fewer(neighbors, *labels))
     return best if better else plain
 
 

@@ -20,7 +20,8 @@ from skdeep.cluster._base import (
     student_assignment,
 )
 from skdeep.cluster._collapse import RankWatch, warn_of_empty_clusters
-from skdeep.cluster._starts import INITS, N_NEIGHBORS, resolved_init, started
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, cuts_far_fewer
+from skdeep.cluster._starts import INITS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
 from skdeep.objectives.distances import squared_distances
@@ -248,7 +249,8 @@ def guarded(
     if neighbors is not None:
         modularity = graph_modularity(neighbors, before.labels)
         gain = graph_modularity(neighbors, after.labels) - modularity
-        kept = gain >= -SLACK and not collapsed
+        torn = cuts_far_fewer(neighbors, before.labels, after.labels)
+        kept = gain >= -SLACK and not torn and not collapsed
     chosen = after if kept else before
     warn_of_empty_clusters(chosen.labels, clusterer)
     return {

@@ -89,9 +89,9 @@ class VaDEClusterer(BaseDeepClusterer):
 
     guard : bool, default=True
         Return the state before the deep stage if the labels after it cut the
-        nearest-neighbour graph of the input worse, by more than 0.01 in modularity.
-        False always returns the state after it. Take False for densities and samples:
-        the state before has hardly learned them.
+        nearest-neighbour graph of the input worse, by more than 0.01 in modularity or
+        at twice as many edges. False always returns the state after it. Take False for
+        densities and samples: the state before has hardly learned them.
 
     augment : {"auto"}, callable, MarginalCorruption or None, default="auto"
         Changes each batch of scaled rows (or images) of the deep stage before a step,

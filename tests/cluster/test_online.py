@@ -238,7 +238,7 @@ def test_later_parts_are_recorded_and_guarded_as_the_first(Clusterer):
 
 def test_later_parts_start_as_they_are_told_and_leave_frozen_encoders_alone():
     X = np.random.RandomState(0).rand(200, 6)
-    frozen = FrozenEstimator(small(max_iter=5).fit(X))
+    frozen = FrozenEstimator(small(max_iter=5, random_state=0).fit(X))
     model = brief(DECClusterer, autoencoder=frozen, max_iter=1).partial_fit(X[:100])
     found = []
     for init in ("kmeans", "modularity", "gmm", "tied", "smooth", "spectral"):

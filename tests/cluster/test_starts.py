@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -11,15 +13,19 @@ from sklearn.neighbors import NearestNeighbors
 
 from skdeep.cluster import AEKMeans, DECClusterer, VaDEClusterer
 from skdeep.cluster import _starts as starts_module
+from skdeep.cluster._graph_kmeans import (
+    N_NEIGHBORS,
+    joined,
+    kmeans,
+    kmeans_of_graph,
+    kmeans_of_joined,
+)
 from skdeep.cluster._n_clusters_search import curve
 from skdeep.cluster._starts import (
     MOST_OF_MIXTURES,
-    N_NEIGHBORS,
     STARTS,
     closed_sample,
     clusters_of_graph,
-    kmeans,
-    kmeans_of_graph,
     resolved_init,
     started,
 )
@@ -76,6 +82,7 @@ def test_start_of_the_graph_is_the_kmeans_of_largest_modularity():
     found = kmeans_of_graph(X, 9, 10, 0, neighbors)
     seeds = np.random.RandomState(0).randint(2**31 - 1, size=10)
     runs = [KMeans(9, n_init=1, random_state=int(seed)).fit(X) for seed in seeds]
+    runs += kmeans_of_joined(X, 9, int(seeds[0]), neighbors)
     scores = [graph_modularity(neighbors, run.labels_) for run in runs]
     assert min(scores) < max(scores)
     assert graph_modularity(neighbors, found.labels_) == pytest.approx(max(scores))
@@ -120,6 +127,86 @@ def test_graph_does_not_cut_a_large_cluster_in_two(start):
     Z, y = unequal()
     found = start(Z, 3, 20, 0, graph(Z))
     assert clustering_accuracy_score(y, found.labels_) > 0.95
+
+
+def rare():
+    """One large cluster, broad, and a small one apart from it."""
+    rng = np.random.RandomState(0)
+    broad = rng.uniform(-1, 1, (750, 2)) * [2, 1.2]
+    Z = np.vstack([broad, rng.randn(50, 2) * 0.2 + [0, 2.9]])
+    return Z.astype(np.float32), np.repeat([0, 1], [750, 50])
+
+
+def naively_joined(labels, neighbors, n_clusters):
+    """Count the edges of each pair of clusters anew for each join."""
+    labels = labels.copy()
+    while len(names := np.unique(labels)) > n_clusters:
+        densities = {}
+        for first, second in combinations(names, 2):
+            rows, others = np.flatnonzero(labels == first), labels == second
+            n_edges = sum(others[neighbors[row]].sum() for row in rows)
+            rows, others = np.flatnonzero(others), labels == first
+            n_edges += sum(others[neighbors[row]].sum() for row in rows)
+            densities[first, second] = n_edges / (others.sum() * len(rows))
+        kept, gone = max(densities, key=densities.get)
+        labels[labels == gone] = kept
+    return labels
+
+
+def test_clusters_with_the_most_edges_for_their_sizes_are_joined():
+    Z, _ = rare()
+    neighbors = graph(Z)
+    labels = kmeans(Z, 12, 1, 0).labels_.astype(np.int64)
+    for n_clusters in (12, 7, 3, 1):
+        found = joined(labels, neighbors, n_clusters)
+        assert set(found) == set(range(n_clusters))
+        naive = naively_joined(labels, neighbors, n_clusters)
+        assert clustering_accuracy_score(naive, found) == 1
+
+
+def test_joined_clusters_begin_where_drawn_rows_do_not():
+    Z, y = rare()
+    neighbors = graph(Z)
+    assert clustering_accuracy_score(y, kmeans(Z, 2, 20, 0).labels_) < 0.6
+    for run in (
+        *kmeans_of_joined(Z, 2, 0, neighbors),
+        kmeans_of_graph(Z, 2, 20, 0, neighbors),
+    ):
+        assert clustering_accuracy_score(y, run.labels_) == 1
+
+
+def test_few_codes_and_few_distinct_ones_are_not_joined():
+    few = np.random.RandomState(0).randn(40, 2).astype(np.float32)
+    assert kmeans_of_joined(few, 3, 0, graph(few)) == []
+    equal = np.repeat(few[:2], 50, axis=0)
+    assert kmeans_of_joined(equal, 3, 0, graph(equal)) == []
+
+
+def test_groups_too_small_are_outliers():
+    Z, y = rare()
+    neighbors = graph(Z[:765])
+    found = kmeans_of_graph(Z[:765], 2, 20, 0, neighbors)
+    assert clustering_accuracy_score(y[:765], found.labels_) < 0.6
+
+
+def test_deep_stage_that_tears_a_large_cluster_is_not_kept():
+    Z, y = rare()
+    encoder = AutoencoderTransformer(
+        2,
+        hidden_layer_sizes=(),
+        neighbor_weight=0,
+        max_iter=20,
+        batch_size=64,
+        learning_rate=1e-2,
+        random_state=0,
+    )
+    dec = DECClusterer(
+        2, autoencoder=encoder, max_iter=50, tol=0, learning_rate=0.1, random_state=0
+    ).fit(Z)
+    assert not dec.deep_stage_kept_
+    assert clustering_accuracy_score(y, dec.labels_) == 1
+    torn = clone(dec).set_params(guard=False).fit(Z)
+    assert clustering_accuracy_score(y, torn.labels_) < 0.6
 
 
 def stretched(n=300):

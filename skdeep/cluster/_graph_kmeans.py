@@ -1,0 +1,171 @@
+"""k-means on codes, of which a graph of the rows says which is the best."""
+
+import math
+import warnings
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from skdeep._compat import one_thread
+from skdeep.metrics import graph_modularity
+
+N_NEIGHBORS = 15
+"""Neighbours of a row, in the graph of the input and in that of the codes."""
+
+LOOSE = 1.25
+"""Inertia, over the least, from which modularity does not count."""
+
+UNEQUAL, FAR_FEWER = (0.3, 0.0), 0.5
+"""Resolutions at which clusters may be of unequal sizes, ever more so, and the share of
+the edges that such clusters have to cut in place of those before.
+"""
+
+NEGLIGIBLE = 0.002
+"""Share of all edges, of which fewer are no reason to prefer labels."""
+
+SMALLEST = 0.05
+"""Size, over the mean, below which a cluster of unequal sizes is taken for outliers."""
+
+FINER = 4
+"""Clusters that are found and joined, for each one that is left."""
+
+
+def kmeans(
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    weights: np.ndarray | None = None,
+) -> KMeans:
+    """scikit-learn's k-means on an embedding, of rows that may stand for several."""
+    # Its sums over threads end in the order in which the threads do: one thread keeps
+    # the same bits on every run.
+    model = KMeans(n_clusters, n_init=n_init, random_state=seed)
+    with one_thread():
+        return model.fit(Z, sample_weight=weights)
+
+
+def kmeans_of_graph(
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    neighbors: np.ndarray,
+    weights: np.ndarray | None = None,
+    slack: float = 0.0,
+) -> KMeans:
+    """Of several k-means, the one whose labels cut a graph of the rows least.
+
+    The inertia compares distances in an embedding that was not made for them; which
+    rows are neighbours in the input is known. One run in ten starts from clusters that
+    were joined along the graph, as rows drawn at random are mostly of large clusters.
+    """
+    seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_init)
+    runs = [kmeans(Z, n_clusters, 1, int(each), weights) for each in seeds]
+    for each in seeds[: math.ceil(n_init / 10)]:
+        runs += kmeans_of_joined(Z, n_clusters, int(each), neighbors, weights)
+    return runs[number_of_best(runs, neighbors, slack)]
+
+
+def number_of_best(runs: list[KMeans], neighbors: np.ndarray, slack: float) -> int:
+    """Which of several k-means has the best labels of a graph.
+
+    By modularity, of those that are not `LOOSE`; the inertia decides among those at
+    most `slack` from the best. Modularity likes clusters of one size, a large one cut
+    in two and small ones taken for one. Clusters of unequal sizes, of which none is too
+    small, are taken if they cut `FAR_FEWER` edges, and half as many again if the sizes
+    do not count at all.
+    """
+    n_clusters = len(runs[0].cluster_centers_)
+    inertia = np.array([run.inertia_ for run in runs])
+    modularity = np.array([graph_modularity(neighbors, run.labels_) for run in runs])
+    cut = np.array([cut_edges(neighbors, run.labels_) for run in runs])
+    by_chance = 1 - cut - modularity
+    tight = inertia <= LOOSE * inertia.min()
+    best = tight & (modularity >= modularity[tight].max() - slack)
+    found = equal = int(np.where(best, inertia, np.inf).argmin())
+
+    sizes = [np.bincount(run.labels_, minlength=n_clusters) for run in runs]
+    is_small = np.min(sizes, axis=1) < SMALLEST * np.mean(sizes, axis=1)
+    few = FAR_FEWER * cut[equal]
+    cut[is_small] = 1
+    for resolution in UNEQUAL:
+        unequal = int((1 - cut - resolution * by_chance).argmax())
+        if cut[unequal] < few:
+            found = unequal
+        few *= FAR_FEWER
+    return found
+
+
+def cut_edges(neighbors: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the edges of a graph that lie between clusters."""
+    return 1 - graph_modularity(neighbors, labels, resolution=0)
+
+
+def cuts_far_fewer(neighbors: np.ndarray, labels: np.ndarray, than: np.ndarray) -> bool:
+    """Whether labels cut so few edges, beside others, that their sizes do not count."""
+    cut, other = (cut_edges(neighbors, each) for each in (labels, than))
+    return cut < min(FAR_FEWER * other, other - NEGLIGIBLE)
+
+
+def edges_between(labels: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
+    """Edges of a graph from each cluster to each, in both directions."""
+    n = labels.max() + 1
+    pairs = labels[:, np.newaxis] * n + labels[neighbors]
+    edges = np.bincount(pairs.ravel(), minlength=n * n).reshape(n, n)
+    return (edges + edges.T).astype(float)
+
+
+def kmeans_of_joined(
+    Z: np.ndarray,
+    n_clusters: int,
+    seed: int,
+    neighbors: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> list[KMeans]:
+    """k-means from the means of smaller clusters that were joined along a graph.
+
+    Returns
+    -------
+    list of one KMeans, or of none if there are too few codes for smaller clusters
+    """
+    n_finer = min(FINER * n_clusters, len(Z) // N_NEIGHBORS)
+    if n_finer <= n_clusters:
+        return []
+    with warnings.catch_warnings():
+        # Codes of few distinct values: as many clusters are found.
+        warnings.filterwarnings("ignore", "Number of distinct clusters")
+        finer = kmeans(Z, n_finer, 1, seed, weights).labels_
+    labels = joined(np.unique(finer, return_inverse=True)[1], neighbors, n_clusters)
+    if labels.max() + 1 < n_clusters:
+        return []
+    model = KMeans(n_clusters, init=means_of(Z, labels, n_clusters), n_init=1)
+    with one_thread():
+        return [model.fit(Z, sample_weight=weights)]
+
+
+def joined(labels: np.ndarray, neighbors: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Labels after joining pairs of clusters, until so many are left.
+
+    Each time the pair with the most edges between them, over the product of their
+    sizes: the mean over all pairs of rows, as in average linkage.
+    """
+    edges = edges_between(labels, neighbors)
+    sizes = np.bincount(labels).astype(float)
+    while len(sizes) > n_clusters:
+        density = edges / np.outer(sizes, sizes)
+        np.fill_diagonal(density, -1)
+        kept, gone = sorted(np.unravel_index(density.argmax(), density.shape))
+        for _ in range(2):
+            edges[kept] += edges[gone]
+            edges = np.delete(edges, gone, 0).T
+        sizes[kept] += sizes[gone]
+        sizes = np.delete(sizes, gone)
+        labels = np.where(labels == gone, kept, labels - (labels > gone))
+    return labels
+
+
+def means_of(Z: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Mean of the codes of each label; the first code for labels without any."""
+    found = [Z[labels == label] for label in range(n_clusters)]
+    return np.stack([rows.mean(0) if len(rows) else Z[0] for rows in found])
