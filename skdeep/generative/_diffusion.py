@@ -363,8 +363,9 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
             DDPM in 200 steps, which is a lower bound in expectation over its noise and
             needs no gradients.
         random_state : int, RandomState instance or None, default=0
-            Seed of the estimate and of the noise. All rows share them, so that the
-            score of a row depends on no other.
+            Seed of the estimate and of the noise. Each row tells its own by its
+            content: its score depends on no other row, and the mean of many scores
+            hardly on the seed.
 
         Returns
         -------

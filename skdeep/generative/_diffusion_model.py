@@ -17,6 +17,7 @@ from skdeep.generative._diffusion_paths import (
     times_of,
 )
 from skdeep.generative._fixed_columns import varying_columns
+from skdeep.generative._row_noise import noise_parts
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
 from skdeep.objectives.diffusion import guided, rates
@@ -133,28 +134,29 @@ class DiffusionModel:
     def log_density(self, n_steps: int, seed: int) -> RowMap:
         """Return the log-density of rows, by the change of volume along the flow."""
         times = times_of(self.n_timesteps, n_steps)
-        probes: Tensor | None = None
-        if self.n_varying > EXACT_FEATURES:
-            rng = Generator().manual_seed(seed)
-            signs = torch.randint(2, (len(times), self.n_varying), generator=rng)
-            probes = (2.0 * signs - 1).to(self.device)
 
         def log_density(x: Tensor, context: Tensor | None = None) -> Tensor:
             # Tensors of the inference mode have no gradients, but their copies do.
             with torch.inference_mode(False), torch.no_grad():
                 diffusion = self.diffusion(None if context is None else context.clone())
                 x = self._narrowed(x).clone()
-                return flow_log_density(diffusion, x, times, probes)
+                parts = noise_parts(x, len(times), x.shape[1], seed, 1)
+                probes = (part[0].sign() for part in parts)
+                is_exact = x.shape[1] <= EXACT_FEATURES
+                return flow_log_density(
+                    diffusion, x, times, None if is_exact else probes
+                )
 
         return lambda x, *given: by_parts(log_density, x, *given)
 
     def lower_bound(self, seed: int) -> RowMap:
         """Return the variational lower bound of the log-density of rows."""
         times = times_of(self.n_timesteps, BOUND_STEPS)
-        noise = spread_noise(len(times) - 1, self.n_varying, seed).to(self.device)
 
         def lower_bound(x: Tensor, context: Tensor | None = None) -> Tensor:
-            return bound(self.diffusion(context), self._narrowed(x), times, noise)
+            x = self._narrowed(x)
+            noise = spread_noise(x, len(times) - 1, seed)
+            return bound(self.diffusion(context), x, times, noise)
 
         return lambda x, *given: by_parts(lower_bound, x, *given)
 

@@ -3,7 +3,7 @@
 The letters are those of :mod:`skdeep.objectives.diffusion`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
-from skdeep.nn.noise import normal
+from skdeep.generative._row_noise import noise_parts, uniform_parts
 from skdeep.objectives.diffusion import (
     Field,
     ancestral_step,
@@ -33,6 +33,9 @@ CROWDING = 2.0
 
 MOST_SPREAD = 1024
 """Features up to which the noise of a bound is spread evenly."""
+
+RAREST = 1e-7
+"""Share of a normal variable beyond which none is drawn."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,10 @@ def flow_path(diffusion: Diffusion, x: Tensor, times: Sequence[int]) -> Tensor:
 
 
 def flow_log_density(
-    diffusion: Diffusion, x: Tensor, times: Sequence[int], probes: Tensor | None
+    diffusion: Diffusion,
+    x: Tensor,
+    times: Sequence[int],
+    probes: Iterable[Tensor] | None,
 ) -> Tensor:
     r"""Log-density of each row, by the change of volume along the probability flow.
 
@@ -119,29 +125,30 @@ def flow_log_density(
     x : Tensor of shape (n, D)
     times : sequence of int
         From 0 to T.
-    probes : Tensor of shape (len(times), D) or None
-        Random signs that estimate the divergence; None: it is exact.
+    probes : iterable of Tensor of shape (D,) or (n, D), or None
+        At each time, random signs that estimate the divergence; None: it is exact.
     """
+    signs = None if probes is None else iter(probes)
 
-    def slope_and_divergence(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
-        field = diffusion.field(times[i])
-        if probes is None:
+    def slope_and_divergence(x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        field = diffusion.field(t)
+        if signs is None:
             return divergence(field, x)
-        return estimated_divergence(field, x, probes[i])
+        return estimated_divergence(field, x, next(signs))
 
     volume = x.new_zeros(len(x))
-    slope, change = slope_and_divergence(x, 0)
-    for i, (t, u) in enumerate(pairwise(times), start=1):
+    slope, change = slope_and_divergence(x, times[0])
+    for t, u in pairwise(times):
         width = diffusion.angle(u) - diffusion.angle(t)
         x, _ = heun_step(diffusion.field(u), x, slope, width)
         before = change
-        slope, change = slope_and_divergence(x, i)
+        slope, change = slope_and_divergence(x, u)
         volume += width / 2 * (before + change)
     return standard_normal_log_density(x) + volume
 
 
 def bound(
-    diffusion: Diffusion, x: Tensor, times: Sequence[int], noise: Tensor
+    diffusion: Diffusion, x: Tensor, times: Sequence[int], noise: Iterable[Tensor]
 ) -> Tensor:
     r"""Variational lower bound of the log-density of each row, by DDPM's steps.
 
@@ -155,8 +162,8 @@ def bound(
     x : Tensor of shape (n, D)
     times : sequence of int
         From 0 to T.
-    noise : Tensor of shape (len(times) - 1, D) or (len(times) - 1, n, D)
-        Standard normal.
+    noise : iterable of Tensor of shape (D,) or (n, D)
+        Standard normal, of each step.
     """
     n_features = x.shape[1]
     total = -prior_kl(x, *diffusion.at(times[-1]))
@@ -175,15 +182,28 @@ def bound(
     return total
 
 
-def spread_noise(n_steps: int, n_features: int, seed: int) -> Tensor:
-    """Draw standard normal rows that fill the space evenly, from first to last.
+def spread_noise(x: Tensor, n_steps: int, seed: int) -> Iterator[Tensor]:
+    """Draw standard normal noise of each row that fills the space evenly over steps.
 
-    Sums over steps then vary less than with independent rows. Of many features, the
-    sum over them does that.
+    Sums over steps then vary less than with independent noise. Of many features, the
+    sum over them does that. Each row shifts the same points, told by its content, so
+    that its score depends on no other row, and means of many scores on the seed little.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, D)
+    n_steps, seed : int
+
+    Yields
+    ------
+    Tensor of shape (n, D)
     """
+    n_features = x.shape[1]
     if n_features > MOST_SPREAD:
-        rng = Generator().manual_seed(seed)
-        return normal((n_steps, n_features), rng)
-    engine = SobolEngine(n_features, scramble=True, seed=seed)
-    share = engine.draw(n_steps, dtype=torch.float64)
-    return torch.special.ndtri(share.clamp(1e-9, 1 - 1e-9)).float()
+        yield from (part[0] for part in noise_parts(x, n_steps, n_features, seed, 1))
+        return
+    points = SobolEngine(n_features, scramble=True, seed=seed).draw(n_steps)
+    (shifts,) = uniform_parts(x, 1, n_features, seed, 1)
+    for point in points.to(x.device):
+        share = (point + shifts[0]) % 1
+        yield torch.special.ndtri(share.clamp(RAREST, 1 - RAREST))

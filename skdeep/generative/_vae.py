@@ -15,6 +15,7 @@ from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, fit_transform, score
 from skdeep.generative._fixed_columns import scaled_constants
+from skdeep.generative._row_noise import noise_parts
 from skdeep.generative._vae_likelihood import (
     Bernoulli,
     Gaussian,
@@ -23,7 +24,6 @@ from skdeep.generative._vae_likelihood import (
     SharedGaussian,
 )
 from skdeep.generative._vae_model import VariationalModel, n_places
-from skdeep.generative._vae_noise import noise_parts
 from skdeep.generative._vae_training import (
     CHUNK_ROWS,
     COLLAPSED,

@@ -87,13 +87,21 @@ def test_times_are_denser_where_little_noise_is():
 
 @pytest.mark.parametrize("n_features", [3, MOST_SPREAD + 1])
 def test_spread_noise_is_standard_normal(n_features):
-    noise = spread_noise(256, n_features, seed=0)
+    x = normal(20, n_features).float()
+    noise, again, other = (
+        torch.stack([*spread_noise(x, 256, seed)]) for seed in (0, 0, 1)
+    )
+    assert noise.shape == (256, 20, n_features)
     assert noise.dtype == torch.float32
     assert torch.isfinite(noise).all()
-    assert abs(float(noise.mean())) < 0.02
-    assert float(noise.std()) == pytest.approx(1, abs=0.03)
-    assert torch.equal(noise, spread_noise(256, n_features, seed=0))
-    assert not torch.equal(noise, spread_noise(256, n_features, seed=1))
+    assert noise.mean((0, 2)).abs().max() < 0.02
+    torch.testing.assert_close(noise.std((0, 2)), torch.ones(20), atol=0.05, rtol=0)
+    assert torch.equal(noise, again)
+    assert not torch.equal(noise, other)
+    alone = torch.stack([*spread_noise(x[2:3], 256, 0)])
+    assert torch.equal(alone, noise[:, 2:3])
+    pairs = noise.transpose(0, 1).flatten(1).corrcoef().fill_diagonal_(0)
+    assert abs(float(pairs.mean())) < 0.05
 
 
 # ways between rows and noise, where they are known
@@ -131,7 +139,7 @@ def test_bound_is_below_the_density_of_a_gaussian_and_near_it(schedule):
     gaps = torch.stack(
         [
             (TRUE.log_prob(x) - bound(diffusion, x, times, noise)).mean()
-            for noise in (spread_noise(200, 3, seed).double() for seed in range(8))
+            for noise in (spread_noise(x, 200, seed) for seed in range(8))
         ]
     )
     assert gaps.mean() > -2 * gaps.std() / math.sqrt(8)

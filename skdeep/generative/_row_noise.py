@@ -35,6 +35,15 @@ def noise_parts(
     ------
     Tensor of shape (size, n, n_components)
     """
+    yield from map(
+        torch.special.ndtri, uniform_parts(x, n_codes, n_components, seed, size)
+    )
+
+
+def uniform_parts(
+    x: Tensor, n_codes: int, n_components: int, seed: int, size: int
+) -> Iterator[Tensor]:
+    """Draw numbers between 0 and 1, exclusively, as `noise_parts` draws normal ones."""
     entries = (x.clamp(-FARTHEST, FARTHEST) * STEPS).round().long()
     columns = torch.arange(x.shape[1], device=x.device)
     rows = mixed((entries * mixed(columns + seed)).sum(1) + seed)
@@ -42,7 +51,7 @@ def noise_parts(
     for part in torch.arange(n_codes, device=x.device).split(size):
         counts = part[:, None, None] * n_components + components
         bits = mixed(rows[:, None] + mixed(counts)) & (2**FRACTION_BITS - 1)
-        yield torch.special.ndtri((bits.float() + 0.5) / 2**FRACTION_BITS)
+        yield (bits.float() + 0.5) / 2**FRACTION_BITS
 
 
 def mixed(numbers: Tensor) -> Tensor:
