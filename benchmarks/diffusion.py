@@ -92,7 +92,7 @@ def step_lines(quick: bool) -> Iterator[str]:
     yield f"training step, batches of {BATCH_SIZE}, {repetitions} repetitions"
     yield from table(times, references, "s/step")
 
-    sampler = ours(X, "float32", 1)
+    sampler = ours(X, "float32", 1).set_params(sampler="ddim")
     draws: dict[str, Callable[[], object]] = {
         "skdeep": partial(sampler.sample, n_images, random_state=0)
     }

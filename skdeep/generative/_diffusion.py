@@ -73,13 +73,15 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
     n_timesteps : int, default=1000
         T.
 
-    sampler : {"ddim", "ddpm", "ode"}, default="ddim"
-        How rows are drawn. ``"ddim"``: in `n_steps` steps without new noise.
-        ``"ddpm"``: in all T steps, with new noise in each. ``"ode"``: in `n_steps`
-        steps of second order along the probability flow, each of the cost of two.
+    sampler : {"ode", "ddim", "ddpm"}, default="ode"
+        How rows are drawn. ``"ode"``: in `n_steps` steps of second order along the
+        probability flow, each of the cost of two; 10 are often enough. ``"ddim"``: in
+        `n_steps` steps of first order along it, which end too near to the mean: columns
+        have 5 % less variance after 50 steps, and 25 % after 10. ``"ddpm"``: in all T
+        steps, with new noise in each.
 
     n_steps : int, default=50
-        Steps of ``"ddim"`` and ``"ode"``, and of codes and densities.
+        Steps of ``"ode"`` and ``"ddim"``, and of codes and densities.
 
     conditional : bool, default=False
         Whether `fit` takes classes y, on which the network then depends.
@@ -217,7 +219,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         "schedule": [StrOptions(set(SCHEDULES))],
         "prediction": [StrOptions(set(DENOISING_LOSSES))],
         "n_timesteps": [Interval(Integral, 2, None, closed="left")],
-        "sampler": [StrOptions({"ddim", "ddpm", "ode"})],
+        "sampler": [StrOptions({"ode", "ddim", "ddpm"})],
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "guidance_weight": [Interval(Real, 0, None, closed="left")],
         "class_dropout": [Interval(Real, 0, 1, closed="left")],
@@ -234,7 +236,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         schedule="cosine",
         prediction="v",
         n_timesteps=1000,
-        sampler="ddim",
+        sampler="ode",
         n_steps=50,
         conditional=False,
         guidance_weight=0.0,

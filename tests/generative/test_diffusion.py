@@ -258,6 +258,17 @@ def test_samples_lie_on_both_moons(fitted, sampler, n_steps):
     assert 0.4 < upper.mean() < 0.6
 
 
+def test_rows_drawn_by_default_are_as_spread_as_the_density_says():
+    X = 3 * np.random.RandomState(0).randn(2000, 1)
+    model = DiffusionSampler((32, 32), max_iter=40, random_state=0).fit(X)
+    axis = np.linspace(-15, 15, 601)
+    density = np.exp(model.score_samples(axis[:, np.newaxis]))
+    variance = (axis**2 * density).sum() / density.sum()
+    for n_steps in (50, 10):
+        drawn = clone_of(model, n_steps=n_steps).sample(20_000, random_state=0)
+        assert drawn.var() == pytest.approx(variance, rel=0.04)
+
+
 def clone_of(fitted, **params):
     return pickle.loads(pickle.dumps(fitted)).set_params(**params)
 
