@@ -250,7 +250,7 @@ class SamplerPipeline(Pipeline):
         return X if table_format is None else table_format.restored(X)
 
     @available_if(last_step_has("score_samples"))
-    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+    def score_samples(self, X: Any, y: Any = None, **params: Any) -> np.ndarray:
         """Log-density of each row in units of the input, in nats.
 
         A bound of it if that of the sampler is one.
@@ -261,6 +261,8 @@ class SamplerPipeline(Pipeline):
             Rows.
         y : array-like of shape (n_samples,) or None, default=None
             Of a conditional sampler: the classes of rows, for their densities in them.
+        **params : dict
+            Further arguments of the `score_samples` of the sampler, such as `method`.
 
         Returns
         -------
@@ -299,15 +301,15 @@ class SamplerPipeline(Pipeline):
             classes = (
                 y if len(rows) == n_samples else np.broadcast_to(y, n_samples)[rows]
             )
-            log_prob = sampler.score_samples(X, classes)
+            log_prob = sampler.score_samples(X, classes, **params)
         else:
-            log_prob = sampler.score_samples(X)
+            log_prob = sampler.score_samples(X, **params)
         log_det = np.where(has_density(sampler), log_stretch, 0.0).sum(axis=1)
         log_density[rows] = log_prob + log_det
         return log_density
 
     @available_if(last_step_has("score_samples", "score"))
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, **params: Any) -> float:
         """Mean of `score_samples`, or the score of a sampler that has no density.
 
         Parameters
@@ -316,6 +318,8 @@ class SamplerPipeline(Pipeline):
             Rows.
         y : array-like of shape (n_samples,) or None, default=None
             As in `score_samples`.
+        **params : dict
+            As in `score_samples`.
 
         Returns
         -------
@@ -323,8 +327,8 @@ class SamplerPipeline(Pipeline):
             Nats a row.
         """
         if not hasattr(self.steps[-1][1], "score_samples"):
-            return super().score(X, y)
-        return float(np.mean(self.score_samples(X, y)))
+            return super().score(X, y, **params)
+        return float(np.mean(self.score_samples(X, y, **params)))
 
     @available_if(last_step_has("transform"))
     def transform(self, X: Any, y: Any = None, **params: Any) -> Any:

@@ -825,3 +825,17 @@ def test_rows_beyond_the_inverse_are_missing_and_warned_of():
         drawn = model.fit(frame).sample(200, random_state=0)
     assert drawn["a"].isna().any()
     assert drawn["a"].dtype == np.float64
+
+
+def test_arguments_of_scores_reach_the_sampler():
+    vae = VAESampler(1, hidden_layer_sizes=(8,), max_iter=5, random_state=0)
+    scaler = StandardScaler().fit(X)
+    model = make_sampler_pipeline(scaler, vae).fit(X)
+    given = {"method": "iwae", "n_importance": 5, "random_state": 3}
+    found = model.score_samples(X, **given)
+    inside = model[-1].score_samples(scaler.transform(X), **given)
+    np.testing.assert_allclose(found, inside - np.log(scaler.scale_).sum(), rtol=1e-5)
+    assert found.mean() > model.score(X)
+    assert model.score(X, **given) == pytest.approx(found.mean())
+    with pytest.raises(TypeError, match="n_chains"):
+        model.score_samples(X, n_chains=3)
