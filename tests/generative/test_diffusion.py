@@ -235,7 +235,7 @@ def moons(n, seed):
 def fitted():
     X = moons(2000, 0)
     sampler = DiffusionSampler(
-        (64, 64, 64), max_iter=120, batch_size=64, learning_rate=5e-3, random_state=0
+        (64, 64, 64), max_iter=85, batch_size=64, learning_rate=5e-3, random_state=0
     )
     return sampler.fit(X)
 
