@@ -26,8 +26,8 @@ NEGLIGIBLE = 0.002
 SMALLEST = 0.05
 """Size, over the mean, below which a cluster of unequal sizes is taken for outliers."""
 
-FINER = 4
-"""Clusters that are found and joined, for each one that is left."""
+FINER, MOST_JOINED = 4, 60
+"""Clusters found for each one that is left, and how many, at most, join others."""
 
 
 def kmeans(
@@ -129,7 +129,8 @@ def kmeans_of_joined(
     -------
     list of one KMeans, or of none if there are too few codes for smaller clusters
     """
-    n_finer = min(FINER * n_clusters, len(Z) // N_NEIGHBORS)
+    n_most = min(FINER * n_clusters, n_clusters + MOST_JOINED)
+    n_finer = min(n_most, len(Z) // N_NEIGHBORS)
     if n_finer <= n_clusters:
         return []
     with warnings.catch_warnings():
