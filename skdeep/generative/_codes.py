@@ -11,6 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skdeep._compat import StrOptions, checks_parameters
 from skdeep.base import flat_rows
+from skdeep.generative._base import classes_of
 from skdeep.metrics._path_length import PATHS
 
 
@@ -165,6 +166,11 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     v : ndarray of shape (n_components,)
         What to add to codes.
 
+    Raises
+    ------
+    ValueError
+        If `y` does not hold two classes, or if that of a row is missing.
+
     See Also
     --------
     interpolate : From one row to another.
@@ -183,13 +189,13 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     Z = check_array(flat_rows(Z), dtype=np.float64)
     y = column_or_1d(flat_rows(y), warn=True)
     check_consistent_length(Z, y)
-    classes = np.unique(y)
+    classes, codes = classes_of(y)
     if len(classes) != 2:
         raise ValueError(
             "attribute_direction needs y with two classes, without and with the "
-            f"attribute. Got {len(classes)}: {list(classes)[:5]}."
+            f"attribute. Got {len(classes)}: {classes.tolist()[:5]}."
         )
-    has = y == classes[1]
+    has = codes == 1
     difference = Z[has].mean(axis=0) - Z[~has].mean(axis=0)
     if method == "means":
         return difference

@@ -269,7 +269,23 @@ def test_absurd_arguments_are_refused_by_name():
         interpolated_codes(Z, Z, 1)
     with pytest.raises(ValueError, match=r"Got the shapes \(20, 3\) and \(3,\)"):
         interpolated_codes(Z, Z[0])
-    with pytest.raises(ValueError, match="two classes"):
+    with pytest.raises(ValueError, match=r"two classes.*Got 20: \[0, 1, 2, 3, 4\]"):
         attribute_direction(Z, np.arange(20))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         attribute_direction(Z, has[:5])
+
+
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        ([0.0, 1.0, np.nan], "Input y contains NaN"),
+        (["plain", "smiling", None], "Input y contains missing cells"),
+        (pd.Series(["plain", "smiling", pd.NA], dtype="string"), "missing cells"),
+        (pd.Series([0, 1, pd.NA], dtype="Int64"), "Input y contains NaN"),
+        (pl.Series(["plain", None, "smiling"]), "missing cells"),
+    ],
+    ids=["nan", "none", "string", "Int64", "polars"],
+)
+def test_rows_without_a_class_have_no_direction(y, text):
+    with pytest.raises(ValueError, match=text):
+        attribute_direction(np.eye(3), y)
