@@ -7,7 +7,7 @@ from sklearn.utils import check_array
 
 from skdeep.base import flat_rows
 from skdeep.inspection._axes import axes_for, require
-from skdeep.metrics._rows import column_names
+from skdeep.metrics._rows import column_names, named_like
 
 DEPTH = 12.0
 """Nats below the largest log-density at which its colours end."""
@@ -133,9 +133,8 @@ class DensityDisplay:
         around = margin * (high - low)
         x, y = np.linspace(low - around, high + around, grid_resolution).T
         grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        if found is not None and hasattr(estimator, "feature_names_in_"):
-            table = getattr(type(X), "from_pydict", type(X))  # pyarrow's, or a frame
-            grid = table(dict(zip(found, grid.T, strict=True)))
+        if hasattr(estimator, "feature_names_in_"):
+            grid = named_like(X, grid)
         log_density = np.asarray(estimator.score_samples(grid)).reshape(len(y), len(x))
         shown = rows if show_rows else None
         display = cls(x, y, log_density, rows=shown, feature_names=(names[0], names[1]))

@@ -16,10 +16,11 @@ from skdeep._compat import raise_advised
 
 def comparable_features(tables, features, owner, *, min_rows=1):
     """Features of each table: arrays or CSR matrices of floats, of equal width."""
-    found = [
-        features_of(X, features, owner, name)
-        for name, X in aligned_tables(tables).items()
-    ]
+    tables = aligned_tables(tables)
+    if features is not None:  # which may ask for the names of the columns
+        first = next(iter(tables.values()))
+        tables = {name: named_like(first, X) for name, X in tables.items()}
+    found = [features_of(X, features, owner, name) for name, X in tables.items()]
     require_same_width(dict(zip(tables, found, strict=True)))
     for name, F in zip(tables, found, strict=True):
         if F.shape[0] < min_rows:
@@ -103,6 +104,18 @@ def column_names(X):
     # A pyarrow table has its columns themselves where frames have the names.
     named = "column_names" if hasattr(type(X), "column_names") else "columns"
     return getattr(X, named, None)
+
+
+def named_like(reference, X):
+    """Array X as a frame or table of the columns of another; anything else as is."""
+    names = column_names(reference)
+    if names is None or not isinstance(X, np.ndarray) or X.ndim != 2:
+        return X
+    if len(set(names)) != X.shape[1]:
+        return X
+    # That of pyarrow is made by a method.
+    table = getattr(type(reference), "from_pydict", type(reference))
+    return table(dict(zip(names, X.T, strict=True)))
 
 
 def selected(X, names):
