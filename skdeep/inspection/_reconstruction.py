@@ -98,7 +98,7 @@ class ReconstructionDisplay:
         Raises
         ------
         TypeError
-            If the estimator has no decoder.
+            If the estimator cannot code rows, or has no decoder.
         """
         require(
             estimator,
@@ -106,6 +106,12 @@ class ReconstructionDisplay:
             "ReconstructionDisplay.from_estimator",
             "DECClusterer and contrastive encoders have no decoder; IDECClusterer, "
             "AEKMeans and AutoencoderTransformer have one.",
+        )
+        require(
+            estimator,
+            "transform",
+            "ReconstructionDisplay.from_estimator",
+            "GANs do not code rows; SampleDisplay shows those that they draw.",
         )
         image_shape = known_image_shape(image_shape, X, fitted_model(estimator))
         rows = X[:n_images] if image_shape is not None else X

@@ -32,7 +32,7 @@ import skdeep
 from skdeep import inspection
 from skdeep.cluster import AEKMeans, DECClusterer, NClustersSearch, SCANClusterer
 from skdeep.compose import make_sampler_pipeline
-from skdeep.generative import FlowSampler, VAESampler
+from skdeep.generative import FlowSampler, GANSampler, VAESampler
 from skdeep.inspection import (
     ClusterConfusionDisplay,
     DensityDisplay,
@@ -489,6 +489,8 @@ def test_colour_images_are_drawn_in_colour():
 def test_reconstruction_needs_a_decoder_and_a_fitting_shape(dec):
     with pytest.raises(TypeError, match="IDECClusterer"):
         ReconstructionDisplay.from_estimator(dec, X)
+    with pytest.raises(TypeError, match=r"transform, and GANS.*SampleDisplay"):
+        ReconstructionDisplay.from_estimator(GANSampler(), X)
     with pytest.raises(ValueError, match=r"C \* H \* W = 4"):
         ReconstructionDisplay.from_reconstruction(X, X, image_shape=(1, 3, 3))
 
