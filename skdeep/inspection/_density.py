@@ -7,7 +7,8 @@ from sklearn.utils import check_array
 
 from skdeep.base import flat_rows
 from skdeep.inspection._axes import axes_for, require
-from skdeep.metrics._rows import column_names, named_like
+from skdeep.metrics._rows import classes_for, column_names, named_like
+from skdeep.metrics._wrappers import unwrapped
 
 DEPTH = 12.0
 """Nats below the largest log-density at which its colours end."""
@@ -78,6 +79,7 @@ class DensityDisplay:
         estimator: Any,
         X: Any,
         *,
+        y: Any = None,
         grid_resolution: int = 150,
         margin: float = 0.15,
         show_rows: bool = False,
@@ -92,6 +94,9 @@ class DensityDisplay:
             A fitted estimator of two columns whose `score_samples` is a log-density.
         X : array-like of shape (n_samples, 2)
             Rows around which the density is drawn.
+        y : class or None, default=None
+            Class whose density is drawn, of a conditional sampler. None: that of the
+            mixture of all classes.
         grid_resolution : int, default=150
             Points of the grid along each column.
         margin : float, default=0.15
@@ -110,17 +115,24 @@ class DensityDisplay:
         Raises
         ------
         TypeError
-            If the estimator has no `score_samples`.
+            If the estimator has no `score_samples`, or takes no class but is given
+            one.
         ValueError
-            If the rows have not two columns.
+            If the rows have not two columns, or if y is no single class.
         """
+        model = unwrapped(estimator)
         require(
-            estimator,
+            model,
             "score_samples",
             "DensityDisplay.from_estimator",
             "FlowSampler, VAESampler, DiffusionSampler, GaussianMixture and "
             "KernelDensity have one.",
         )
+        if np.ndim(y) > 0:
+            raise ValueError(
+                "The 'y' parameter must be one class, whose density is drawn. Got "
+                f"{len(y)} of them."
+            )
         found = column_names(X)
         names = ("x0", "x1") if found is None else tuple(map(str, found))
         rows = check_array(flat_rows(X), dtype=np.float64)
@@ -131,13 +143,19 @@ class DensityDisplay:
             )
         low, high = rows.min(axis=0), rows.max(axis=0)
         around = margin * (high - low)
-        x, y = np.linspace(low - around, high + around, grid_resolution).T
-        grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        if hasattr(estimator, "feature_names_in_"):
+        across, up = np.linspace(low - around, high + around, grid_resolution).T
+        grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
+        if hasattr(model, "feature_names_in_"):
             grid = named_like(X, grid)
-        log_density = np.asarray(estimator.score_samples(grid)).reshape(len(y), len(x))
-        shown = rows if show_rows else None
-        display = cls(x, y, log_density, rows=shown, feature_names=(names[0], names[1]))
+        given = classes_for(model, "score_samples", y)
+        log_density = np.asarray(model.score_samples(grid, **given))
+        display = cls(
+            across,
+            up,
+            log_density.reshape(len(up), len(across)),
+            rows=rows if show_rows else None,
+            feature_names=(names[0], names[1]),
+        )
         return display.plot(ax, log=log)
 
     def plot(self, ax: Any = None, *, log: bool = False, cmap: str = "viridis") -> Self:
