@@ -1,9 +1,10 @@
 """Density of rows in the plane."""
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_scalar
 
 from skdeep.base import flat_rows
 from skdeep.inspection._axes import axes_for, require
@@ -116,9 +117,10 @@ class DensityDisplay:
         ------
         TypeError
             If the estimator has no `score_samples`, or takes no class but is given
-            one.
+            one; or if `grid_resolution` is no integer.
         ValueError
-            If the rows have not two columns, or if y is no single class.
+            If the rows have not two columns, if y is no single class, or if the grid
+            has no points.
         """
         model = unwrapped(estimator)
         require(
@@ -127,6 +129,9 @@ class DensityDisplay:
             "DensityDisplay.from_estimator",
             "FlowSampler, VAESampler, DiffusionSampler, GaussianMixture and "
             "KernelDensity have one.",
+        )
+        grid_resolution = check_scalar(
+            grid_resolution, "grid_resolution", Integral, min_val=1
         )
         if np.ndim(y) > 0:
             raise ValueError(

@@ -752,6 +752,17 @@ def test_density_needs_two_columns_and_score_samples(mixture):
         DensityDisplay.from_estimator(TSNE(), X.iloc[:, :2])
 
 
+@pytest.mark.parametrize(
+    ("grid_resolution", "text"),
+    [(0, "grid_resolution == 0, must be >= 1"), (2.5, "grid_resolution must be an")],
+)
+def test_grid_of_a_density_has_points(mixture, grid_resolution, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        DensityDisplay.from_estimator(
+            mixture, X.iloc[:, :2], grid_resolution=grid_resolution
+        )
+
+
 # numbers of clusters
 
 
