@@ -87,9 +87,13 @@ class Column:
             )
         if container == "polars":
             times = present.cast(polars_type(self)).to_physical().to_numpy()
-        else:
-            times = naive(present).astype(self.ticks)
-        return times.astype(np.int64)
+            return times.astype(np.int64)
+        times = naive(present)
+        if times.dtype.kind != np.dtype(self.ticks).kind:  # moments, or durations
+            raise TypeError(
+                f"it held {self.dtype} in fit, and holds {present.dtype} now."
+            )
+        return times.astype(self.ticks).astype(np.int64)
 
     @property
     def has_zone(self) -> bool:

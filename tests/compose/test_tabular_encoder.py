@@ -493,6 +493,14 @@ def test_times_of_a_zone_and_of_none_are_not_taken_for_each_other(kind):
     assert (rows["at"] == tokyo["at"]).all()
 
 
+@pytest.mark.parametrize("kind", [pd.DataFrame, np.asarray])
+def test_durations_are_not_taken_for_moments(kind):
+    moments, durations = (kind(pd.DataFrame({"at": t})) for t in (DAYS, DAYS - DAYS[0]))
+    for there, here in ((moments, durations), (durations, moments)):
+        with pytest.raises(TypeError, match=r"it held .*64.* in fit, and holds .*64"):
+            TabularEncoder().fit(there).transform(here)
+
+
 def test_missing_times_belong_to_any_zone():
     frame = hours("UTC", "pandas")
     encoder = TabularEncoder(handle_unknown="ignore").fit(frame)
