@@ -407,8 +407,9 @@ def test_classes_are_refused_by_a_sampler_that_knows_none(sampler):
         (X[:, 0], "Unknown label type: continuous"),
         (np.array(["a", 1] * 30, dtype=object), "uniformly strings or numbers"),
         (np.array(["a", None] * 30, dtype=object), "Input y contains missing cells"),
+        (pd.Series(["a", pd.NA] * 30, dtype="string"), "Input y contains missing cel"),
     ],
-    ids=["none", "short", "nan", "2d", "continuous", "mixed", "missing"],
+    ids=["none", "short", "nan", "2d", "continuous", "mixed", "missing", "NA"],
 )
 def test_bad_classes_are_refused_by_fit(sampler, y, text):
     model = clone(sampler).set_params(conditional=True)

@@ -79,11 +79,31 @@ class Column:
             raise TypeError(f"its times were those of {self.container} in fit.")
         if not holds_times(present.dtype):
             raise TypeError(f"it held times in fit, and holds {present.dtype} now.")
+        if len(present) and (zone_of(present.dtype) is not None) != self.has_zone:
+            kind = "with" if self.has_zone else "without"
+            raise TypeError(
+                f"it held times {kind} a time zone in fit, and holds {present.dtype} "
+                "now."
+            )
         if container == "polars":
             times = present.cast(polars_type(self)).to_physical().to_numpy()
-        else:
-            times = naive(present).astype(self.ticks)
-        return times.astype(np.int64)
+            return times.astype(np.int64)
+        times = naive(present)
+        if times.dtype.kind != np.dtype(self.ticks).kind:  # moments, or durations
+            raise TypeError(
+                f"it held {self.dtype} in fit, and holds {present.dtype} now."
+            )
+        return times.astype(self.ticks).astype(np.int64)
+
+    @property
+    def has_zone(self) -> bool:
+        """Whether the column held times of a time zone in `fit`."""
+        if self.container == "polars":
+            return zone_of(polars_type(self)) is not None
+        if self.container == "pandas":
+            pandas = import_module("pandas")
+            return zone_of(pandas.api.types.pandas_dtype(self.dtype)) is not None
+        return False
 
     def series(self, values: np.ndarray, missing: np.ndarray) -> Any:
         """Cells as a column of the type of the one in `fit`."""
@@ -230,7 +250,7 @@ def pandas_of(values: np.ndarray, missing: np.ndarray, column: Column) -> Any:
         dtype = pandas.CategoricalDtype(column.levels, column.ordered)
     if column.kind == "time":
         times = pandas.Series(array_of(values, missing, column))
-        if zone_of(pandas.api.types.pandas_dtype(dtype)) is not None:
+        if column.has_zone:
             times = times.dt.tz_localize("UTC")
         return times.astype(dtype)
     if column.kind == "category" or column.dtype == "object":
@@ -266,8 +286,9 @@ def as_numbers(values: np.ndarray, name: Any) -> np.ndarray:
 
 
 def zone_of(dtype: Any) -> Any:
-    """Time zone of a type of pandas, or of one of pyarrow in it, if it has one."""
-    return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None)
+    """Time zone of a type of pandas, of pyarrow in it, or of polars, if it has one."""
+    dtype = getattr(dtype, "pyarrow_dtype", dtype)
+    return getattr(dtype, "tz", None) or getattr(dtype, "time_zone", None)
 
 
 def polars_type(column: Column) -> Any:

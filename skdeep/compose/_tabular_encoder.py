@@ -219,6 +219,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         ValueError
             If a cell is unknown and `handle_unknown` is ``"error"``; if a number is
             infinite, or what was a number is none.
+        TypeError
+            If what were times are none, or have a time zone now and had none in `fit`,
+            or the other way round.
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)

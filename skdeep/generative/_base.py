@@ -142,15 +142,11 @@ class BaseSampler(BaseDeepEstimator):
             )
         y = column_or_1d(y, warn=True)
         check_consistent_length(X, y)
-        assert_all_finite(y, input_name="y")
-        encoder = LabelEncoder()
-        codes = encoder.fit_transform(y)  # which says what it cannot compare
-        if any(map(is_null, encoder.classes_)):
-            raise ValueError("Input y contains missing cells: each row needs a class.")
+        classes, codes = classes_of(y)
         check_classification_targets(y)
         log_prior = np.log(np.bincount(codes) / len(y))
         context = one_hot(codes, len(log_prior)).to(self._device())
-        return {"classes_": encoder.classes_, "class_log_prior_": log_prior}, context
+        return {"classes_": classes, "class_log_prior_": log_prior}, context
 
     def _context(self, y: Any, n_rows: int) -> Tensor | None:
         """Context of rows of class(es) y, on the CPU."""
@@ -275,6 +271,22 @@ def widths(estimator: Any, default: tuple[int, ...]) -> list[int]:
             "hold one integer at least. Got () instead."
         )
     return sizes
+
+
+def classes_of(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Classes in order, and the place of that of each row among them.
+
+    Raises
+    ------
+    ValueError
+        If the class of a row is missing.
+    """
+    if y.dtype.kind in "OM" and any(map(is_null, y)):
+        raise ValueError("Input y contains missing cells: each row needs a class.")
+    assert_all_finite(y, input_name="y")
+    encoder = LabelEncoder()
+    codes = encoder.fit_transform(y)  # which says what it cannot compare
+    return encoder.classes_, codes
 
 
 def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:

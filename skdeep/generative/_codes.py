@@ -11,6 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skdeep._compat import StrOptions, checks_parameters
 from skdeep.base import flat_rows
+from skdeep.generative._base import classes_of
 from skdeep.metrics._path_length import PATHS
 
 
@@ -93,8 +94,8 @@ def interpolate(
     sampler : fitted estimator
         With `transform` and `inverse_transform`.
     x_start, x_end : array-like of shape (n_features,) or (n_rows, n_features)
-        Where each way starts and ends. Images may have shape (C, H, W) or
-        (n_rows, C, H, W).
+        Where each way starts and ends: of a DataFrame, Series that are its rows too.
+        Images may have shape (C, H, W) or (n_rows, C, H, W).
     n_steps : int, default=8
         Rows of a way, both ends included. These are the rows given as the model
         rebuilds them.
@@ -107,6 +108,11 @@ def interpolate(
     -------
     X : ndarray of shape (n_steps, n_features) or (n_steps, n_rows, n_features)
         In the units of the input; images are flattened.
+
+    Raises
+    ------
+    TypeError
+        If the model cannot code rows, as a GAN cannot, or cannot decode them.
 
     See Also
     --------
@@ -121,12 +127,8 @@ def interpolate(
     >>> interpolate(vae, X[0], X[100], 5).shape
     (5, 4)
     """
-    x_start, x_end = (  # the model may ask for the names of frames
-        x if hasattr(x, "columns") else np.asarray(x) for x in (x_start, x_end)
-    )
-    is_one = len(x_start.shape) in (1, 3)
-    if is_one:
-        x_start, x_end = x_start[None], x_end[None]
+    require_codes(sampler)
+    (x_start, is_one), (x_end, _) = (rows_of(x, sampler) for x in (x_start, x_end))
     given = () if y is None else (y,)
     z_start, z_end = (
         np.asarray(sampler.transform(flat_rows(x), *given)) for x in (x_start, x_end)
@@ -165,6 +167,11 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     v : ndarray of shape (n_components,)
         What to add to codes.
 
+    Raises
+    ------
+    ValueError
+        If `y` does not hold two classes, or if that of a row is missing.
+
     See Also
     --------
     interpolate : From one row to another.
@@ -183,13 +190,13 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     Z = check_array(flat_rows(Z), dtype=np.float64)
     y = column_or_1d(flat_rows(y), warn=True)
     check_consistent_length(Z, y)
-    classes = np.unique(y)
+    classes, codes = classes_of(y)
     if len(classes) != 2:
         raise ValueError(
             "attribute_direction needs y with two classes, without and with the "
-            f"attribute. Got {len(classes)}: {list(classes)[:5]}."
+            f"attribute. Got {len(classes)}: {classes.tolist()[:5]}."
         )
-    has = y == classes[1]
+    has = codes == 1
     difference = Z[has].mean(axis=0) - Z[~has].mean(axis=0)
     if method == "means":
         return difference
@@ -197,3 +204,34 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     model = LogisticRegression(max_iter=1000).fit(scaler.transform(Z), has)
     normal = model.coef_[0] / scaler.scale_
     return normal * (normal @ difference) / (normal @ normal)
+
+
+def require_codes(model: Any) -> None:
+    """Raise if a model cannot code rows, or cannot decode them."""
+    name = type(model).__name__
+    if not hasattr(model, "transform"):
+        raise TypeError(
+            f"interpolate needs a model with the method transform, and {name} has "
+            "none. Interpolate codes by interpolated_codes, and decode them with "
+            "inverse_transform."
+        )
+    if not hasattr(model, "inverse_transform"):
+        raise TypeError(
+            f"interpolate needs a model with the method inverse_transform, and {name} "
+            "has none: it does not decode."
+        )
+
+
+def rows_of(x: Any, model: Any) -> tuple[Any, bool]:
+    """Rows for a model, and whether one was given alone.
+
+    The model may ask for the names of frames, and of Series of pandas that are rows.
+    """
+    if hasattr(x, "columns"):
+        return x, False
+    is_series = hasattr(x, "to_frame") and hasattr(x, "index")
+    if is_series and hasattr(model, "feature_names_in_"):
+        return x.to_frame().T.infer_objects(), True
+    x = np.asarray(x)
+    is_one = x.ndim in (1, 3)
+    return x[None] if is_one else x, is_one

@@ -1,13 +1,15 @@
 """Density of rows in the plane."""
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_scalar
 
 from skdeep.base import flat_rows
 from skdeep.inspection._axes import axes_for, require
-from skdeep.metrics._rows import column_names
+from skdeep.metrics._rows import classes_for, column_names, named_like
+from skdeep.metrics._wrappers import unwrapped
 
 DEPTH = 12.0
 """Nats below the largest log-density at which its colours end."""
@@ -78,6 +80,7 @@ class DensityDisplay:
         estimator: Any,
         X: Any,
         *,
+        y: Any = None,
         grid_resolution: int = 150,
         margin: float = 0.15,
         show_rows: bool = False,
@@ -92,6 +95,9 @@ class DensityDisplay:
             A fitted estimator of two columns whose `score_samples` is a log-density.
         X : array-like of shape (n_samples, 2)
             Rows around which the density is drawn.
+        y : class or None, default=None
+            Class whose density is drawn, of a conditional sampler. None: that of the
+            mixture of all classes.
         grid_resolution : int, default=150
             Points of the grid along each column.
         margin : float, default=0.15
@@ -110,17 +116,28 @@ class DensityDisplay:
         Raises
         ------
         TypeError
-            If the estimator has no `score_samples`.
+            If the estimator has no `score_samples`, or takes no class but is given
+            one; or if `grid_resolution` is no integer.
         ValueError
-            If the rows have not two columns.
+            If the rows have not two columns, if y is no single class, or if the grid
+            has no points.
         """
+        model = unwrapped(estimator)
         require(
-            estimator,
+            model,
             "score_samples",
             "DensityDisplay.from_estimator",
             "FlowSampler, VAESampler, DiffusionSampler, GaussianMixture and "
             "KernelDensity have one.",
         )
+        grid_resolution = check_scalar(
+            grid_resolution, "grid_resolution", Integral, min_val=1
+        )
+        if np.ndim(y) > 0:
+            raise ValueError(
+                "The 'y' parameter must be one class, whose density is drawn. Got "
+                f"{len(y)} of them."
+            )
         found = column_names(X)
         names = ("x0", "x1") if found is None else tuple(map(str, found))
         rows = check_array(flat_rows(X), dtype=np.float64)
@@ -131,14 +148,19 @@ class DensityDisplay:
             )
         low, high = rows.min(axis=0), rows.max(axis=0)
         around = margin * (high - low)
-        x, y = np.linspace(low - around, high + around, grid_resolution).T
-        grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        if found is not None and hasattr(estimator, "feature_names_in_"):
-            table = getattr(type(X), "from_pydict", type(X))  # pyarrow's, or a frame
-            grid = table(dict(zip(found, grid.T, strict=True)))
-        log_density = np.asarray(estimator.score_samples(grid)).reshape(len(y), len(x))
-        shown = rows if show_rows else None
-        display = cls(x, y, log_density, rows=shown, feature_names=(names[0], names[1]))
+        across, up = np.linspace(low - around, high + around, grid_resolution).T
+        grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
+        if hasattr(model, "feature_names_in_"):
+            grid = named_like(X, grid)
+        given = classes_for(model, "score_samples", y)
+        log_density = np.asarray(model.score_samples(grid, **given))
+        display = cls(
+            across,
+            up,
+            log_density.reshape(len(up), len(across)),
+            rows=rows if show_rows else None,
+            feature_names=(names[0], names[1]),
+        )
         return display.plot(ax, log=log)
 
     def plot(self, ax: Any = None, *, log: bool = False, cmap: str = "viridis") -> Self:

@@ -10,7 +10,8 @@ from sklearn.utils.validation import column_or_1d
 
 from skdeep._compat import is_null
 from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
-from skdeep.metrics._rows import numpy_of
+from skdeep.metrics._rows import classes_for, numpy_of
+from skdeep.metrics._wrappers import unwrapped
 
 MOST_NAMES = 20
 """Labels up to which each has a line in the legend."""
@@ -85,6 +86,7 @@ class EmbeddingDisplay:
         estimator: Any,
         X: Any,
         *,
+        y: Any = None,
         labels: Any = None,
         color_by: str = "label",
         transformer: Any = None,
@@ -99,8 +101,12 @@ class EmbeddingDisplay:
             it predicts clusters, they colour the rows, and its centers are drawn.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Class of all rows or of each, which a conditional sampler needs. Those of
+            each row colour them; for any other estimator pass these as labels.
         labels : array-like of shape (n_samples,) or None, default=None
-            Labels of the rows instead of the predicted ones, for example true classes.
+            Labels of the rows instead of the predicted ones or y, for example true
+            classes.
         color_by : {"label", "probability"}, default="label"
             What colours the rows. The probability is the largest of `predict_proba`.
         transformer : estimator or None, default=None
@@ -116,26 +122,30 @@ class EmbeddingDisplay:
         Raises
         ------
         TypeError
-            If the estimator lacks a method that is called.
+            If the estimator lacks a method that is called, or takes no classes but is
+            given some.
         """
+        model = unwrapped(estimator)
         require(
-            estimator,
+            model,
             "transform",
             "EmbeddingDisplay.from_estimator",
             "EmbeddingDisplay.from_embedding draws any array.",
         )
-        Z = np.asarray(estimator.transform(X))
-        if labels is None and hasattr(estimator, "predict"):
-            labels = estimator.predict(X)
+        Z = np.asarray(model.transform(X, **classes_for(model, "transform", y)))
+        if labels is None and np.ndim(y) > 0:
+            labels = y
+        if labels is None and hasattr(model, "predict"):
+            labels = model.predict(X)
         probability = None
         if color_by == "probability":
             require(
-                estimator,
+                model,
                 "predict_proba",
                 'EmbeddingDisplay.from_estimator with color_by="probability"',
                 'color_by="label" needs no probabilities.',
             )
-            probability = estimator.predict_proba(X).max(axis=1)
+            probability = model.predict_proba(X).max(axis=1)
         centers = getattr(fitted_model(estimator), "cluster_centers_", None)
         if centers is not None and centers.shape[1] != Z.shape[1]:
             centers = None

@@ -13,7 +13,8 @@ from skdeep.inspection._images import (
     limits_of,
 )
 from skdeep.inspection._tables import columns_of
-from skdeep.metrics._rows import aligned_tables
+from skdeep.metrics._rows import aligned_tables, classes_for, numpy_of
+from skdeep.metrics._wrappers import unwrapped
 
 MOST_COLUMNS = 20
 """Columns of a table that are shown: those rebuilt worst."""
@@ -71,6 +72,7 @@ class ReconstructionDisplay:
         estimator: Any,
         X: Any,
         *,
+        y: Any = None,
         image_shape: ImageShape | None = None,
         n_images: int = 10,
         ax: Any = None,
@@ -83,6 +85,8 @@ class ReconstructionDisplay:
             A fitted estimator with `transform` and `inverse_transform`.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows, or images of shape (n_samples, C, H, W).
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Class of all rows or of each, of a conditional sampler.
         image_shape : (int, int, int) or None, default=None
             Channels, height and width. None: that of X or of the estimator, if they
             are of images.
@@ -98,18 +102,32 @@ class ReconstructionDisplay:
         Raises
         ------
         TypeError
-            If the estimator has no decoder.
+            If the estimator cannot code rows, or has no decoder, or takes no classes
+            but is given some.
         """
+        model = unwrapped(estimator)
         require(
-            estimator,
+            model,
             "inverse_transform",
             "ReconstructionDisplay.from_estimator",
             "DECClusterer and contrastive encoders have no decoder; IDECClusterer, "
             "AEKMeans and AutoencoderTransformer have one.",
         )
+        require(
+            model,
+            "transform",
+            "ReconstructionDisplay.from_estimator",
+            "GANs do not code rows; SampleDisplay shows those that they draw.",
+        )
         image_shape = known_image_shape(image_shape, X, fitted_model(estimator))
-        rows = X[:n_images] if image_shape is not None else X
-        rebuilt = estimator.inverse_transform(estimator.transform(rows))
+        rows = X
+        if image_shape is not None:
+            rows = X[:n_images]
+            y = y if np.ndim(y) == 0 else np.asarray(numpy_of(y))[:n_images]
+        Z = model.transform(rows, **classes_for(model, "transform", y))
+        rebuilt = model.inverse_transform(
+            Z, **classes_for(model, "inverse_transform", y)
+        )
         return cls.from_reconstruction(
             rows, rebuilt, image_shape=image_shape, n_images=n_images, ax=ax
         )

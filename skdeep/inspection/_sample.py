@@ -95,6 +95,7 @@ class SampleDisplay:
         estimator: Any,
         X: Any = None,
         *,
+        y: Any = None,
         n_samples: int | None = None,
         random_state: Any = None,
         image_shape: ImageShape | None = None,
@@ -111,8 +112,11 @@ class SampleDisplay:
             over such.
         X : array-like of shape (n_rows, n_features) or None, default=None
             Real rows to compare with, a sparse matrix too.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Class of all drawn rows or of each, of a conditional sampler. X should hold
+            real rows of the same. None: as the sampler draws them.
         n_samples : int or None, default=None
-            Rows to draw. None: as many as X has, at most 2000; 25 images.
+            Rows to draw. None: as many as y has, or else X, at most 2000; 25 images.
         random_state : int, RandomState instance or None, default=None
             Seed of the drawn rows.
         image_shape : (int, int, int) or None, default=None
@@ -133,7 +137,8 @@ class SampleDisplay:
         Raises
         ------
         TypeError
-            If the estimator draws no rows, or takes no seed but is given one.
+            If the estimator draws no rows, or takes no seed or no classes but is given
+            some.
         """
         sampler = unwrapped(estimator)
         require(
@@ -143,11 +148,13 @@ class SampleDisplay:
             "Samplers have it, and behind other steps a SamplerPipeline.",
         )
         image_shape = known_image_shape(image_shape, X, fitted_model(estimator))
-        if n_samples is None:
+        if n_samples is None and np.ndim(y) > 0:
+            n_samples = len(y)
+        elif n_samples is None:
             n_samples = 1000 if X is None else min(n_rows(X), 2000)
             if image_shape is not None and kind in ("auto", "images"):
                 n_samples = N_IMAGES
-        samples = drawn_rows(sampler, n_samples, random_state, needs_seed=True)
+        samples = drawn_rows(sampler, n_samples, random_state, y=y, needs_seed=True)
         return cls.from_samples(
             samples, X, image_shape=image_shape, kind=kind, columns=columns, ax=ax
         )

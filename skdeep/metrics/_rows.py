@@ -16,10 +16,11 @@ from skdeep._compat import raise_advised
 
 def comparable_features(tables, features, owner, *, min_rows=1):
     """Features of each table: arrays or CSR matrices of floats, of equal width."""
-    found = [
-        features_of(X, features, owner, name)
-        for name, X in aligned_tables(tables).items()
-    ]
+    tables = aligned_tables(tables)
+    if features is not None:  # which may ask for the names of the columns
+        first = next(iter(tables.values()))
+        tables = {name: named_like(first, X) for name, X in tables.items()}
+    found = [features_of(X, features, owner, name) for name, X in tables.items()]
     require_same_width(dict(zip(tables, found, strict=True)))
     for name, F in zip(tables, found, strict=True):
         if F.shape[0] < min_rows:
@@ -105,6 +106,18 @@ def column_names(X):
     return getattr(X, named, None)
 
 
+def named_like(reference, X):
+    """Array X as a frame or table of the columns of another; anything else as is."""
+    names = column_names(reference)
+    if names is None or not isinstance(X, np.ndarray) or X.ndim != 2:
+        return X
+    if len(set(names)) != X.shape[1]:
+        return X
+    # That of pyarrow is made by a method.
+    table = getattr(type(reference), "from_pydict", type(reference))
+    return table(dict(zip(names, X.T, strict=True)))
+
+
 def selected(X, names):
     """Frame or table of these columns only, in this order."""
     return X.select(names) if hasattr(type(X), "select") else X[names]
@@ -135,11 +148,26 @@ def n_rows(X):
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
-def drawn_rows(sampler, n_samples, random_state, *, needs_seed=False):
+def classes_for(estimator, method, y):
+    """Arguments that hand classes on to a method of an estimator; none for None."""
+    if y is None:
+        return {}
+    if "y" not in signature(getattr(estimator, method)).parameters:
+        raise TypeError(
+            f"y was given, but {method} of {type(estimator).__name__} takes no "
+            "classes. Conditional samplers take them, and behind other steps a "
+            "SamplerPipeline."
+        )
+    return {"y": numpy_of(y)}
+
+
+def drawn_rows(sampler, n_samples, random_state, *, y=None, needs_seed=False):
     """Rows that any sampler draws; None leaves it the seed that it has.
 
-    A sampler that takes no seed draws without one, or raises if that is needed.
+    A sampler that takes no seed draws without one, or raises if that is needed. Given
+    the class of all rows or of each, a conditional one draws of these.
     """
+    given = classes_for(sampler, "sample", y)
     last = sampler[-1] if isinstance(sampler, Pipeline) else sampler
     takes_seed = "random_state" in {
         *signature(sampler.sample).parameters,
@@ -148,12 +176,12 @@ def drawn_rows(sampler, n_samples, random_state, *, needs_seed=False):
     parameters = sampler.get_params() if hasattr(sampler, "get_params") else ()
     own = [name for name in parameters if name.split("__")[-1] == "random_state"]
     if random_state is None or (not takes_seed and not own and not needs_seed):
-        rows = sampler.sample(n_samples)
+        rows = sampler.sample(n_samples, **given)
     elif takes_seed:
-        rows = sampler.sample(n_samples, random_state=random_state)
+        rows = sampler.sample(n_samples, **given, random_state=random_state)
     elif own:  # as of GaussianMixture, which draws with its own
         seeded = deepcopy(sampler).set_params(**dict.fromkeys(own, random_state))
-        rows = seeded.sample(n_samples)
+        rows = seeded.sample(n_samples, **given)
     else:
         raise TypeError(
             f"random_state={random_state!r} was given, but {type(sampler).__name__} "

@@ -37,6 +37,7 @@ def frechet_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
     features : callable, object or None, default=None
         What maps rows to the numbers that are compared: a function of the rows, or an
         estimator with `transform`, fitted already. None compares the rows themselves.
+        Sampled arrays come to it as a DataFrame if X is one, with the columns of X.
         To a search, give ``functools.partial(frechet_scorer, features=...)``.
 
     Returns

@@ -471,6 +471,42 @@ def test_what_is_no_time_is_refused_where_times_were(other):
         encoder.transform(TABLE.assign(hired=other))
 
 
+def hours(zone, kind):
+    """Return the same hours in a time zone, or without one."""
+    times = pd.date_range("2020", periods=9, freq="h", tz="UTC").tz_convert(zone)
+    frame = pd.DataFrame({"at": times})
+    if kind == "arrow":
+        unit = "us" if zone is None else f"us, tz={zone}"
+        return frame.astype(f"timestamp[{unit}][pyarrow]")
+    return pl.from_pandas(frame) if kind == "polars" else frame
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow", "polars"])
+def test_times_of_a_zone_and_of_none_are_not_taken_for_each_other(kind):
+    naive, tokyo, utc = (hours(zone, kind) for zone in (None, "Asia/Tokyo", "UTC"))
+    encoder = TabularEncoder().fit(tokyo)
+    with pytest.raises(TypeError, match="'at': it held times with a time zone in fit"):
+        encoder.transform(naive)
+    with pytest.raises(TypeError, match=r"without a time zone.*holds .*UTC.* now"):
+        TabularEncoder().fit(naive).transform(utc)
+    rows = encoder.inverse_transform(encoder.transform(utc))
+    assert (rows["at"] == tokyo["at"]).all()
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, np.asarray])
+def test_durations_are_not_taken_for_moments(kind):
+    moments, durations = (kind(pd.DataFrame({"at": t})) for t in (DAYS, DAYS - DAYS[0]))
+    for there, here in ((moments, durations), (durations, moments)):
+        with pytest.raises(TypeError, match=r"it held .*64.* in fit, and holds .*64"):
+            TabularEncoder().fit(there).transform(here)
+
+
+def test_missing_times_belong_to_any_zone():
+    frame = hours("UTC", "pandas")
+    encoder = TabularEncoder(handle_unknown="ignore").fit(frame)
+    assert encoder.transform(pd.DataFrame({"at": [pd.NaT]})).shape == (1, 1)
+
+
 def test_other_columns_are_refused():
     encoder = TabularEncoder().fit(TABLE)
     with pytest.raises(ValueError, match="feature names should match"):

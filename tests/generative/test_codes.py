@@ -5,8 +5,13 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
+from sklearn.manifold import Isomap
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from skdeep.compose import TabularEncoder
 from skdeep.generative import (
+    GANSampler,
     VAESampler,
     attribute_direction,
     interpolate,
@@ -148,6 +153,34 @@ def test_rows_may_be_frames_with_names(kind):
     np.testing.assert_allclose(found[0], rebuilt, rtol=1e-4, atol=1e-6)
 
 
+def test_a_row_of_a_frame_may_be_a_series():
+    frame = pd.DataFrame(normal(40, 3), columns=list("abc"))
+    for kinds in ({}, {"c": int}):  # a row of which holds objects
+        rows = frame.astype(kinds)
+        model = make_pipeline(StandardScaler(), PCA(2)).fit(rows)
+        found = interpolate(model, rows.iloc[0], rows.iloc[1], 3)
+        expected = interpolate(model, rows[:1], rows[1:2], 3)
+        np.testing.assert_allclose(found, expected[:, 0])
+    plain = PCA(2).fit(frame.to_numpy())
+    found = interpolate(plain, frame.iloc[0], frame.iloc[1], 3)
+    expected = interpolate(plain, *frame.to_numpy()[:2], 3)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_row_of_a_mixed_frame_may_be_a_series():
+    numbers = normal(40).round(2)
+    frame = pd.DataFrame(
+        {
+            "wage": numbers,
+            "town": np.where(numbers > 0, "north", "south"),
+            "hired": pd.date_range("2020", periods=40),
+        }
+    )
+    model = make_pipeline(TabularEncoder(), PCA(3)).fit(frame)
+    rows = interpolate(model, frame.iloc[0], frame.iloc[1], 3)
+    assert rows[0].tolist() == frame.iloc[0].tolist()
+
+
 def test_classes_go_with_their_rows():
     a, b, y = normal(5, 3), normal(5, 3, seed=1), np.arange(5.0)
     found = interpolate(Doubled(), a, b, 4, y=y, method="linear")
@@ -269,7 +302,30 @@ def test_absurd_arguments_are_refused_by_name():
         interpolated_codes(Z, Z, 1)
     with pytest.raises(ValueError, match=r"Got the shapes \(20, 3\) and \(3,\)"):
         interpolated_codes(Z, Z[0])
-    with pytest.raises(ValueError, match="two classes"):
+    with pytest.raises(ValueError, match=r"two classes.*Got 20: \[0, 1, 2, 3, 4\]"):
         attribute_direction(Z, np.arange(20))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         attribute_direction(Z, has[:5])
+
+
+def test_models_without_codes_or_decoder_are_refused():
+    with pytest.raises(TypeError, match=r"transform, and GANS.* by interpolated_codes"):
+        interpolate(GANSampler(), np.eye(3), np.eye(3))
+    with pytest.raises(TypeError, match=r"inverse_transform, and Isomap has none: it"):
+        interpolate(Isomap(), np.eye(3), np.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        ([0.0, 1.0, np.nan], "Input y contains NaN"),
+        (["plain", "smiling", None], "Input y contains missing cells"),
+        (pd.Series(["plain", "smiling", pd.NA], dtype="string"), "missing cells"),
+        (pd.Series([0, 1, pd.NA], dtype="Int64"), "Input y contains NaN"),
+        (pl.Series(["plain", None, "smiling"]), "missing cells"),
+    ],
+    ids=["nan", "none", "string", "Int64", "polars"],
+)
+def test_rows_without_a_class_have_no_direction(y, text):
+    with pytest.raises(ValueError, match=text):
+        attribute_direction(np.eye(3), y)

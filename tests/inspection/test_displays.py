@@ -23,7 +23,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.manifold import TSNE
 from sklearn.mixture import GaussianMixture
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -32,7 +32,7 @@ import skdeep
 from skdeep import inspection
 from skdeep.cluster import AEKMeans, DECClusterer, NClustersSearch, SCANClusterer
 from skdeep.compose import make_sampler_pipeline
-from skdeep.generative import FlowSampler, VAESampler
+from skdeep.generative import FlowSampler, GANSampler, VAESampler
 from skdeep.inspection import (
     ClusterConfusionDisplay,
     DensityDisplay,
@@ -46,6 +46,7 @@ from skdeep.representation import AutoencoderTransformer, FineTunedClassifier
 
 IRIS = load_iris(as_frame=True)
 X, y = IRIS.data, IRIS.target
+SPECIES = IRIS.target_names[y]
 IMAGES = np.random.RandomState(0).rand(30, 1, 4, 4)
 QUICK = AutoencoderTransformer(3, hidden_layer_sizes=(8,), max_iter=2, random_state=0)
 
@@ -58,6 +59,13 @@ def dec():
 @pytest.fixture(scope="module")
 def aekmeans():
     return AEKMeans(3, autoencoder=QUICK, random_state=0).fit(X)
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    """Return a flow of two columns, in which the classes lie apart."""
+    flow = FlowSampler(n_couplings=1, conditional=True, max_iter=1, random_state=0)
+    return flow.fit(X.iloc[:, 2:], SPECIES)
 
 
 @pytest.fixture(scope="module")
@@ -363,6 +371,19 @@ def test_embedding_asks_for_what_it_needs(aekmeans):
         EmbeddingDisplay.from_estimator(PCA().fit(X), X, color_by="probability")
 
 
+def test_embedding_of_a_conditional_sampler_is_coloured_by_class(conditional):
+    two = X.iloc[:, 2:]
+    display = EmbeddingDisplay.from_estimator(conditional, two, y=SPECIES)
+    expected = conditional.transform(two, SPECIES)
+    np.testing.assert_array_equal(display.points, expected)
+    assert len(display.scatters_) == 3
+    display = EmbeddingDisplay.from_estimator(conditional, two, y=SPECIES, labels=y > 0)
+    assert len(display.scatters_) == 2
+    display = EmbeddingDisplay.from_estimator(conditional, two[:50], y="setosa")
+    np.testing.assert_array_equal(display.points, expected[:50])
+    assert len(display.scatters_) == 1
+
+
 def test_embedding_of_a_pipeline_has_centers():
     pipeline = make_pipeline(StandardScaler(), AEKMeans(3, autoencoder=QUICK)).fit(X)
     assert EmbeddingDisplay.from_estimator(pipeline, X).centers.shape == (3, 2)
@@ -489,11 +510,64 @@ def test_colour_images_are_drawn_in_colour():
 def test_reconstruction_needs_a_decoder_and_a_fitting_shape(dec):
     with pytest.raises(TypeError, match="IDECClusterer"):
         ReconstructionDisplay.from_estimator(dec, X)
+    with pytest.raises(TypeError, match=r"transform, and GANS.*SampleDisplay"):
+        ReconstructionDisplay.from_estimator(GANSampler(), X)
     with pytest.raises(ValueError, match=r"C \* H \* W = 4"):
         ReconstructionDisplay.from_reconstruction(X, X, image_shape=(1, 3, 3))
 
 
+def test_conditional_samplers_rebuild_rows_of_their_classes(conditional):
+    two = X.iloc[:, 2:]
+    display = ReconstructionDisplay.from_estimator(conditional, two, y=SPECIES)
+    np.testing.assert_allclose(display.reconstruction, two, rtol=1e-4)
+    with pytest.raises(ValueError, match="pass the class of each row as y"):
+        ReconstructionDisplay.from_estimator(conditional, two)
+    vae = VAESampler(2, conditional=True, max_iter=1, random_state=0)
+    vae.fit(IMAGES, SPECIES[::5])
+    for classes in (SPECIES[::5], pd.Series(SPECIES[::5]), list(SPECIES[::5])):
+        display = ReconstructionDisplay.from_estimator(vae, IMAGES, y=classes)
+        assert len(display.reconstruction) == 10
+
+
+def test_classes_reach_the_samplers_in_pipelines_and_searches():
+    two = X.iloc[:, 2:]
+    flow = FlowSampler(n_couplings=1, conditional=True, max_iter=1, random_state=0)
+    pipeline = make_sampler_pipeline(StandardScaler(), flow)
+    folds = KFold(2, shuffle=True, random_state=0)
+    search = GridSearchCV(pipeline, {"flowsampler__max_iter": [1]}, cv=folds)
+    search.fit(two, SPECIES)
+    EmbeddingDisplay.from_estimator(search, two, y=SPECIES)
+    display = ReconstructionDisplay.from_estimator(search, two, y=SPECIES)
+    np.testing.assert_allclose(display.reconstruction, two, rtol=1e-4)
+    DensityDisplay.from_estimator(search, two, y="setosa", grid_resolution=5)
+    assert len(SampleDisplay.from_estimator(search, y=["setosa"] * 3).samples) == 3
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+def test_classes_that_an_estimator_does_not_take_are_refused(mixture, seed):
+    two = X.iloc[:, :2]
+    for display in (EmbeddingDisplay, ReconstructionDisplay):
+        with pytest.raises(TypeError, match="y was given, but transform of PCA takes"):
+            display.from_estimator(PCA(2).fit(two), two, y=SPECIES)
+    with pytest.raises(TypeError, match="score_samples of GaussianMixture takes no"):
+        DensityDisplay.from_estimator(mixture, two, y="setosa")
+    with pytest.raises(TypeError, match="sample of GaussianMixture takes no classes"):
+        SampleDisplay.from_estimator(mixture, two, y="setosa", random_state=seed)
+
+
 # samples
+
+
+def test_samples_of_one_class_are_drawn(conditional):
+    two = X.iloc[:, 2:]
+    draw = partial(SampleDisplay.from_estimator, conditional, random_state=0)
+    display = draw(two[y == 2], y="virginica")
+    assert len(display.samples) == 50
+    expected = conditional.sample(50, y="virginica", random_state=0)
+    np.testing.assert_array_equal(display.samples, expected)
+    classes = ["setosa", "virginica"] * 4
+    expected = conditional.sample(8, y=classes, random_state=0)
+    np.testing.assert_array_equal(draw(two, y=classes).samples, expected)
 
 
 def test_samples_of_a_table_are_drawn_in_pairs_beside_real_rows(mixture):
@@ -659,11 +733,34 @@ def test_log_density_ends_at_a_depth_and_rows_are_drawn_above(mixture):
     assert len(display.ax_.collections) == 2
 
 
+def test_density_of_one_class_is_drawn(conditional):
+    two = X.iloc[:, 2:]
+    draw = partial(DensityDisplay.from_estimator, conditional, two, grid_resolution=5)
+    display = draw(y="setosa")
+    point = pd.DataFrame([[display.x[1], display.y[2]]], columns=two.columns)
+    expected = conditional.score_samples(point, "setosa")[0]
+    assert display.log_density[2, 1] == pytest.approx(expected, rel=1e-4)
+    assert not np.allclose(display.log_density, draw().log_density)
+    with pytest.raises(ValueError, match=r"'y' parameter must be one class.*Got 150"):
+        draw(y=SPECIES)
+
+
 def test_density_needs_two_columns_and_score_samples(mixture):
     with pytest.raises(ValueError, match=r"two columns\. Got X with 4"):
         DensityDisplay.from_estimator(mixture, X)
     with pytest.raises(TypeError, match="FlowSampler"):
         DensityDisplay.from_estimator(TSNE(), X.iloc[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("grid_resolution", "text"),
+    [(0, "grid_resolution == 0, must be >= 1"), (2.5, "grid_resolution must be an")],
+)
+def test_grid_of_a_density_has_points(mixture, grid_resolution, text):
+    with pytest.raises((TypeError, ValueError), match=text):
+        DensityDisplay.from_estimator(
+            mixture, X.iloc[:, :2], grid_resolution=grid_resolution
+        )
 
 
 # numbers of clusters

@@ -3,6 +3,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
 from sklearn import config_context
@@ -292,6 +293,23 @@ def test_features_are_given_by_a_partial_function(blobs):
     plain = cross_val_score(KernelDensity(), blobs, scoring=frechet_scorer, cv=3)
     assert np.all(np.isfinite(scores))
     assert not np.any(np.isclose(scores, plain))
+
+
+@pytest.mark.parametrize("scorer", OF_DISTANCES)
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_features_know_the_columns_of_sampled_rows(blobs, scorer, kind):
+    frame = kind({"width": blobs[:, 0], "height": blobs[:, 1]})
+    model = Normal().fit(frame)
+    found = scorer(model, frame, features=StandardScaler().fit(frame))
+    expected = scorer(model, blobs, features=StandardScaler().fit(blobs))
+    assert found == pytest.approx(expected)
+
+
+def test_features_may_choose_columns_by_name(blobs):
+    frame = pd.DataFrame(blobs, columns=["width", "height"])
+    found = frechet_scorer(Normal().fit(frame), frame, features=lambda X: X[["height"]])
+    expected = frechet_scorer(Normal().fit(blobs), blobs, features=lambda X: X[:, 1:])
+    assert found == pytest.approx(expected)
 
 
 def test_the_fold_that_is_held_out_is_compared(blobs):
