@@ -113,7 +113,9 @@ class SamplerPipeline(Pipeline):
     equal values, PCA and IncrementalPCA with all components, and FunctionTransformer of
     log, log1p, arcsinh and logit; with others, `score_samples` raises
     NotImplementedError. Outside of the training rows of a QuantileTransformer, and
-    where a logarithm or Box-Cox transform is not defined, the density is zero. Where
+    where a logarithm or Box-Cox transform is not defined, the density is zero. What a
+    sampler draws beyond the quantiles ends on the least or the largest training row,
+    and its share is missing from the integral of the density. Where
     the inverse of a PowerTransformer does not reach, samples are NaN, with its warning.
     Constant columns, which skdeep's samplers leave out of their densities, add nothing
     there either; those of scikit-learn count them. A PCA that mixes them into others
