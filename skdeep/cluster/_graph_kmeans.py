@@ -108,6 +108,14 @@ def cuts_far_fewer(neighbors: np.ndarray, labels: np.ndarray, than: np.ndarray) 
     return cut < min(FAR_FEWER * other, other - NEGLIGIBLE)
 
 
+def is_better(neighbors: np.ndarray, labels: np.ndarray, than: np.ndarray) -> bool:
+    """Whether labels are better by modularity, unless one cuts far fewer edges."""
+    if cuts_far_fewer(neighbors, than, labels):
+        return False
+    gain = graph_modularity(neighbors, labels) - graph_modularity(neighbors, than)
+    return gain > 0 or cuts_far_fewer(neighbors, labels, than)
+
+
 def edges_between(labels: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
     """Edges of a graph from each cluster to each, in both directions."""
     n = labels.max() + 1

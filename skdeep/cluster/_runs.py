@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skdeep._compat import Interval
 from skdeep.base import image_shape_of
-from skdeep.cluster._graph_kmeans import N_NEIGHBORS
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, is_better
 from skdeep.metrics import graph_modularity
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
@@ -25,8 +25,8 @@ def fit_best_run(clusterer: Any, X: Any, y: Any) -> None:
     """Fit a clusterer from as many seeds as it has runs, and keep the best fit.
 
     The best are the labels of the largest modularity on the nearest-neighbour graph of
-    the input. Runs share the pretraining if the autoencoder has a seed of its own: they
-    would all make the same.
+    the input, or those that cut far fewer of its edges. Runs share the pretraining if
+    the autoencoder has a seed of its own: they would all make the same.
 
     Parameters
     ----------
@@ -54,8 +54,9 @@ def fit_best_run(clusterer: Any, X: Any, y: Any) -> None:
             if not scores:
                 rows = run.autoencoder_._scaled_rows(X)
                 neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
+                best = run
             scores.append(graph_modularity(neighbors, run.labels_))
-            if scores[-1] == max(scores):
+            if is_better(neighbors, run.labels_, best.labels_):
                 best = run
             if task.interrupted_phase is not None:
                 break

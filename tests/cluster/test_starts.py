@@ -15,6 +15,7 @@ from skdeep.cluster import AEKMeans, DECClusterer, VaDEClusterer
 from skdeep.cluster import _starts as starts_module
 from skdeep.cluster._graph_kmeans import (
     N_NEIGHBORS,
+    is_better,
     joined,
     kmeans,
     kmeans_of_graph,
@@ -180,6 +181,19 @@ def test_few_codes_and_few_distinct_ones_are_not_joined():
     assert kmeans_of_joined(few, 3, 0, graph(few)) == []
     equal = np.repeat(few[:2], 50, axis=0)
     assert kmeans_of_joined(equal, 3, 0, graph(equal)) == []
+
+
+def test_labels_are_compared_by_modularity_unless_one_cuts_far_fewer_edges():
+    Z, y = rare()
+    neighbors = graph(Z)
+    halves, thirds = Z[:, 0] > 0, np.digitize(Z[:, 0], [-0.6, 0.6])
+    modularity = [graph_modularity(neighbors, x) for x in (y, halves, thirds)]
+    assert modularity[0] < modularity[1] < modularity[2]
+    assert is_better(neighbors, thirds, halves)
+    assert not is_better(neighbors, halves, thirds)
+    assert is_better(neighbors, y, halves)
+    assert not is_better(neighbors, halves, y)
+    assert not is_better(neighbors, y, y)
 
 
 def test_groups_too_small_are_outliers():
