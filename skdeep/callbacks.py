@@ -24,7 +24,7 @@ from sklearn.metrics import get_scorer
 
 from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
 from skdeep._version import __version__
-from skdeep.identity import described_parameters
+from skdeep.identity import described, described_parameters
 from skdeep.training import FitTask, Phase, Store, fit_task_of
 
 __all__ = [
@@ -366,7 +366,8 @@ class MetricMonitor(BaseCallback):
         if phase.snapshot is None:
             return False
         scorers = scorers_of(self.scoring)
-        if phase.n_iter == 1 or phase.n_iter % self.every == 0:
+        is_first = not scorers.keys() <= phase.history.keys()
+        if is_first or phase.n_iter % self.every == 0:
             model = phase.fitted_estimator()
             if self.X is not None:
                 X = self.X
@@ -432,7 +433,8 @@ class StopOnInterrupt(BaseCallback):
     and `fit` returns: the model predicts. A second Ctrl-C raises at once.
 
     Fits in other threads than the main one, which alone hears Ctrl-C, go on as if it
-    were not there.
+    were not there. In a search it ends but the candidate that is being fitted, whose
+    score then joins the others: there leave it away.
 
     See Also
     --------
@@ -451,18 +453,23 @@ class StopOnInterrupt(BaseCallback):
 
     def __init__(self) -> None:
         self._interrupted = False
+        self._n_fits = 0  # in the main thread that hear it, one inside of the other
         self._previous: Any = None
         self._whole = self  # copies, for inner fits, hear what it hears
 
     def _prepare(self) -> None:
-        if self is not self._whole:
+        if self is not self._whole or not is_main_thread():
             return
-        self._interrupted = False
-        if threading.current_thread() is threading.main_thread():
+        self._n_fits += 1
+        if self._n_fits == 1:
+            self._interrupted = False
             self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
 
     def _tidy_up(self) -> None:
-        if self is self._whole and self._previous is not None:
+        if self is not self._whole or not is_main_thread() or not self._n_fits:
+            return
+        self._n_fits -= 1
+        if self._n_fits == 0:
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None
 
@@ -472,7 +479,7 @@ class StopOnInterrupt(BaseCallback):
         self._interrupted = True
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
-        if not self._whole._interrupted or phase.ended:
+        if not is_main_thread() or not self._whole._interrupted or phase.ended:
             return False
         if phase.task.interrupted_phase is None:
             warnings.warn(
@@ -521,8 +528,9 @@ class Checkpoint(BaseCallback):
 
     What a fit computes before and between its phases (scaling, neighbours, k-means) is
     computed again. A fit that has ended is resumed too, and ends at once: give another
-    directory, or delete the files, for a new one. A fit of other parameters or data, or
-    by another version of skdeep or torch, is refused. With ``random_state=None`` the
+    directory, or delete the files, for a new one. A fit of other parameters or data,
+    with other callbacks that stop or steer it, or by another version of skdeep or
+    torch, is refused. With ``random_state=None`` the
     seeds that were drawn are kept.
 
     In a search each candidate would need a directory of its own: set `Checkpoint` on
@@ -566,6 +574,11 @@ class Checkpoint(BaseCallback):
             )
         fit = description_of(task.estimator, X, y)
         task.store = Store(Path(self.directory), self.every, self.keep, fit)
+
+
+def is_main_thread() -> bool:
+    """Whether this is the thread that hears Ctrl-C."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def n_since_best(values: Iterable[float], tol: float) -> int:
@@ -620,12 +633,25 @@ def description_of(estimator: Any, X: Any, y: Any) -> dict[str, dict[str, Any]]:
             **{f"{part} of X": value for part, value in described_data(X).items()},
             **{f"{part} of y": value for part, value in described_data(y).items()},
         },
+        "callbacks": described_callbacks(getattr(estimator, "_skl_callbacks", [])),
         "surroundings": {
             "skdeep": __version__,
             "torch": torch.__version__,
             "device": str(estimator._device()),
         },
     }
+
+
+def described_callbacks(callbacks: Iterable[Any]) -> dict[str, Any]:
+    """Describe the callbacks that say that a fit may end with other weights by them."""
+    changing: dict[str, list[Any]] = {}
+    for callback in callbacks:
+        phase = getattr(callback, "phase", None) or ""
+        if hasattr(callback, "changes") and callback.changes(phase):
+            parameters = vars(callback).items()
+            found = {k: described(v) for k, v in parameters if not k.startswith("_")}
+            changing.setdefault(type(callback).__name__, []).append(found)
+    return dict(changing)
 
 
 def described_data(X: Any) -> dict[str, Any]:

@@ -502,6 +502,42 @@ def test_fits_in_other_threads_do_not_touch_the_handler():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_fit_in_another_thread_leaves_the_interrupt_of_the_main_one_alone():
+    before = signal.getsignal(signal.SIGINT)
+    callback = StopOnInterrupt()
+    other = clone(SMALL).set_params(max_iter=2).set_callbacks(callback)
+
+    def fit_other(*_):
+        thread = threading.Thread(target=other.fit, args=(X,))
+        thread.start()
+        thread.join()
+        return 0.0
+
+    watch = MetricMonitor({"fits": fit_other})
+    callbacks = callback, Interruptor("train/2"), watch
+    model = clone(SMALL).set_params(max_iter=5).set_callbacks(*callbacks)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(X)
+    assert (other.n_iter_, model.n_iter_) == (2, 2)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_callers_handler_comes_back_if_the_callback_is_there_twice():
+    before = signal.getsignal(signal.SIGINT)
+    callback = StopOnInterrupt()
+    fitted_with(SMALL, callback, callback)
+    assert signal.getsignal(signal.SIGINT) is before
+    dec = clone(DEC).set_callbacks(callback)
+    NClustersSearch(dec, max_clusters=4).set_callbacks(callback).fit(X)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_callbacks_of_inner_encoders_are_said_not_to_be_called():
+    encoder = clone(SMALL).set_callbacks(EarlyStopping())
+    with pytest.warns(UserWarning, match="set them on DECClusterer, whose phase"):
+        clone(DEC).set_params(autoencoder=encoder).fit(X)
+
+
 # all of them
 
 

@@ -1,6 +1,7 @@
 """Pretraining of the encoder inside another estimator."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -65,6 +66,14 @@ def fitted_encoder(
             f"The {parameter!r} parameter of {type(owner).__name__} must be a "
             "skdeep transformer with an encoder, such as AutoencoderTransformer(), or "
             f"FrozenEstimator of a fitted one. Got {inner!r} instead."
+        )
+    if getattr(inner, "_skl_callbacks", []):
+        name = type(owner).__name__
+        warnings.warn(
+            f"Callbacks of the {parameter!r} parameter of {name} are not called: set "
+            f"them on {name}, whose phase 'pretrain' they see.",
+            UserWarning,
+            stacklevel=2,
         )
     # What the inner estimator leaves open it takes from its owner.
     inner.set_callbacks()

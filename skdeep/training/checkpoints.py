@@ -7,6 +7,7 @@ nothing but what the epochs of one phase move.
 """
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,27 @@ class Store:
     Raises
     ------
     ValueError
-        If the directory has files of another fit.
+        If the directory cannot be made, or has files of another fit.
     """
 
     def __init__(
         self, directory: Path, every: int, keep: int, fit: dict[str, dict[str, Any]]
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"The 'directory' parameter of Checkpoint names {str(directory)!r}, "
+                f"which is no directory and cannot be made one: {error}."
+            ) from error
         self.directory = directory
         self.every = every
         self.keep = keep
         self.fit = fit
         for name in (NAME.format(phase="*", epoch="*"), SEEDS):
             for part in directory.glob(f".{name}.*.part"):
-                part.unlink(missing_ok=True)  # of a fit that was killed as it wrote
+                with suppress(OSError):  # of a fit that was killed as it wrote
+                    part.unlink()
         self._newest(self._files("*"))  # refuses those of another fit at once
         kept = self._newest(list(directory.glob(SEEDS)))
         self.seeds: dict[str, list[int]] = kept["seeds"] if kept else {}

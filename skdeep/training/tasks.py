@@ -293,6 +293,9 @@ class Phase:
     def note(self, scores: dict[str, float]) -> None:
         """Append what a callback found to `history`, finite or not.
 
+        Epochs before the first one that is noted, as of a fit that was resumed, have
+        NaN.
+
         Raises
         ------
         ValueError
@@ -305,6 +308,7 @@ class Phase:
                     f"The score {name!r} has the name of a number that phase "
                     f"{self.name!r} records: give it another, {{'name': scorer}}."
                 )
+            values += [math.nan] * (self.n_iter - 1 - len(values))
             values.append(value)
 
     def fitted_estimator(self) -> Any:

@@ -18,6 +18,7 @@ from sklearn.frozen import FrozenEstimator
 from skdeep.callbacks import (
     Checkpoint,
     EarlyStopping,
+    GradientClipping,
     MetricMonitor,
     StopOnInterrupt,
 )
@@ -412,6 +413,38 @@ def test_early_stop_is_the_same_after_a_resume(tmp_path):
             killed.fit(X)
         again = clone(model).set_callbacks(*callbacks).fit(X)
         assert bits(again) == bits(whole)
+
+
+def test_callbacks_that_steer_the_fit_belong_to_it(tmp_path):
+    stopping = EarlyStopping(n_iter_no_change=4, tol=0.3)
+    resumable = Checkpoint(tmp_path)
+    clone(INNER).set_callbacks(stopping, resumable).fit(X)
+    patient = EarlyStopping(n_iter_no_change=5, tol=0.3)
+    for others in ([], [patient], [stopping, GradientClipping()]):
+        model = clone(INNER).set_callbacks(*others, resumable)
+        with pytest.raises(ValueError, match=r"of another fit: \w+ was .* now"):
+            model.fit(X)
+    watching = MetricMonitor({"one": lambda *_: 1.0}), StopOnInterrupt()
+    clone(INNER).set_callbacks(*watching, stopping, resumable).fit(X)
+
+
+def test_monitor_that_joins_a_resumed_fit_leaves_earlier_epochs_without_a_score(
+    tmp_path,
+):
+    killed_after(INNER, tmp_path, 5)
+    monitor = MetricMonitor({"one": lambda *_: 1.0}, every=3)
+    model = clone(INNER).set_callbacks(monitor, Checkpoint(tmp_path, every=1)).fit(X)
+    scores, losses = model.history_["one"], model.history_["loss"]
+    assert len(scores) == len(losses)
+    assert 0 < np.isnan(scores).sum() < len(scores)
+    assert not np.isnan(losses + scores[-1:]).any()
+
+
+def test_directory_that_cannot_be_made_is_refused_by_name(tmp_path):
+    (tmp_path / "file").write_text("")
+    model = clone(INNER).set_callbacks(Checkpoint(tmp_path / "file"))
+    with pytest.raises(ValueError, match="'directory' parameter of Checkpoint names"):
+        model.fit(X)
 
 
 @pytest.mark.parametrize("first", [True, False])
