@@ -47,15 +47,25 @@ def table(path, label):
     Columns of text become indicators, at most 20 a column; columns that are all
     different, such as names, are of no use for clustering and left out.
     """
-    frame = pd.read_csv(path)
+    frame = rows_of(path)
     if label is not None and label not in frame:
         raise SystemExit(f"{path} has no column {label!r}, but {list(frame)}.")
+    if label is not None and frame[label].isna().any():
+        print(f"Left out: {frame[label].isna().sum()} rows without {label}.")
+        frame = frame.dropna(subset=label)
     y = None if label is None else frame.pop(label)
     text = make_column_selector(dtype_exclude="number")
+    empty = list(frame.columns[frame.isna().all()])
     names = [c for c in text(frame) if frame[c].nunique() > 0.9 * len(frame)]
-    if names:
-        print(f"Left out, since nearly all values differ: {', '.join(names)}")
-        frame = frame.drop(columns=names)
+    for columns, why in (
+        (empty, "they are empty"),
+        (names, "nearly all values differ"),
+    ):
+        if columns:
+            print(f"Left out, since {why}: {', '.join(columns)}")
+    frame = frame.drop(columns={*empty, *names})
+    if frame.empty:
+        raise SystemExit(f"{path} has no rows and columns left that can be clustered.")
     categories = make_pipeline(
         SimpleImputer(strategy="most_frequent"),
         OneHotEncoder(
@@ -67,6 +77,17 @@ def table(path, label):
         (numbers, make_column_selector(dtype_include="number")), (categories, text)
     )
     return frame, y, columns
+
+
+def rows_of(path):
+    """Read the rows of a CSV file, with commas or semicolons between the cells."""
+    try:
+        frame = pd.read_csv(path)
+        if frame.shape[1] == 1 and ";" in frame.columns[0]:
+            frame = pd.read_csv(path, sep=";")
+    except (OSError, ValueError) as error:  # of pandas, too
+        raise SystemExit(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+    return frame.replace([np.inf, -np.inf], np.nan)
 
 
 def compare(pipelines, X, y, encoded):
@@ -157,6 +178,8 @@ def main():
 
     X, y, prepare = table(options.csv, options.label) if options.csv else digits()
     n_clusters = options.n_clusters or (8 if y is None else y.nunique())
+    if len(X) < 2 * (n_clusters + 2):  # the search fits halves
+        raise SystemExit(f"{len(X)} rows are too few for {n_clusters} clusters.")
     encoded = clone(prepare).fit_transform(X)
     print(f"{len(X)} rows, {np.shape(encoded)[1]} columns, {n_clusters} clusters\n")
 
@@ -183,9 +206,13 @@ def main():
     idec = pipelines["IDEC"]
     draw_embedding(idec, X, options.output)
     draw_reconstructions(idec, X, options.output, shape=None if options.csv else (8, 8))
-    result = pd.DataFrame(X).assign(
-        cluster=idec.predict(X), confidence=idec.predict_proba(X).max(axis=1)
-    )
+    found = {
+        "cluster": idec.predict(X),
+        "confidence": idec.predict_proba(X).max(axis=1),
+    }
+    result = rows_of(options.csv).loc[X.index] if options.csv else X
+    for name, values in found.items():
+        result[f"skdeep_{name}" if name in result else name] = values
     result.to_csv(options.output / "labels.csv", index=False)
     for name in ("labels.csv", "scores.csv", "embedding.png", "reconstructions.png"):
         print(f"wrote {options.output / name}")
