@@ -23,6 +23,12 @@ y = np.arange(60) % 4
 
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
 
+# Threads and locks are alike in all: one of each kind here, the rest with all tests.
+SOME = [
+    pytest.param(each, marks=[pytest.mark.slow] * (i % 4 > 0), id=name_of(each))
+    for i, each in enumerate(ESTIMATORS)
+]
+
 FORK = multiprocessing.get_context("fork")
 
 
@@ -53,7 +59,7 @@ class Meeting:
         pass
 
 
-@every_estimator
+@pytest.mark.parametrize("estimator", SOME)
 def test_second_fit_of_one_object_at_once_is_refused(estimator):
     expected = fitted(estimator)
     meeting = Meeting()
@@ -116,15 +122,8 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-# Threads are torch's, and alike in all: one of each kind here, the rest with all tests.
-FORKED = [
-    pytest.param(each, marks=[pytest.mark.slow] * (i % 4 > 0), id=name_of(each))
-    for i, each in enumerate(ESTIMATORS)
-]
-
-
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("estimator", FORKED)
+@pytest.mark.parametrize("estimator", SOME)
 def test_forked_child_fits_and_predicts_alike(estimator):
     model = fitted(estimator)
     both = in_child(lambda: (fitted(estimator), model))
