@@ -433,8 +433,8 @@ class StopOnInterrupt(BaseCallback):
     and `fit` returns: the model predicts. A second Ctrl-C raises at once.
 
     Fits in other threads than the main one, which alone hears Ctrl-C, go on as if it
-    were not there. In a search it ends but the candidate that is being fitted, whose
-    score then joins the others: there leave it away.
+    were not there. In a search, Ctrl-C ends only the candidate that is being fitted,
+    and the score of that one joins the others: leave the callback out there.
 
     See Also
     --------
@@ -530,8 +530,7 @@ class Checkpoint(BaseCallback):
     computed again. A fit that has ended is resumed too, and ends at once: give another
     directory, or delete the files, for a new one. A fit of other parameters or data,
     with other callbacks that stop or steer it, or by another version of skdeep or
-    torch, is refused. With ``random_state=None`` the
-    seeds that were drawn are kept.
+    torch, is refused. With ``random_state=None`` the seeds that were drawn are kept.
 
     In a search each candidate would need a directory of its own: set `Checkpoint` on
     the estimator that you fit at last.

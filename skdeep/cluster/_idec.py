@@ -102,7 +102,7 @@ class IDECClusterer(BaseDeepClusterer):
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the
         labels have the largest modularity on the nearest-neighbour graph of the input,
-        or cut less than half of its edges that others cut, is kept. Runs share the
+        or cut less than half as many of its edges, is kept. Runs share the
         pretraining if the autoencoder is frozen or has a `random_state` of its own.
 
     pseudo_label_weight : float, default=0.0
