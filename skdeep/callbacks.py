@@ -47,6 +47,9 @@ class BaseCallback:
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
 
+    _is_part = False
+    """Whether a fit around this one tells another callback of its phases, too."""
+
     def setup(self, estimator: Any, context: Any) -> None:
         """Prepare for a fit.
 
@@ -135,6 +138,7 @@ class BaseCallback:
         callback : callback instance
         """
         part = copy.copy(self)
+        part._is_part = True
         part._enter(name)
         return part
 
@@ -238,9 +242,6 @@ class EarlyStopping(BaseCallback):
         "mode": [StrOptions({"min", "max"})],
     }
 
-    _is_part = False
-    """Whether the whole fit tells another one of its phases."""
-
     def __init__(
         self,
         monitor: str = "auto",
@@ -255,9 +256,6 @@ class EarlyStopping(BaseCallback):
         self.tol = tol
         self.mode = mode
         self.phase = phase
-
-    def _enter(self, name: str) -> None:
-        self._is_part = True
 
     def _after_fit(self, task: FitTask) -> None:
         # What goes on with an earlier fit need not have all of its phases.
@@ -319,6 +317,11 @@ class MetricMonitor(BaseCallback):
         Epochs between scores; those in between have the last score on record. The
         first epoch of a phase always has its own.
 
+    Warns
+    -----
+    UserWarning
+        If a fit ends none of whose epochs could be scored, such as that of `AEKMeans`.
+
     See Also
     --------
     EarlyStopping : Stops by what is recorded, if set after this callback.
@@ -361,6 +364,17 @@ class MetricMonitor(BaseCallback):
 
     def _prepare(self) -> None:
         scorers_of(self.scoring)
+
+    def _after_fit(self, task: FitTask) -> None:
+        if self._is_part or task.goes_on or any(task.begun.values()):
+            return
+        warnings.warn(
+            f"MetricMonitor recorded nothing: the fit of "
+            f"{type(task.estimator).__name__} had no epoch after which its model "
+            "could be scored. Score the fitted model instead.",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
         if phase.snapshot is None:
@@ -458,7 +472,7 @@ class StopOnInterrupt(BaseCallback):
         self._whole = self  # copies, for inner fits, hear what it hears
 
     def _prepare(self) -> None:
-        if self is not self._whole or not is_main_thread():
+        if self._is_part or not is_main_thread():
             return
         self._n_fits += 1
         if self._n_fits == 1:
@@ -466,7 +480,7 @@ class StopOnInterrupt(BaseCallback):
             self._previous = signal.signal(signal.SIGINT, self._on_interrupt)
 
     def _tidy_up(self) -> None:
-        if self is not self._whole or not is_main_thread() or not self._n_fits:
+        if self._is_part or not is_main_thread() or not self._n_fits:
             return
         self._n_fits -= 1
         if self._n_fits == 0:

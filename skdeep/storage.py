@@ -64,7 +64,15 @@ def write_file(
     value : plain values and arrays
     disassemble : callable
         Name and plain state of any other object.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
     """
+    path = path.resolve()  # a link goes on pointing to the file
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r}.")
     arrays: Arrays = {}
     document = json.dumps(encoded(value, "", arrays, disassemble), allow_nan=False)
     if len(document) > MOST_TEXT:

@@ -139,3 +139,18 @@ def test_missing_library_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ImportError, match=r'pip install "skdeep\[io\]"'):
         read_file(tmp_path / "file", KIND)
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder '.*/models'"):
+        write_file(tmp_path / "models" / "file", KIND, 1)
+
+
+def test_link_goes_on_pointing_to_the_file(tmp_path):
+    target = tmp_path / "model-3"
+    link = tmp_path / "latest"
+    link.symlink_to(target.name)
+    for value in (1, 2):
+        write_file(link, KIND, value)
+        assert link.is_symlink()
+        assert read_file(target, KIND) == value

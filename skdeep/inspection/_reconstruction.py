@@ -1,8 +1,10 @@
 """Rows beside what a model rebuilds of them."""
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils import check_scalar
 
 from skdeep.inspection._axes import axes_for, fitted_model, require
 from skdeep.inspection._images import (
@@ -120,6 +122,7 @@ class ReconstructionDisplay:
             "GANs do not code rows; SampleDisplay shows those that they draw.",
         )
         image_shape = known_image_shape(image_shape, X, fitted_model(estimator))
+        check_scalar(n_images, "n_images", Integral, min_val=1)
         rows = X
         if image_shape is not None:
             rows = X[:n_images]
@@ -186,6 +189,7 @@ class ReconstructionDisplay:
         ValueError
             If there is not one reconstruction of each row.
         """
+        check_scalar(n_images, "n_images", Integral, min_val=1)
         if self.image_shape is None:
             return self._plot_columns(ax)
         images = images_of(self.X, self.image_shape)[:n_images]

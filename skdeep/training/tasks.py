@@ -60,7 +60,7 @@ class FitTask:
         self.data = {"estimator": estimator, "X": X, "y": y}
         self.max_subtasks = max_subtasks
         self.goes_on = goes_on
-        self.begun: set[str] = set()
+        self.begun: dict[str, bool] = {}
         self.running: Phase | None = None
         self.outer: FitTask | None = None
         self._interrupted_phase: Phase | None = None
@@ -111,11 +111,14 @@ class FitTask:
         else:
             self._interrupted_phase = phase
 
-    def begin(self, phase_name: str) -> None:
-        """Note that a phase begins, here and in the fits around this one."""
-        self.begun.add(phase_name)
+    def begin(self, phase_name: str, predicts: bool = False) -> None:
+        """Note that a phase begins, here and in the fits around this one.
+
+        And whether a copy of the estimator predicts after each of its epochs.
+        """
+        self.begun[phase_name] = predicts or self.begun.get(phase_name, False)
         if self.outer is not None:
-            self.outer.begin(phase_name)
+            self.outer.begin(phase_name, predicts)
 
     def seeds(self, estimator: Any, n_seeds: int) -> list[int]:
         """One seed a purpose: an estimator draws them before anything else.
@@ -239,7 +242,7 @@ class Phase:
 
     def __iter__(self) -> Iterator[int]:
         data = self.task.data
-        self.task.begin(self.name)
+        self.task.begin(self.name, predicts=self.snapshot is not None)
         self.task.running = self
         started = time.perf_counter()
         context = self.task.context.subcontext(

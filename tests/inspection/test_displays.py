@@ -492,6 +492,12 @@ def test_images_are_drawn_above_their_reconstructions():
     (image,) = display.ax_.images
     assert image.get_array().shape == (4 + 1 + 4, 5 * 5 - 1)
     np.testing.assert_allclose(image.get_array()[:4, :4], IMAGES[0, 0])
+    for plot in (
+        partial(ReconstructionDisplay.from_estimator, autoencoder, IMAGES),
+        display.plot,
+    ):
+        with pytest.raises(ValueError, match="n_images == 0, must be >= 1"):
+            plot(n_images=0)
 
 
 def test_rows_are_images_to_a_search_of_the_number_of_clusters():

@@ -142,7 +142,7 @@ def test_tasks_begin_and_end_in_order():
         "teardown",
     ]
     assert model.n_iter_ == (2, 2)
-    assert model.begun_ == {"first", "second"}
+    assert model.begun_ == {"first": False, "second": False}
 
 
 def test_callbacks_are_shown_the_data():
