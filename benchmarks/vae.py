@@ -1,4 +1,4 @@
-"""Variational autoencoders: skdeep beside a torch loop and pythae.
+"""Variational autoencoders: skdeep beside floors and pythae.
 
     python -m benchmarks.vae [DATA_FOLDER ...] [--quick] [--nll] [--output FILE]
 
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.datasets import images
-from benchmarks.floors import dense
+from benchmarks.floors import dense, products
 from benchmarks.peers import undisturbed
 from benchmarks.precisions import TYPES
 from benchmarks.report import header, publish
@@ -54,6 +54,7 @@ else:
 """Version of pythae, None if it cannot be imported."""
 
 N_HIDDEN, N_COMPONENTS, BATCH_SIZE = 400, 20, 256
+WIDTHS = (784, N_HIDDEN, N_COMPONENTS, N_HIDDEN, 784)
 
 
 def ours(X: np.ndarray, precision: str, n_epochs: int) -> VAESampler:
@@ -151,6 +152,8 @@ def speed_lines(X: np.ndarray, quick: bool, repetitions: int) -> Iterator[str]:
     for name, dtype in TYPES.items():
         loop = partial(torch_loop, torch.from_numpy(X), dtype)
         contestants[f"torch loop {name}"] = on_threads(loop, 1)
+        floor = partial(products, len(X), WIDTHS, BATCH_SIZE, dtype)
+        contestants[f"products {name}"] = on_threads(floor, 1)
     if PYTHAE:
         contestants["pythae"] = on_threads(partial(pythae_fit, X), 1)
     for fit in contestants.values():
