@@ -87,11 +87,11 @@ def number_of_best(runs: list[KMeans], neighbors: np.ndarray, slack: float) -> i
 
     sizes = [np.bincount(run.labels_, minlength=n_clusters) for run in runs]
     is_small = np.min(sizes, axis=1) < SMALLEST * np.mean(sizes, axis=1)
-    few = FAR_FEWER * cut[equal]
+    few, least = FAR_FEWER * cut[equal], cut[equal] - NEGLIGIBLE
     cut[is_small] = 1
     for resolution in UNEQUAL:
         unequal = int((1 - cut - resolution * by_chance).argmax())
-        if cut[unequal] < few:
+        if cut[unequal] < min(few, least):
             found = unequal
         few *= FAR_FEWER
     return found

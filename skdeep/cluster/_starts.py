@@ -86,7 +86,7 @@ def mixture(
         n_clusters,
         covariance_type=covariance_type,
         n_init=n_init,
-        reg_covar=REGULARISATION * float(Z.var()) + 1e-12,
+        reg_covar=REGULARISATION * float(Z.var(0).mean()) + 1e-12,
         random_state=seed,
     )
     rows = np.random.RandomState(seed).permutation(len(Z))[:MOST_OF_MIXTURES]

@@ -162,12 +162,14 @@ def place(category: Any) -> tuple[bool, str, Any]:
 class Grid:
     """The places (origin + k * step) / 10 ** decimals, k whole, where values lie.
 
-    Without decimals they lie anywhere.
+    The largest value is `n_steps` from the origin, which is the smallest. Without
+    decimals they lie anywhere.
     """
 
     decimals: int | None
     origin: int = 0
     step: int = 1
+    n_steps: int = 0
 
     @classmethod
     def of(cls, values: np.ndarray) -> Self:
@@ -180,19 +182,34 @@ class Grid:
                 return cls(None)
             whole = np.rint(values.astype(np.float64) * 10.0**decimals)
             values = whole.astype(np.int64)
-        origin = values.min()
-        # Distances of numbers of opposite signs may need one bit more.
-        step = np.gcd.reduce((values - origin).view(np.uint64))
-        return cls(decimals, int(origin), max(1, int(step)))
+        origin = int(values.min())
+        distances = distances_between(values, origin)
+        step = max(1, int(np.gcd.reduce(distances)))
+        return cls(decimals, origin, step, int(distances.max()) // step)
 
     def steps_to(self, values: np.ndarray) -> np.ndarray:
         """Return the steps from the origin to integers, exact up to 2 ** 53."""
-        whole, rest = np.divmod(values - self.origin, self.step)
-        return whole + rest / self.step
+        distances = distances_between(values, self.origin)
+        whole, rest = np.divmod(distances, np.uint64(self.step))
+        return np.where(values < self.origin, -1, 1) * (whole + rest / self.step)
 
     def after(self, steps: np.ndarray) -> np.ndarray:
-        """Return the integers that are so many whole steps from the origin."""
-        return self.origin + self.step * np.rint(steps).astype(np.int64)
+        """Return the integers that are so many whole steps from the origin.
+
+        None lies beyond the largest value, which float64 may not tell from the next.
+        """
+        rounded = np.rint(steps).clip(0, None)
+        is_last = rounded >= self.n_steps
+        whole = np.where(is_last, 0, rounded).astype(np.uint64)
+        whole[is_last] = self.n_steps
+        origin = np.uint64(self.origin % 2**64)
+        return (origin + np.uint64(self.step) * whole).view(np.int64)
+
+
+def distances_between(values: np.ndarray, origin: int) -> np.ndarray:
+    """Distances of integers from one, which may need one bit more than they do."""
+    differences = np.where(values < origin, origin - values, values - origin)
+    return differences.view(np.uint64)
 
 
 def is_rounded(values: np.ndarray, decimals: int) -> bool:

@@ -93,12 +93,23 @@ def of_divisor(step: Any) -> np.ndarray:
 
 def of_min_max_scaler(step: MinMaxScaler) -> np.ndarray:
     """Return log-stretches of the scaler that multiplies by `scale_`."""
+    refuse_to_clip(step)
+    return log(step.scale_)
+
+
+def of_max_abs_scaler(step: MaxAbsScaler) -> np.ndarray:
+    """Return log-stretches of the scaler that divides by `scale_`."""
+    refuse_to_clip(step)
+    return of_divisor(step)
+
+
+def refuse_to_clip(step: Any) -> None:
+    """Raise if a scaler clips."""
     if step.clip:
         raise NoJacobianError(
             "clips what lies outside the range of the training rows, and cannot be "
             "inverted there. Use clip=False."
         )
-    return log(step.scale_)
 
 
 def of_pca(step: PCA | IncrementalPCA) -> np.ndarray:
@@ -121,7 +132,7 @@ def of_pca(step: PCA | IncrementalPCA) -> np.ndarray:
 
 OF_AFFINE: dict[type, Callable[[Any], np.ndarray]] = {
     IncrementalPCA: of_pca,
-    MaxAbsScaler: of_divisor,
+    MaxAbsScaler: of_max_abs_scaler,
     MinMaxScaler: of_min_max_scaler,
     PCA: of_pca,
     RobustScaler: of_divisor,
@@ -171,12 +182,19 @@ def of_quantile(step: QuantileTransformer, x: np.ndarray) -> np.ndarray:
                 f"met equal values in column {j}, as columns of integers, categories "
                 "and constants have. They have probabilities, not densities."
             )
+        is_normal = step.output_distribution == "normal"
+        if is_normal and quantiles[-1] - quantiles[0] < LEAST_RANGE:
+            raise NoJacobianError(
+                f"met a range of {quantiles[-1] - quantiles[0]:.1g} in column {j}, at "
+                f"the ends of which it is flat over 1e-7: below {LEAST_RANGE:.0e} that "
+                "is too much. Use larger numbers, of smaller units."
+            )
         inside = (x[:, j] >= quantiles[0]) & (x[:, j] <= quantiles[-1])
         values = x[inside, j]
         piece = np.searchsorted(quantiles, values, side="right") - 1
         slopes = (np.diff(levels) / widths)[np.minimum(piece, len(widths) - 1)]
         log_derivative[inside, j] = np.log(slopes)
-        if step.output_distribution == "normal":
+        if is_normal:
             u = np.interp(values, quantiles, levels).clip(CLIPPED, 1 - CLIPPED)
             log_derivative[inside, j] -= norm.logpdf(norm.ppf(u))
     return log_derivative
@@ -184,6 +202,9 @@ def of_quantile(step: QuantileTransformer, x: np.ndarray) -> np.ndarray:
 
 CLIPPED = 1e-7
 """Probability beyond which QuantileTransformer clips normal quantiles."""
+
+LEAST_RANGE = 1e-4
+"""Of a column whose QuantileTransformer to normal ones is taken for invertible."""
 
 
 def of_function(step: FunctionTransformer, x: np.ndarray) -> np.ndarray:

@@ -519,12 +519,16 @@ def of_rows(X: Any, kept: np.ndarray) -> Any:
 
 
 def has_density(sampler: Any) -> np.ndarray | bool:
-    """Whether columns count in the density: skdeep's samplers leave out constants."""
+    """Whether columns count in the density: skdeep's samplers leave out constants.
+
+    Bernoulli likelihoods are probabilities, and have none.
+    """
     sampler = thawed(sampler)
     if getattr(sampler, "constants_", None) is not None:
         return np.isnan(sampler.constants_)
-    if getattr(sampler, "noise_variance_", None) is not None:
-        return sampler.noise_variance_ > 0
+    if hasattr(sampler, "noise_variance_"):
+        variance = sampler.noise_variance_
+        return False if variance is None else variance > 0
     return True
 
 

@@ -102,7 +102,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
     of pandas are categories.
 
     Training rows come back exactly, but for the rounding error of floats with more than
-    six decimals, integers and times that are more than 2**53 steps of their grid apart,
+    six decimals, integers and times that are more than 2**40 steps of their grid apart,
     and rare categories. New values outside the range or off the grid become the nearest
     on it: a grid is the coarsest on which all training values lie.
 

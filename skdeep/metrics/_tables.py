@@ -1,5 +1,6 @@
 """Tables of mixed columns as arrays of numbers, in which equal cells stay equal."""
 
+import re
 from numbers import Integral
 
 import numpy as np
@@ -55,16 +56,24 @@ def _columns(X):
 
 
 def _column(X, name):
-    if getattr(getattr(X[name], "dtype", None), "kind", None) == "M":
+    column = X[name]
+    dtype = getattr(column, "dtype", getattr(column, "type", None))
+    if getattr(dtype, "kind", None) == "M":
         # Dates of a time zone, which scikit-learn would make objects, in UTC.
-        return np.asarray(X[name], dtype="datetime64[ns]")
-    return _as_array(selected(X, [name]))[:, 0]
+        unit = re.search(r"\[(\w+)", str(dtype))[1]
+        return np.asarray(column, dtype=f"datetime64[{unit}]")
+    found = _as_array(selected(X, [name]))[:, 0]
+    if found.dtype.kind == "f" and "int" in str(dtype).lower() and is_beyond(found):
+        # Missing cells made floats of integers that these cannot hold.
+        cells = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
+        found = np.array([None if is_null(c) else int(c) for c in cells], dtype=object)
+    return found
 
 
 def _as_numbers(columns):
     """Return one column of all tables as float64, and whether these are codes."""
     if all(column.dtype.kind in "mM" for column in columns):
-        return [_ticks(column) for column in columns], False
+        return _ticks(columns), False
     if all(column.dtype.kind == "f" for column in columns):
         coarse = min((c.dtype for c in columns), key=lambda dtype: dtype.itemsize)
         columns = [column.astype(coarse) for column in columns]
@@ -76,10 +85,17 @@ def _as_numbers(columns):
         return _codes(columns), True
 
 
-def _ticks(times):
-    """Nanoseconds of dates or durations."""
-    ticks = times.astype(f"{times.dtype.kind}8[ns]").astype(np.int64)
-    return np.where(np.isnat(times), np.nan, ticks)
+def _ticks(columns):
+    """Microseconds from the earliest of dates or durations, which keeps them apart."""
+    whole = [column.astype(f"{column.dtype.kind}8[us]") for column in columns]
+    present = np.concatenate([micros[~np.isnat(micros)] for micros in whole])
+    origin = present.min() if present.size else 0
+    found = []
+    for column, micros in zip(columns, whole, strict=True):
+        rest = (column - micros).astype("m8[ns]").astype(np.int64)  # nanoseconds
+        ticks = (micros - origin).astype(np.int64) + rest / 1000
+        found.append(np.where(np.isnat(column), np.nan, ticks))
+    return found
 
 
 def has_text(column):
@@ -93,15 +109,22 @@ def is_large(column):
     """Whether a column holds integers that float64 does not."""
     if column.dtype == object:
         return any(isinstance(n, Integral) and abs(n) > LARGEST_EXACT for n in column)
-    if column.dtype.kind not in "iu" or not column.size:
-        return False
-    return int(column.max()) > LARGEST_EXACT or int(column.min()) < -LARGEST_EXACT
+    return column.dtype.kind in "iu" and is_beyond(column)
+
+
+def is_beyond(column):
+    """Whether a column of numbers has some beyond those of which float64 holds all."""
+    low, high = np.nanmin(column, initial=0), np.nanmax(column, initial=0)
+    return int(high) > LARGEST_EXACT or int(low) < -LARGEST_EXACT
 
 
 def _codes(columns):
     """Places of the values in sorted order; NaN where they are missing."""
     everything = np.concatenate([column.astype(object) for column in columns])
     missing = np.array([is_null(cell) for cell in everything])
+    # One number may be a float in one table and an integer in another.
+    is_whole = [isinstance(c, float) and c.is_integer() for c in everything]
+    everything[is_whole] = [int(cell) for cell in everything[is_whole]]
     _, codes = np.unique(everything.astype(str), return_inverse=True)
     codes = np.where(missing, np.nan, codes)
     return np.split(codes, np.cumsum([len(column) for column in columns])[:-1])

@@ -275,12 +275,14 @@ def ancestral_step(
     a_u: float,
     s_u: float,
 ) -> Tensor:
-    r"""Step of DDPM from t to u: a draw of `posterior` at the x_0 that is found.
+    r"""Step of DDPM from t to u, without noise where u is the end.
 
-    (DDPM algorithm 2, with the variance :math:`\tilde\beta`.)
+    (DDPM algorithm 2.) The mean is that of `posterior` at the x_0 that is found, and
+    the variance :math:`\beta`, that of `transition_kl`: with :math:`\tilde\beta`, as if
+    that were the true row, the rows of few steps would lie too close together.
     """
-    mean, variance = posterior(x_0, x_t, a, s, a_u, s_u)
-    return mean + math.sqrt(variance) * noise
+    mean, _ = posterior(x_0, x_t, a, s, a_u, s_u)
+    return mean + math.sqrt(1 - (a / a_u) ** 2) * noise if s_u else mean
 
 
 def implicit_step(
@@ -299,8 +301,8 @@ def implicit_step(
     .. math:: x_u = a_u \hat x_0 + \sqrt{s_u^2 - \sigma^2} \, \hat\epsilon + \sigma z,
               \qquad \sigma = \eta \frac{s_u}{s_t} \sqrt{1 - a_t^2 / a_u^2}
 
-    (DDIM eqs. 12 and 16.) Nothing is random with :math:`\eta = 0`; :math:`\eta = 1` is
-    `ancestral_step`.
+    (DDIM eqs. 12 and 16.) Nothing is random with :math:`\eta = 0`; :math:`\eta = 1`
+    draws from `posterior` at the x_0 that is found.
 
     Parameters
     ----------

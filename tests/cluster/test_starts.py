@@ -1,4 +1,5 @@
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from skdeep.cluster import AEKMeans, DECClusterer, VaDEClusterer
 from skdeep.cluster import _starts as starts_module
 from skdeep.cluster._graph_kmeans import (
     N_NEIGHBORS,
+    cut_edges,
     is_better,
     joined,
     kmeans,
     kmeans_of_graph,
     kmeans_of_joined,
+    number_of_best,
 )
 from skdeep.cluster._n_clusters_search import curve
 from skdeep.cluster._starts import (
@@ -194,6 +197,28 @@ def test_labels_are_compared_by_modularity_unless_one_cuts_far_fewer_edges():
     assert is_better(neighbors, y, halves)
     assert not is_better(neighbors, halves, y)
     assert not is_better(neighbors, y, y)
+
+
+def test_a_handful_of_edges_is_no_reason_to_prefer_clusters():
+    def ring(start, n):  # of rows, each with the next two
+        return start + (np.arange(n)[:, None] + [1, 2]) % n
+
+    # Of four groups one edge of 800 joins the first two.
+    neighbors = np.vstack([ring(0, 100), ring(100, 100), ring(200, 170), ring(370, 30)])
+    neighbors[50, 0] = 150
+    equal, unequal = (
+        np.repeat(labels, [100, 100, 170, 30])
+        for labels in ([0, 1, 2, 2], [0, 0, 1, 2])
+    )
+    assert cut_edges(neighbors, equal) == pytest.approx(1 / 800)
+    assert cut_edges(neighbors, unequal) == pytest.approx(0)
+    runs = [
+        SimpleNamespace(cluster_centers_=np.zeros(3), inertia_=inertia, labels_=labels)
+        for inertia, labels in ((2.0, unequal), (1.0, equal))
+    ]
+    assert number_of_best(runs, neighbors, slack=0.0) == 1
+    neighbors[50:60, 0] = 150
+    assert number_of_best(runs, neighbors, slack=0.0) == 0
 
 
 def test_groups_too_small_are_outliers():

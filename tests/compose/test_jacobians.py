@@ -172,6 +172,12 @@ dependent = np.column_stack([X, X[:, 0] - X[:, 1]])
         (PCA(), dependent, "depend on each other linearly"),
         (IncrementalPCA(), np.column_stack([X, np.ones(60)]), "constant or depend"),
         (MinMaxScaler(clip=True), X, "clips.*Use clip=False"),
+        (MaxAbsScaler(clip=True), X, "clips.*Use clip=False"),
+        (
+            QuantileTransformer(n_quantiles=9, output_distribution="normal"),
+            1e-6 * X,
+            "a range of .*e-0. in column 0.*Use larger numbers",
+        ),
         (QuantileTransformer(n_quantiles=9), np.round(X), "equal values in column 2"),
         (QuantileTransformer(n_quantiles=1), X, "equal values in column 0"),
         (FunctionTransformer(np.square), X, "not known. Those of log, log1p, arcsinh"),

@@ -555,6 +555,18 @@ def test_density_is_that_of_which_samples_are_drawn():
         assert share == pytest.approx(expected, abs=0.01)
 
 
+def test_probabilities_do_not_depend_on_units():
+    bits = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]] * 10)
+    sampler = VAESampler(1, likelihood="bernoulli", max_iter=2, random_state=0)
+    alone = sampler.fit(bits).score_samples(bits, random_state=0)
+    for unit in (1, 255):
+        pipeline = make_sampler_pipeline(MinMaxScaler(), clone(sampler)).fit(
+            unit * bits
+        )
+        found = pipeline.score_samples(unit * bits, random_state=0)
+        np.testing.assert_allclose(found, alone, rtol=1e-5)
+
+
 def test_affine_pipelines_of_a_gaussian_all_have_its_density():
     expected = EmpiricalCovariance().fit(X)
     log_density = stats.multivariate_normal(

@@ -40,6 +40,7 @@ COLUMNS = {
     "uint8": rng.randint(0, 255, N).astype(np.uint8),
     "beyond float64": 2**60 + rng.randint(0, 99, N),
     "largest": np.full(N, np.iinfo(np.int64).max),
+    "smallest and largest": rng.choice([-(2**63), 0, 2**63 - 1], N),
     "float64": rng.randn(N).round(9),
     "cents": rng.randn(N).round(2),
     "float32": rng.randn(N).astype(np.float32),
@@ -638,9 +639,9 @@ def test_densities_are_refused_in_words():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([3, 13, 8], Grid(0, 3, 5)),
-        ([1.25, 1.5], Grid(2, 125, 25)),
-        ([0.1, 0.2, 0.4], Grid(1, 1, 1)),
+        ([3, 13, 8], Grid(0, 3, 5, 2)),
+        ([1.25, 1.5], Grid(2, 125, 25, 1)),
+        ([0.1, 0.2, 0.4], Grid(1, 1, 1, 3)),
         ([7, 7], Grid(0, 7, 1)),
         ([np.pi, 1], Grid(None)),
         ([1e300, 1], Grid(None)),

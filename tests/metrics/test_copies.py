@@ -8,6 +8,7 @@ from sklearn.neighbors import KernelDensity
 from sklearn.preprocessing import StandardScaler
 
 from skdeep.metrics import closest_record_share, novelty_score, uniqueness_score
+from skdeep.metrics._tables import comparable_tables
 
 
 @pytest.fixture
@@ -118,6 +119,27 @@ def test_dates_of_other_units_are_equal():
     assert novelty_score(one, other) == 0.0
 
 
+def test_moments_a_few_nanoseconds_apart_are_distinct():
+    moments = pd.date_range("2024-05-01", periods=30, freq="100ns")
+    one = pd.DataFrame({"at": moments})
+    assert uniqueness_score(one) == 1.0
+    assert novelty_score(one + pd.Timedelta("50ns"), one) == 1.0
+    assert novelty_score(one.sample(frac=1, random_state=0), one) == 0.0
+
+
+def test_dates_that_nanoseconds_do_not_reach_keep_their_order():
+    days = ["1600-01-01", "2020-05-05", "2300-01-01", "9999-12-31"]
+    far = pd.DataFrame({"day": np.array(days, dtype="datetime64[us]")})
+    near = pd.DataFrame({"day": pd.date_range("2020", periods=2).astype("M8[ns]")})
+    for zone in (None, "UTC"):
+        tables = [table.day.dt.tz_localize(zone).to_frame() for table in (far, near)]
+        named = dict(zip(("X", "Y"), tables, strict=True))
+        (found, others), _ = comparable_tables(named)
+        assert (np.diff(found[:, 0]) > 0).all()
+        assert (found[0, 0] < others).all()
+        assert (others < found[1, 0]).all()
+
+
 @pytest.mark.parametrize(
     "dtype", ["datetime64[us, Europe/Paris]", "timestamp[us, tz=UTC][pyarrow]"]
 )
@@ -182,6 +204,29 @@ def test_large_integers_differ_by_one():
     sampled, train = np.array([[2**60], [5]]), np.array([[2**60 + 1], [5]])
     assert novelty_score(sampled, train) == 0.5
     assert uniqueness_score(np.vstack([sampled, train])) == 0.75
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        lambda cells: pd.DataFrame({"id": pd.array(cells, dtype="Int64")}),
+        lambda cells: pd.DataFrame({"id": pd.array(cells, dtype="int64[pyarrow]")}),
+        lambda cells: pl.DataFrame({"id": cells}),
+        lambda cells: pa.table({"id": cells}),
+    ],
+    ids=["pandas", "pandas of arrow", "polars", "arrow"],
+)
+def test_large_integers_differ_by_one_beside_missing_cells(frame):
+    first = 2**60
+    assert uniqueness_score(frame([first, first + 1, first + 2, None])) == 1.0
+    assert novelty_score(frame([first, None]), frame([first + 2, None])) == 0.5
+    assert novelty_score(frame([first, None, 5]), frame([first, 5])) == 0.0
+    assert novelty_score(frame([first, 5]), frame([5, None])) == 0.5
+
+
+def test_large_numbers_are_equal_in_all_formats():
+    numbers = np.array([[2**53 + 2], [2**53 + 4]])
+    assert novelty_score(numbers, numbers.astype(np.float64)) == 0.0
 
 
 @pytest.mark.parametrize("tolerance", [-1, np.inf, np.nan, "0", None])

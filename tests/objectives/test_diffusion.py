@@ -342,12 +342,22 @@ def test_worked_example_of_the_implicit_step():
     assert noisy.item() == pytest.approx(expected)
 
 
-def test_implicit_step_with_all_its_noise_is_the_ancestral_one(device):
+def test_implicit_step_with_all_its_noise_draws_from_the_posterior(device):
     x_t, x_0, noise = (normal(5, 3, seed=seed).to(device) for seed in range(3))
     epsilon = (x_t - LATE[0] * x_0) / LATE[1]
+    mean, variance = posterior(x_0, x_t, *LATE, *EARLY)
     torch.testing.assert_close(
         implicit_step(x_0, epsilon, *LATE, *EARLY, eta=1.0, noise=noise),
+        mean + math.sqrt(variance) * noise,
+    )
+
+
+def test_ancestral_step_has_the_variance_of_the_bound(device):
+    x_t, x_0, noise = (normal(5, 3, seed=seed).to(device) for seed in range(3))
+    # beta = 1 - (0.6 / 0.8)^2 = 0.4375
+    torch.testing.assert_close(
         ancestral_step(x_t, x_0, noise, *LATE, *EARLY),
+        posterior(x_0, x_t, *LATE, *EARLY)[0] + math.sqrt(0.4375) * noise,
     )
 
 
