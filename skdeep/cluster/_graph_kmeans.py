@@ -2,12 +2,14 @@
 
 import math
 import warnings
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from sklearn.cluster import KMeans
 
 from skdeep._compat import one_thread
-from skdeep.metrics import graph_modularity
+from skdeep.metrics._modularity import edge_shares
 
 N_NEIGHBORS = 15
 """Neighbours of a row, in the graph of the input and in that of the codes."""
@@ -78,9 +80,8 @@ def number_of_best(runs: list[KMeans], neighbors: np.ndarray, slack: float) -> i
     """
     n_clusters = len(runs[0].cluster_centers_)
     inertia = np.array([run.inertia_ for run in runs])
-    modularity = np.array([graph_modularity(neighbors, run.labels_) for run in runs])
-    cut = np.array([cut_edges(neighbors, run.labels_) for run in runs])
-    by_chance = 1 - cut - modularity
+    kept, by_chance = np.transpose([edge_shares(neighbors, r.labels_) for r in runs])
+    cut, modularity = 1 - kept, kept - by_chance
     tight = inertia <= LOOSE * inertia.min()
     best = tight & (modularity >= modularity[tight].max() - slack)
     found = equal = int(np.where(best, inertia, np.inf).argmin())
@@ -97,23 +98,35 @@ def number_of_best(runs: list[KMeans], neighbors: np.ndarray, slack: float) -> i
     return found
 
 
-def cut_edges(neighbors: np.ndarray, labels: np.ndarray) -> float:
-    """Share of the edges of a graph that lie between clusters."""
-    return 1 - graph_modularity(neighbors, labels, resolution=0)
+@dataclass(frozen=True)
+class Partition:
+    """How labels part a graph.
 
+    Parameters
+    ----------
+    cut : float
+        Share of the edges that lie between clusters.
+    modularity : float
+    """
 
-def cuts_far_fewer(neighbors: np.ndarray, labels: np.ndarray, than: np.ndarray) -> bool:
-    """Whether labels cut so few edges, beside others, that their sizes do not count."""
-    cut, other = (cut_edges(neighbors, each) for each in (labels, than))
-    return cut < min(FAR_FEWER * other, other - NEGLIGIBLE)
+    cut: float
+    modularity: float
 
+    @classmethod
+    def of(cls, neighbors: np.ndarray, labels: np.ndarray) -> Self:
+        """Look at the labels of all rows."""
+        kept, by_chance = edge_shares(neighbors, labels)
+        return cls(1 - kept, kept - by_chance)
 
-def is_better(neighbors: np.ndarray, labels: np.ndarray, than: np.ndarray) -> bool:
-    """Whether labels are better by modularity, unless one cuts far fewer edges."""
-    if cuts_far_fewer(neighbors, than, labels):
-        return False
-    gain = graph_modularity(neighbors, labels) - graph_modularity(neighbors, than)
-    return gain > 0 or cuts_far_fewer(neighbors, labels, than)
+    def cuts_far_fewer(self, than: Self) -> bool:
+        """Whether so few edges are cut, beside another, that sizes do not count."""
+        return self.cut < min(FAR_FEWER * than.cut, than.cut - NEGLIGIBLE)
+
+    def is_better(self, than: Self) -> bool:
+        """Whether the modularity is larger, unless one cuts far fewer edges."""
+        if than.cuts_far_fewer(self):
+            return False
+        return self.modularity > than.modularity or self.cuts_far_fewer(than)
 
 
 def edges_between(labels: np.ndarray, neighbors: np.ndarray) -> np.ndarray:

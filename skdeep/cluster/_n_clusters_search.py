@@ -18,9 +18,8 @@ from skdeep._compat import HasMethods, Interval, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._dec import DECClusterer
-from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition, kmeans
 from skdeep.cluster._starts import closed_sample
-from skdeep.metrics import graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
@@ -88,8 +87,8 @@ class NClustersSearch(BaseDeepClusterer):
         Seed of all phases; of the clusterer, if it has none.
 
     verbose : int, default=0
-        1 writes one line a phase. Inside of a search, what the clusterer has does not
-        count.
+        1 writes one line for the pretraining; of what follows the clusterer's own
+        `verbose` decides.
 
     Attributes
     ----------
@@ -338,20 +337,19 @@ def curve(
     if len(Z) > MAX_ROWS:
         rows = np.random.RandomState(seed).choice(len(Z), MAX_ROWS, replace=False)
         part = Z[rows]
-    scores, cuts, inertias = [], [], []
+    parts, inertias = [], []
     for n_clusters in candidates:
         with warnings.catch_warnings():
             # Rows of fewer distinct values than clusters: their labels are judged too.
             warnings.simplefilter("ignore", ConvergenceWarning)
             found = kmeans(part, int(n_clusters), n_init, seed)
         labels = found.labels_ if part is Z else found.predict(Z)
-        scores.append(graph_modularity(neighbors, labels))
-        cuts.append(1 - graph_modularity(neighbors, labels, resolution=0))
+        parts.append(Partition.of(neighbors, labels))
         inertias.append(found.inertia_)
     return {
         "n_clusters": candidates,
-        "score": np.array(scores),
-        "cut": np.array(cuts),
+        "score": np.array([part.modularity for part in parts]),
+        "cut": np.array([part.cut for part in parts]),
         "inertia": np.array(inertias),
     }
 

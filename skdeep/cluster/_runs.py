@@ -9,8 +9,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skdeep._compat import Interval
 from skdeep.base import image_shape_of
-from skdeep.cluster._graph_kmeans import N_NEIGHBORS, is_better
-from skdeep.metrics import graph_modularity
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import FitTask
@@ -36,7 +35,8 @@ def fit_best_run(clusterer: Any, X: Any, y: Any) -> None:
     """
     given, image_shape = X, image_shape_of(X)
     X = clusterer._validated(X, reset=True, min_samples=clusterer.n_clusters)
-    scores: list[float] = []
+    parts: list[Partition] = []
+    best: tuple[Partition, Any] | None = None
     with FitTask(clusterer, X, y, max_subtasks=1 + clusterer.n_runs) as task:
         neighbor_seed, *seeds = task.seeds(clusterer, 1 + clusterer.n_runs)
         autoencoder = clusterer.autoencoder
@@ -51,16 +51,17 @@ def fit_best_run(clusterer: Any, X: Any, y: Any) -> None:
             run.set_callbacks()
             with task.leaf(f"run-{number}", run):
                 run.fit(given, y)
-            if not scores:
+            if best is None:
                 rows = run.autoencoder_._scaled_rows(X)
                 neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
-                best = run
-            scores.append(graph_modularity(neighbors, run.labels_))
-            if is_better(neighbors, run.labels_, best.labels_):
-                best = run
+            part = Partition.of(neighbors, run.labels_)
+            if best is None or part.is_better(best[0]):
+                best = part, run
+            parts.append(part)
             if task.interrupted_phase is not None:
                 break
-        for name, value in vars(best).items():
+        assert best is not None, "There is at least one run."
+        for name, value in vars(best[1]).items():
             if name.endswith("_") and not name.startswith("_"):
                 setattr(clusterer, name, value)
-        clusterer.run_scores_ = np.array(scores)
+        clusterer.run_scores_ = np.array([part.modularity for part in parts])

@@ -17,12 +17,11 @@ from skdeep._compat import StrOptions, one_thread
 from skdeep.cluster._graph_kmeans import (
     LOOSE,
     N_NEIGHBORS,
-    cuts_far_fewer,
+    Partition,
     kmeans,
     kmeans_of_graph,
     means_of,
 )
-from skdeep.metrics import graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import row_blocks
@@ -156,15 +155,14 @@ def clusters_of_graph(
         return plain
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=max(1, n_init // 2))
     runs = [mixture(Z, n_clusters, 1, int(each), "tied") for each in seeds]
-    modularity = [graph_modularity(neighbors, run.labels_) for run in runs]
-    best = runs[int(np.argmax(modularity))]
-    gain = max(modularity) - graph_modularity(neighbors, plain.labels_)
-    labels = best.labels_, plain.labels_
+    parts = [Partition.of(neighbors, run.labels_) for run in [plain, *runs]]
+    old, *new = parts
+    number = int(np.argmax([part.modularity for part in new]))
+    best, part = runs[number], new[number]
     inertia = np.square(Z - means_of(Z, best.labels_, n_clusters)[best.labels_]).sum()
-    alike = inertia <= LOOSE * plain.inertia_
-    alike = alike and not cuts_far_fewer(neighbors, *labels[::-1])
-    better = gain > CLEAR_GAIN and (alike or cuts_far_fewer(neighbors, *labels))
-    return best if better else plain
+    alike = inertia <= LOOSE * plain.inertia_ and not old.cuts_far_fewer(part)
+    is_clear = part.modularity - old.modularity > CLEAR_GAIN
+    return best if is_clear and (alike or part.cuts_far_fewer(old)) else plain
 
 
 def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:

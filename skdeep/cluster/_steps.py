@@ -20,7 +20,7 @@ from skdeep.cluster._base import (
     student_assignment,
 )
 from skdeep.cluster._collapse import RankWatch, warn_of_empty_clusters
-from skdeep.cluster._graph_kmeans import N_NEIGHBORS, cuts_far_fewer
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition
 from skdeep.cluster._starts import INITS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
@@ -247,10 +247,10 @@ def guarded(
     # prefer it. The graph of the input does not know the embedding.
     modularity, kept = float("nan"), True
     if neighbors is not None:
-        modularity = graph_modularity(neighbors, before.labels)
-        gain = graph_modularity(neighbors, after.labels) - modularity
-        torn = cuts_far_fewer(neighbors, before.labels, after.labels)
-        kept = gain >= -SLACK and not torn and not collapsed
+        old, new = (Partition.of(neighbors, each.labels) for each in (before, after))
+        modularity = old.modularity
+        kept = new.modularity >= modularity - SLACK and not old.cuts_far_fewer(new)
+        kept = kept and not collapsed
     chosen = after if kept else before
     warn_of_empty_clusters(chosen.labels, clusterer)
     return {

@@ -78,6 +78,12 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     >>> graph_modularity(neighbors, ["a", "b", "a", "b"])
     -0.5
     """
+    kept, by_chance = edge_shares(neighbors, labels)
+    return kept - resolution * by_chance
+
+
+def edge_shares(neighbors, labels):
+    """Shares of a graph's edges inside the clusters: those found, those by chance."""
     neighbors = np.asarray(numpy_of(neighbors))
     labels = np.asarray(numpy_of(labels))
     if neighbors.ndim != 2 or labels.ndim != 1 or len(neighbors) != len(labels):
@@ -87,7 +93,7 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
             f"{labels.shape}."
         )
     if neighbors.size == 0:
-        return 0.0
+        return 0.0, 0.0
     if (
         neighbors.dtype.kind not in "iu"
         or neighbors.min() < 0
@@ -106,7 +112,7 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     edges = neighbors != np.arange(len(labels))[:, np.newaxis]
     n_edges = np.count_nonzero(edges)
     if n_edges == 0:
-        return 0.0
+        return 0.0, 0.0
     clusters, tail = np.unique(labels, return_inverse=True)
     head = tail[neighbors]
     e = np.count_nonzero((head == tail[:, np.newaxis]) & edges) / n_edges
@@ -115,7 +121,7 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     tails = np.bincount(tail, n_of_row, minlength=n_clusters) / n_edges
     heads = np.bincount(head[edges], minlength=n_clusters) / n_edges
     a = (tails + heads) / 2
-    return float(e - resolution * (a @ a))
+    return float(e), float(a @ a)
 
 
 @checks_parameters({"n_neighbors": [Interval(Integral, 1, None, closed="left")]})

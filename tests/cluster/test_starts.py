@@ -16,8 +16,7 @@ from skdeep.cluster import AEKMeans, DECClusterer, VaDEClusterer
 from skdeep.cluster import _starts as starts_module
 from skdeep.cluster._graph_kmeans import (
     N_NEIGHBORS,
-    cut_edges,
-    is_better,
+    Partition,
     joined,
     kmeans,
     kmeans_of_graph,
@@ -190,13 +189,16 @@ def test_labels_are_compared_by_modularity_unless_one_cuts_far_fewer_edges():
     Z, y = rare()
     neighbors = graph(Z)
     halves, thirds = Z[:, 0] > 0, np.digitize(Z[:, 0], [-0.6, 0.6])
-    modularity = [graph_modularity(neighbors, x) for x in (y, halves, thirds)]
-    assert modularity[0] < modularity[1] < modularity[2]
-    assert is_better(neighbors, thirds, halves)
-    assert not is_better(neighbors, halves, thirds)
-    assert is_better(neighbors, y, halves)
-    assert not is_better(neighbors, halves, y)
-    assert not is_better(neighbors, y, y)
+    true, in_two, in_three = (
+        Partition.of(neighbors, labels) for labels in (y, halves, thirds)
+    )
+    assert true.modularity == pytest.approx(graph_modularity(neighbors, y))
+    assert true.modularity < in_two.modularity < in_three.modularity
+    assert in_three.is_better(in_two)
+    assert not in_two.is_better(in_three)
+    assert true.is_better(in_two)
+    assert not in_two.is_better(true)
+    assert not true.is_better(true)
 
 
 def test_a_handful_of_edges_is_no_reason_to_prefer_clusters():
@@ -210,8 +212,8 @@ def test_a_handful_of_edges_is_no_reason_to_prefer_clusters():
         np.repeat(labels, [100, 100, 170, 30])
         for labels in ([0, 1, 2, 2], [0, 0, 1, 2])
     )
-    assert cut_edges(neighbors, equal) == pytest.approx(1 / 800)
-    assert cut_edges(neighbors, unequal) == pytest.approx(0)
+    assert Partition.of(neighbors, equal).cut == pytest.approx(1 / 800)
+    assert Partition.of(neighbors, unequal).cut == pytest.approx(0)
     runs = [
         SimpleNamespace(cluster_centers_=np.zeros(3), inertia_=inertia, labels_=labels)
         for inertia, labels in ((2.0, unequal), (1.0, equal))
