@@ -63,6 +63,8 @@ def described(value: Any, within: tuple[Any, ...] = ()) -> Any:
     kind, parts = type(value), partial(described, within=(*within, value))
     if isinstance(value, list | tuple):
         return [parts(part) for part in value]
+    if isinstance(value, set | frozenset):  # of no order that processes share
+        return sorted(joblib.hash(parts(part)) for part in value)
     if isinstance(value, dict):
         return [[parts(key), parts(held)] for key, held in value.items()]
     if isinstance(value, MethodType):
@@ -139,7 +141,7 @@ def names_of_globals(code: CodeType) -> Iterator[str]:
 def described_code(code: CodeType) -> list[Any]:
     """Return what a function does, in plain values: lambdas share their name."""
     constants = [
-        described_code(value) if isinstance(value, CodeType) else value
+        described_code(value) if isinstance(value, CodeType) else described(value)
         for value in code.co_consts
     ]
     return [code.co_code, code.co_names, constants]

@@ -12,7 +12,10 @@ import torch
 
 from skdeep import identity
 from skdeep.cluster import AEKMeans
-from skdeep.identity import described, described_parameters
+from skdeep.identity import described, described_code, described_parameters
+
+IS_KNOWN = "name in {'one', 'two', 'three', 'four'}"
+"""Code that holds a frozenset."""
 
 
 def doubled(x, _):
@@ -55,14 +58,19 @@ spec = spec_from_file_location({identity.__name__!r}, {identity.__file__!r})
 module = module_from_spec(spec)
 spec.loader.exec_module(module)
 print(module.described(module.described))
-held = module.partial(module.described, within=(module.np.abs, {{3}}))
+names = {{"one", "two", "three", "four"}}
+held = module.partial(module.described, within=(module.np.abs, names, frozenset(names)))
 print(module.described(held))
+print(module.described_code(compile({IS_KNOWN!r}, "", "eval"))[-1])
 """
     command = [sys.executable, "-c", program]
     surroundings = os.environ | {"PYTHONHASHSEED": "1"}
     printed = subprocess.check_output(command, env=surroundings)
-    held = partial(described, within=(np.abs, {3}))
-    assert printed.decode() == f"{described(described)}\n{described(held)}\n"
+    names = {"one", "two", "three", "four"}
+    held = partial(described, within=(np.abs, names, frozenset(names)))
+    constants = described_code(compile(IS_KNOWN, "", "eval"))[-1]
+    expected = described(described), described(held), constants
+    assert printed.decode() == "".join(f"{line}\n" for line in expected)
 
 
 def test_keyword_only_defaults_tell_functions_apart():
