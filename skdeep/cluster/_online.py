@@ -22,7 +22,6 @@ from skdeep.cluster._steps import (
     self_training,
 )
 from skdeep.nn import initialized
-from skdeep.nn.corruption import masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
@@ -316,7 +315,8 @@ def rehearse(
     """Go on with the pretraining of an encoder: its neighbours, and the decoder.
 
     Neighbours that stand for several rows are drawn as often. Encoders of other
-    objectives keep to their neighbours alone.
+    objectives keep to their neighbours alone, and none goes on to tell which of its
+    cells were swapped.
     """
     encoder, rows = begin.autoencoder, begin.rows
     rebuilds = isinstance(encoder, AutoencoderTransformer)
@@ -338,9 +338,9 @@ def rehearse(
     schedule = OneCycle(optimizer, encoder.learning_rate, n_steps)
     partners = torch.from_numpy(neighbors).to(rows.device)
     view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
-    corruption = encoder.corruption if rebuilds else 0.0
     noise = Generator(rows.device).manual_seed(seed)
     shuffle = Generator().manual_seed(seed)
+    corrupt = encoder._corruption(rows, shuffle) if rebuilds else lambda x, _: x
 
     def step(index: Tensor) -> dict[str, Tensor]:
         index = draw(index)
@@ -349,7 +349,7 @@ def rehearse(
         if paired:
             index = torch.cat([index, draw.among(partners[index])])
         x = view(rows[index])
-        z = encoder.encoder_(masked(x, corruption, noise))
+        z = encoder.encoder_(corrupt(x, noise))
         loss = torch.zeros((), device=rows.device)
         if paired:
             z, z_partner = z.chunk(2)

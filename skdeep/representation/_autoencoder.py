@@ -1,5 +1,6 @@
 """Autoencoder, with a neighbour-contrastive term."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -425,7 +426,7 @@ class AutoencoderTransformer(BaseRepresentation):
         )
         augment = on_rows(change, shape, rows, shuffle)
         exaggeration = self._resolved_exaggeration(fitting.image_shape, pixel_shape)
-        donors = donors_of(rows, shuffle) if self.mask_weight else rows[slice(0)]
+        corrupt = self._corruption(rows, shuffle)
 
         def step(index: Tensor) -> dict[str, Tensor]:
             losses = {}
@@ -435,10 +436,7 @@ class AutoencoderTransformer(BaseRepresentation):
                 drawn = torch.randint(n_partners, (n,), generator=noise, device=device)
                 index = torch.cat([index, partners[index, drawn]])
             x = augment(rows[index], noise)
-            if self.mask_weight:
-                seen = corrupted(x, donors, self.corruption, noise)[0]
-            else:
-                seen = masked(x, self.corruption, noise)
+            seen = corrupt(x, noise)
             if partners is None:
                 z, output = chained(seen, *networks)
             else:
@@ -497,6 +495,15 @@ class AutoencoderTransformer(BaseRepresentation):
             return float(self.early_exaggeration)
         change, _ = resolved_augment(self._augment, image_shape, pixel_shape)
         return EXAGGERATION if change is None else 1.0
+
+    def _corruption(
+        self, rows: Rows, order: Generator
+    ) -> Callable[[Tensor, Generator], Tensor]:
+        """How to spoil cells: swapped where it is told which were, else set to zero."""
+        if not self.mask_weight:
+            return lambda x, rng: masked(x, self.corruption, rng)
+        donors = donors_of(rows, order)
+        return lambda x, rng: corrupted(x, donors, self.corruption, rng)[0]
 
     def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
         """Network that tells which cells were replaced, from the code."""

@@ -59,6 +59,18 @@ def test_pretraining_goes_on_with_the_corruption_it_began_with(Clusterer):
     assert not np.allclose(*codes)
 
 
+def test_cells_that_were_swapped_are_swapped_later_too():
+    X = 5 + blobs()[0]  # no zero is near
+    autoencoder = small(max_iter=5, corruption=0.5, mask_weight=1.0, scale=None)
+    model = brief(DECClusterer, autoencoder=autoencoder).partial_fit(X[:150])
+    seen = []
+    model.autoencoder_.encoder_.register_forward_hook(
+        lambda _, x, __: seen.append(x[0])
+    )
+    model.partial_fit(X[150:])
+    assert min(float(x.min()) for x in seen) >= X.min()
+
+
 # the reservoir
 
 
