@@ -368,7 +368,7 @@ class GANSampler(BaseSampler):
         def step(index: Tensor) -> dict[str, Tensor]:
             if n_ahead > 1:  # not each step does the same
                 depends_on_host()
-            is_turn = (its_schedule.step_number + 1) % n_ahead == 0
+            is_turn = its_schedule.step_number % n_ahead == 0
             x = rows[index]
             with torch.set_grad_enabled(is_turn):
                 fake = generate(index)
@@ -388,7 +388,7 @@ class GANSampler(BaseSampler):
                 clipped = adversary.weights.clamp(-self.clip, self.clip)
                 adversary.set_weights(clipped)
 
-            # Every so many steps, the generator learns to pass its rows off as real.
+            # In the first of so many steps, the generator learns to pass its rows off.
             schedule.advance()
             if is_turn:
                 with adversary.frozen():
@@ -493,7 +493,7 @@ class GANSampler(BaseSampler):
     def _penalty(self, fitting: Fitting) -> Penalty:
         """Weighted penalty of a discriminator's slope, of it, real and fake rows."""
         weight, noise = self.gradient_penalty, fitting.noise
-        if self.loss == "wasserstein":
+        if self.loss == "wasserstein" or weight == 0:
             return no_penalty
         if self.loss == "wasserstein_gp":
             weight = LIPSCHITZ_WEIGHT if weight == "auto" else weight
@@ -503,8 +503,6 @@ class GANSampler(BaseSampler):
         if weight == "auto":
             is_table = fitting.image_shape is None
             weight = R1_WEIGHT * fitting.n_features if is_table else R1_IMAGE_WEIGHT
-        if weight == 0:
-            return no_penalty
         return lambda score, x, _: weight * r1_penalty(score, x)
 
 

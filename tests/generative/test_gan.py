@@ -81,6 +81,13 @@ def test_every_loss_trains_and_is_recorded(loss):
 
 
 @early
+def test_the_generator_learns_from_the_first_step_on():
+    X, _ = ring(50)
+    gan = small(n_discriminator_steps=5, batch_size=64).fit(X)  # one step an epoch
+    assert min(gan.history_["loss"]) > 0
+
+
+@early
 def test_weights_of_the_clipped_critic_stay_in_their_bounds():
     X, _ = ring(200)
     gan = small(loss="wasserstein", clip=0.02).fit(X)
