@@ -342,11 +342,16 @@ class VaDEClusterer(BaseDeepClusterer):
         """Build the model, whose mixture is fitted to the pretrained codes."""
         codes = begin.autoencoder._encode(begin.rows)
         floor = 1e-3 * float(codes.var(0).mean()) + 1e-12
-        centers = begin.centroids.cpu().numpy()
+        centers, labels = begin.centroids.cpu().numpy(), begin.labels.cpu().numpy()
+        sizes = np.bincount(labels, minlength=len(centers)).clip(1)
+        squares = np.square(codes - centers[labels])
+        variances = [squares[labels == c].sum(0) / n for c, n in enumerate(sizes)]
         mixture = GaussianMixture(
             len(centers),
             covariance_type="diag",
+            weights_init=sizes / sizes.sum(),
             means_init=centers,
+            precisions_init=1 / (np.array(variances) + floor),
             reg_covar=floor,
             random_state=0,
         )
