@@ -1,6 +1,6 @@
 """What the training of an estimator's own networks starts from, and leaves behind."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from typing import Any
 
@@ -185,12 +185,10 @@ class Fitting:
     def optimizer(
         self,
         networks: list[Network],
-        tensors: Iterable[Tensor] = (),
         *,
         learning_rate: float | None = None,
         betas: tuple[float, float] = BETAS,
         max_gradient_norm: float | None = None,
-        fused_layers: bool = True,
         precision: str | None = None,
     ) -> tuple[Adam, OneCycle]:
         """Adam as the parameters say, and the course of its step size."""
@@ -198,13 +196,11 @@ class Fitting:
         learning_rate = learning_rate or estimator.learning_rate
         optimizer = Adam(
             networks,
-            tensors,
             learning_rate=learning_rate,
             weight_decay=estimator.weight_decay,
             precision=precision or estimator.precision,
             betas=betas,
             max_gradient_norm=max_gradient_norm,
-            fused_layers=fused_layers,
         )
         n_steps = self.max_iter * n_batches(self.n_training, estimator.batch_size)
         schedule = OneCycle(optimizer, learning_rate, n_steps)

@@ -314,6 +314,16 @@ def test_score_is_there_where_densities_are(sampler):
 
 
 @every_sampler
+def test_classes_may_be_dates_of_any_unit(sampler):
+    y = np.resize(pd.date_range("2020", periods=3).astype("datetime64[ns]"), len(X))
+    model = fitted(clone(sampler).set_params(conditional=True), X, y)
+    expected = model.sample(3, y=y[0], random_state=0)
+    for label in (pd.Timestamp(y[0]), y[0].astype("datetime64[D]")):
+        found = model.sample(3, y=label, random_state=0)
+        np.testing.assert_array_equal(found, expected)
+
+
+@every_sampler
 @every_class_label
 def test_classes_may_be_numbers_texts_or_truths(sampler, y):
     model = fitted(clone(sampler).set_params(conditional=True), X, y)

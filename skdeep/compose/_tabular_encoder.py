@@ -190,9 +190,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         X = self._validated(X, reset=True)
         layout: Any = TableFormat.of(X)  # which knows all that was validated
         chosen = self._chosen(layout)
-        columns, codes = [], []
+        columns, codes, names = [], [], self._names()
         for j, series in enumerate(columns_of(X, layout.container)):
-            with naming(self._names()[j]):
+            with naming(names[j]):
                 column = Column.of(series, layout.container, is_category=j in chosen)
                 codes.append(
                     self._codes_of(column, *column.cells(series, layout.container))
@@ -226,9 +226,9 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         container: Any = container_of(X)
-        parts = []
+        parts, names = [], self._names()
         for j, series in enumerate(columns_of(X, container)):
-            with naming(self._names()[j]):
+            with naming(names[j]):
                 values, missing = self.columns_[j].cells(series, container)
                 if self.handle_unknown == "error":
                     require_known(self.codes_[j].unknown(values, missing))

@@ -166,6 +166,8 @@ class BaseSampler(BaseDeepEstimator):
         y = np.full(n_rows, y) if np.ndim(y) == 0 else column_or_1d(y)
         if len(y) != n_rows:
             raise ValueError(f"y has {len(y)} classes, but there are {n_rows} rows.")
+        if self.classes_.dtype.kind == "M":  # of any unit
+            y = np.asarray(y, dtype=self.classes_.dtype)
         known = {label: code for code, label in enumerate(self.classes_.tolist())}
         labels = y.tolist()
         unknown = [label for label in labels if label not in known]

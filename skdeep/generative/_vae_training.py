@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from skdeep.fitting import Fitting
 from skdeep.generative._vae_likelihood import (
@@ -21,6 +21,7 @@ from skdeep.generative._vae_likelihood import (
 from skdeep.generative._vae_model import VariationalModel
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 from skdeep.nn.noise import normal
+from skdeep.nn.posterior import last_layer
 from skdeep.parameters import checked_sizes
 from skdeep.scaling import column_statistics
 
@@ -130,7 +131,7 @@ def keep_constants(decoder: Network, constants: np.ndarray) -> None:
     """
     if np.isnan(constants).all():
         return
-    last = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)][-1]
+    last = last_layer(decoder)
     value = torch.from_numpy(constants).to(last.bias)
     fixed = torch.nonzero(~value.isnan())[:, 0]
     last.weight[fixed] = 0

@@ -28,9 +28,7 @@ def axes_for(ax: Any, display: Any, size: tuple[float, float] = (6.4, 4.8)) -> A
     return ax
 
 
-def panels_in(
-    ax: Any, n_rows: int, n_columns: int, width_ratios: list[float] | None = None
-) -> np.ndarray:
+def panels_in(ax: Any, n_rows: int, n_columns: int) -> np.ndarray:
     """Replace axes by a grid of panels of shape (n_rows, n_columns)."""
     place = ax.get_subplotspec()
     if place is None:
@@ -40,7 +38,7 @@ def panels_in(
             "figure.subplots() make such that can be parted."
         )
     ax.set_axis_off()
-    grid = place.subgridspec(n_rows, n_columns, width_ratios=width_ratios)
+    grid = place.subgridspec(n_rows, n_columns)
     panels = np.empty((n_rows, n_columns), dtype=object)
     for row, column in np.ndindex(n_rows, n_columns):
         panels[row, column] = ax.figure.add_subplot(grid[row, column])

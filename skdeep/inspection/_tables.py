@@ -1,6 +1,5 @@
 """Columns of tables, drawn alone and in pairs, real rows beside drawn ones."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -20,18 +19,13 @@ MOST_POINTS = 2000
 """Rows of which a scatter plot shows a part."""
 
 
-def columns_of(X: Any, names: Iterable[str] | None = None) -> Columns:
-    """Columns of a frame or array by name; those of an array are x0, x1, ...
-
-    Names of its columns may be given instead.
-    """
+def columns_of(X: Any) -> Columns:
+    """Columns of a frame or array by name; those of an array are x0, x1, ..."""
     found = column_names(X)
     if found is not None:
         return {str(name): of_numbers(np.asarray(X[name])) for name in found}
-    rows = dense_rows(X)
-    if names is None:
-        names = [f"x{i}" for i in range(rows.shape[1])]
-    return dict(zip(names, map(of_numbers, rows.T), strict=True))
+    columns = map(of_numbers, dense_rows(X).T)
+    return {f"x{i}": column for i, column in enumerate(columns)}
 
 
 def of_numbers(column: np.ndarray) -> np.ndarray:

@@ -51,22 +51,21 @@ class Waves(nn.Module):
     frequency: Tensor
     phase: Tensor
 
-    def __init__(self, n_frequencies: int = N_FREQUENCIES) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("frequency", torch.empty(2 * n_frequencies))
-        self.register_buffer("phase", torch.empty(2 * n_frequencies))
+        self.register_buffer("frequency", torch.empty(2 * N_FREQUENCIES))
+        self.register_buffer("phase", torch.empty(2 * N_FREQUENCIES))
 
     def reset_parameters(self) -> None:
         """Set the frequencies; a cosine is a sine a quarter of a period ahead."""
-        n_frequencies = len(self.frequency) // 2
-        octaves = torch.linspace(math.log(SLOWEST), math.log(FASTEST), n_frequencies)
+        octaves = torch.linspace(math.log(SLOWEST), math.log(FASTEST), N_FREQUENCIES)
         frequency = 2 * math.pi * octaves.exp()
         self.frequency.copy_(torch.cat([frequency, frequency]))
-        self.phase.copy_(torch.arange(2.0).repeat_interleave(n_frequencies))
+        self.phase.copy_(torch.arange(2.0).repeat_interleave(N_FREQUENCIES))
         self.phase.mul_(math.pi / 2)
 
     def forward(self, t: Tensor) -> Tensor:
-        """Map ``(n,)`` to ``(n, 2 * n_frequencies)``."""
+        """Map ``(n,)`` to ``(n, 2 * N_FREQUENCIES)``."""
         return torch.addcmul(self.phase, t.unsqueeze(1), self.frequency).sin()
 
 

@@ -10,11 +10,9 @@ Z. Jiang, Y. Zheng, H. Tan, B. Tang, H. Zhou, "Variational Deep Embedding: An
 Unsupervised and Generative Approach to Clustering", IJCAI 2017, arXiv:1611.05148.
 """
 
-import math
-
 from torch import Tensor
 
-LOG_TAU = math.log(2 * math.pi)
+from skdeep.objectives.variational import LOG_TAU
 
 
 def log_joint(

@@ -12,6 +12,7 @@ from skdeep.training import Rows, in_chunks
 from skdeep.training.inference import chunks
 
 N_PROJECTED = 50
+N_ROUNDS = 4
 MAX_FEATURES = 100
 EXACT = 50_000
 BLOCK = 10_000
@@ -61,9 +62,7 @@ def row_blocks(n_rows: int) -> list[np.ndarray]:
 
 
 @torch.inference_mode()
-def principal_directions(
-    rows: Rows, n_components: int, seed: int, n_rounds: int = 4
-) -> Tensor:
+def principal_directions(rows: Rows, n_components: int, seed: int) -> Tensor:
     """Span of the leading principal components, by subspace iteration.
 
     Reads the rows chunk by chunk, so that sparse and memory-mapped data are never
@@ -77,7 +76,7 @@ def principal_directions(
     n_components = min(n_components, rows.n_features)
     basis = normal((rows.n_features, n_components), rng).to(rows.device)
     mean = sum(rows[chunk].sum(0) for chunk in chunks(rows)) / len(rows)
-    for _ in range(n_rounds):
+    for _ in range(N_ROUNDS):
         image = torch.zeros_like(basis)
         for chunk in chunks(rows):
             centered = rows[chunk] - mean
