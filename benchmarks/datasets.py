@@ -7,7 +7,7 @@ is skipped. Sets with more rows than `MAX_ROWS` are cut to a fixed random part.
 import gzip
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -153,6 +153,11 @@ def first_found(load: Callable[[Path], Loaded], folders: list[Path]) -> Loaded |
         except FileNotFoundError:
             continue
     return None
+
+
+def archive(name: str, folders: list[Path]) -> Any:
+    """Arrays of the first file of that name, None if it is in none of the folders."""
+    return first_found(lambda folder: np.load(folder / name), folders)
 
 
 def load_dataset(name: str, folders: list[Path]) -> Dataset | None:

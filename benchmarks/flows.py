@@ -34,6 +34,7 @@ from sklearn.datasets import (
 from sklearn.mixture import GaussianMixture
 from torch import Generator, Tensor, nn
 
+from benchmarks.datasets import archive
 from benchmarks.report import header, publish
 from benchmarks.timing import alternated, seconds, spread, torch_threads
 from skdeep.generative import FlowSampler
@@ -247,10 +248,12 @@ def moons(_: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     return X[:20_000], X[20_000:]
 
 
-def protein(folders: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+def protein(folders: list[Path]) -> tuple[np.ndarray, np.ndarray] | None:
     """Standardised structures of proteins, without repeated rows and outliers."""
-    (path,) = [p for f in folders if (p := f / "protein_casp.npz").exists()][:1]
-    X = np.load(path)["X"].astype(np.float64)
+    data = archive("protein_casp.npz", folders)
+    if data is None:
+        return None
+    X = data["X"].astype(np.float64)
     continuous = [len(np.unique(column)) > 1000 for column in X.T]
     X = np.unique(X[:, continuous], axis=0)
     X = X[(np.abs(X - X.mean(0)) < 10 * X.std(0)).all(1)]
@@ -260,8 +263,10 @@ def protein(folders: list[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 def patches_lines(folders: list[Path], quick: bool) -> Iterator[str]:
     """Log-likelihoods of patches of photographs, beside one Gaussian's."""
-    (path,) = [p for f in folders if (p := f / "bsds300_patches.npz").exists()][:1]
-    data, rng = np.load(path), np.random.default_rng(0)
+    data, rng = archive("bsds300_patches.npz", folders), np.random.default_rng(0)
+    if data is None:
+        yield "BSDS300 patches: not found, left out"
+        return
 
     def prepared(pixels: np.ndarray) -> np.ndarray:  # as Papamakarios et al. (2017)
         pixels = pixels[: 2000 if quick else None]
@@ -280,12 +285,16 @@ def patches_lines(folders: list[Path], quick: bool) -> Iterator[str]:
 
 
 def large_lines(
-    read: Callable[[list[Path]], tuple[np.ndarray, np.ndarray]],
+    read: Callable[[list[Path]], tuple[np.ndarray, np.ndarray] | None],
 ) -> Callable[[list[Path], bool], Iterator[str]]:
     """Log-likelihoods of default fits beside a mixture's."""
 
     def lines(folders: list[Path], quick: bool) -> Iterator[str]:
-        train, test = read(folders)
+        found = read(folders)
+        if found is None:
+            yield f"{read.__name__}: not found, left out"
+            return
+        train, test = found
         yield f"{read.__name__} {train.shape}: nats of the rows held out, seconds"
         n_components = 5 if quick else 50
         models: dict[str, Any] = {
