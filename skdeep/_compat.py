@@ -1,7 +1,7 @@
 """What skdeep takes from scikit-learn without a promise of stability, in one place.
 
 Parameter constraints are private there, callbacks experimental. A release that moves
-them is mended here alone.
+what is imported is mended here alone.
 """
 
 from collections.abc import Callable

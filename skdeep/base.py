@@ -13,7 +13,7 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
 from skdeep._compat import CallbackSupportMixin, raise_advised
@@ -184,6 +184,16 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         """Rows of X on the device of the networks, scaled as in `fit`."""
         scaling = self.offset_, self.scale_
         return Rows(X, *scaling, self._home(), resident, self.whitening_)
+
+    def _code_rows(self, Z: Any, n_components: int) -> Rows:
+        """Codes on the device of the networks, if they have as many components."""
+        Z = check_array(flat_rows(Z), dtype=np.float32)
+        if Z.shape[1] != n_components:
+            raise ValueError(
+                f"X has {Z.shape[1]} columns, but the codes of this "
+                f"{type(self).__name__} have {n_components} components."
+            )
+        return Rows(Z, np.zeros(n_components), np.ones(n_components), self._home())
 
     # state
 

@@ -52,9 +52,9 @@ class AEKMeans(BaseDeepClusterer):
         other than autoencoders.
 
     n_init : int, default=20
-        k-means starts on the embedding. From 100 000 rows on they are made in a random
-        sample of 50 000, or 500 for each cluster if these are more; the best goes on
-        for at most 10 rounds on all rows.
+        k-means starts on the embedding. Of 100 000 rows, or 1000 for each cluster if
+        these are more, and beyond, they are made in a random half or less; the best
+        goes on for at most 10 rounds on all rows.
 
     device : str, default="auto"
         Torch device. ``"auto"``: the GPU if there is one.
@@ -77,7 +77,7 @@ class AEKMeans(BaseDeepClusterer):
     Attributes
     ----------
     autoencoder_ : AutoencoderTransformer
-        The trained autoencoder.
+        The trained autoencoder, or other encoder that was given.
 
     cluster_centers_ : ndarray of shape (n_clusters, n_components), float32
         Means of the clusters, in the embedding.

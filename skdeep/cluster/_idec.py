@@ -96,8 +96,8 @@ class IDECClusterer(BaseDeepClusterer):
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts
         from a k-means, have a quarter as many with ``init="gmm"`` and half as many with
-        ``"modularity"``. From 100 000 rows on they are made and compared in a random
-        sample of 50 000, or 500 for each cluster if these are more.
+        ``"modularity"``. Of 100 000 rows, or 1000 for each cluster if these are more,
+        and beyond, they are made and compared in a random half or less.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the

@@ -80,8 +80,8 @@ class VaDEClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the pretrained embedding; the mixture starts from the best.
-        From 100 000 rows on both are fitted to a random sample of 50 000, or 500 for
-        each cluster if these are more.
+        Of 100 000 rows, or 1000 for each cluster if these are more, and beyond, both
+        are fitted to a random half or less.
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage. ``"auto"``: as many as make 2000 gradient steps,

@@ -13,7 +13,6 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     assert_all_finite,
-    check_array,
     check_consistent_length,
     check_is_fitted,
     column_or_1d,
@@ -26,7 +25,7 @@ from skdeep._compat import (
     is_null,
     validate_parameter_constraints,
 )
-from skdeep.base import BaseDeepEstimator, flat_rows
+from skdeep.base import BaseDeepEstimator
 from skdeep.parameters import checked_sizes
 from skdeep.scaling import in_units
 from skdeep.training import Rows, in_chunks, inferring
@@ -216,13 +215,7 @@ class BaseSampler(BaseDeepEstimator):
         self, Z: Any, y: Any, function: RowMap, n_components: int
     ) -> np.ndarray:
         """Rows in units of the input that a function makes of codes Z."""
-        Z = check_array(flat_rows(Z), dtype=np.float32)
-        if Z.shape[1] != n_components:
-            raise ValueError(
-                f"X has {Z.shape[1]} columns, but the codes of this "
-                f"{type(self).__name__} have {n_components} components."
-            )
-        codes = Rows(Z, np.zeros(n_components), np.ones(n_components), self._home())
+        codes = self._code_rows(Z, n_components)
         return self._in_units(self._over(codes, y, function))
 
     def _in_units(self, X: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Gaussian; it fades to nothing while training goes on. It keeps flows of small
         tables from learning their rows by heart: the weights that are best on rows held
         out are those of the noise that the table needs. ``"auto"`` is 0.5 for up to 500
-        rows, and 250 / n for n rows beyond.
+        rows that are not held out, and 250 / n for n such rows beyond.
 
     max_iter : int or "auto", default="auto"
         Epochs. ``"auto"``: as many as make 2000 gradient steps, between 2 and 200.

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class Network(nn.Module):
     """A map between batches of rows, in float32 at both ends.
 
-    Subclasses define `layers` and what they `map`. Where gradients flow, the matrix
-    products and convolutions inside run in `product_dtype`, which training may lower
-    to bfloat16; weights, inputs and outputs are float32 always.
+    Subclasses define what they `map`, most of them by `layers`. Where gradients flow,
+    the matrix products and convolutions inside run in `product_dtype`, which training
+    may lower to bfloat16; weights, inputs and outputs are float32 always.
 
     Parameters
     ----------

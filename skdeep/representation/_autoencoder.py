@@ -7,11 +7,11 @@ from typing import Any, Self
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import flat_rows, image_shape_of
+from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting
 from skdeep.nn import (
     MLP,
@@ -337,13 +337,7 @@ class AutoencoderTransformer(BaseRepresentation):
             In float64 if that is too coarse for a column far from zero.
         """
         check_is_fitted(self)
-        Z = check_array(flat_rows(X), dtype=np.float32)
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"X has {Z.shape[1]} columns, but the codes of this "
-                f"{type(self).__name__} have {self._n_features_out} components."
-            )
-        codes = Rows(Z, np.zeros(Z.shape[1]), np.ones(Z.shape[1]), self._home())
+        codes = self._code_rows(X, self._n_features_out)
         output_map = RECONSTRUCTIONS[self.loss].output_map
         decoded = in_chunks(lambda z: output_map(self.decoder_(z)), codes)
         return in_units(decoded, self.offset_, self.scale_, self.whitening_)

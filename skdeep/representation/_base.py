@@ -28,7 +28,7 @@ N_DONORS, DONOR_NUMBERS = 4096, 2**22
 class BaseRepresentation(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeepEstimator
 ):
-    """Transformation by `encoder_`, and the checks of images.
+    """Transformation of rows, or of images, by `encoder_`.
 
     A second class above the estimators, beside `BaseDeepEstimator`.
     """
