@@ -52,6 +52,7 @@ PAPER = AutoencoderTransformer(neighbor_weight=0, hidden_layer_sizes=(500, 500, 
 METHODS = {
     "AEKMeans": AEKMeans(),
     "DEC": DECClusterer(),
+    "DEC, 3 runs": DECClusterer(n_runs=3),
     "IDEC": IDECClusterer(),
     "DCN": DCNClusterer(),
     "VaDE": VaDEClusterer(),
