@@ -6,6 +6,7 @@ together, *negative* ones were put together from different rows.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -390,7 +391,7 @@ def mutual_information(
         n_steps = n_epochs * n_batches(len(x), batch_size)
         schedule = OneCycle(optimizer, learning_rate, n_steps)
         shuffle = Generator().manual_seed(shuffle_seed)
-        losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        objectives: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "dv": CorrectedDVLoss(),
             "nwj": nwj_loss,
             "jsd": jsd_loss,
@@ -401,24 +402,16 @@ def mutual_information(
                 loss = -symmetric_infonce_bound(critic.scores(x[index], y[index]))
             else:
                 scores = critic.shuffled_scores(x[index], y[index], shuffle)
-                loss = losses[estimator](*scores)
+                loss = objectives[estimator](*scores)
             schedule.advance()
             optimizer.step(loss)
             return {"loss": loss}
 
-        history: dict[str, list[float]] = {"loss": []}
+        epoch = partial(
+            train_epoch, step, len(x), batch_size=batch_size, rng=shuffle, device=home
+        )
         with optimizer.training():
-            for epoch in range(n_epochs):
-                mean = train_epoch(
-                    step, len(x), batch_size=batch_size, rng=shuffle, device=home
-                )
-                history["loss"].append(mean["loss"])
-                if not math.isfinite(mean["loss"]):
-                    raise FloatingPointError(
-                        "mutual_information diverged: the loss became "
-                        f"{mean['loss']} in epoch {epoch + 1}. Try a smaller "
-                        "learning_rate, or look for extreme values in X and Y."
-                    )
+            losses = [finite_loss(epoch(), number) for number in range(1, 1 + n_epochs)]
 
         n_judged = min(n_half, MOST_ROWS)
         # Each half is judged with the scale that suits the other.
@@ -432,8 +425,19 @@ def mutual_information(
             training_value=plain_bound(estimator, block_scores(critic, x, y, n_judged)),
             quantity=QUANTITIES[estimator],
             limit=math.log(first.shape[-1]) if separable else math.inf,
-            history=history,
+            history={"loss": losses},
         )
+
+
+def finite_loss(means: dict[str, float], epoch: int) -> float:
+    """Loss of an epoch, if training has not diverged."""
+    if not math.isfinite(means["loss"]):
+        raise FloatingPointError(
+            f"mutual_information diverged: the loss became {means['loss']} in epoch "
+            f"{epoch}. Try a smaller learning_rate, or look for extreme values in X "
+            "and Y."
+        )
+    return means["loss"]
 
 
 def checked_columns(X: Any, name: str) -> np.ndarray:
