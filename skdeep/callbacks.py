@@ -265,7 +265,6 @@ class EarlyStopping(BaseCallback):
             f"EarlyStopping(phase={self.phase!r}) stopped nothing: the fit of "
             f"{type(task.estimator).__name__} had no phase of that name, but "
             f"{', '.join(map(repr, sorted(task.begun)))}.",
-            UserWarning,
             stacklevel=2,
         )
 
@@ -320,7 +319,7 @@ class MetricMonitor(BaseCallback):
     Warns
     -----
     UserWarning
-        If a fit ends none of whose epochs could be scored, such as that of `AEKMeans`.
+        If none of the epochs of a fit can be scored, as in `AEKMeans`.
 
     See Also
     --------
@@ -369,10 +368,8 @@ class MetricMonitor(BaseCallback):
         if self._is_part or task.goes_on or any(task.begun.values()):
             return
         warnings.warn(
-            f"MetricMonitor recorded nothing: the fit of "
-            f"{type(task.estimator).__name__} had no epoch after which its model "
-            "could be scored. Score the fitted model instead.",
-            UserWarning,
+            "MetricMonitor recorded nothing: the fit of "
+            f"{type(task.estimator).__name__} has no epochs that can be scored.",
             stacklevel=2,
         )
 

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
     "identity": {"joblib", "numpy", "sklearn"},
-    "inspection": {"_compat", "base", "inspection", "metrics"}
+    "inspection": {"_compat", "base", "inspection", "metrics", "parameters"}
     | {"matplotlib", "numpy", "scipy", "sklearn"},
     "metrics": {"_compat", "metrics", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},

@@ -13,14 +13,13 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from skdeep.compose._columns import Cells
+
 N_QUANTILES = 1000
 """Values of a column that are kept to tell its quantiles by."""
 
 MAX_DECIMALS = 6
 """Decimal places up to which floats count as rounded."""
-
-Cells = tuple[np.ndarray, np.ndarray]
-"""Values, and which of them are missing."""
 
 
 @dataclass(frozen=True)

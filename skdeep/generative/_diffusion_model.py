@@ -1,11 +1,10 @@
 """A fitted diffusion model: samples, codes and densities of scaled rows."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from skdeep.generative._base import RowMap
 from skdeep.generative._diffusion_paths import (
     Diffusion,
     ancestral_path,
@@ -30,9 +29,6 @@ BOUND_STEPS = 200
 
 PART_NUMBERS = 2**16
 """Numbers in the rows that pass the network at once: bounds the memory of its maps."""
-
-RowMap = Callable[..., Tensor]
-"""Function of rows ``(n, n_features)`` and, if conditional, of their contexts."""
 
 
 class DiffusionModel:

@@ -6,8 +6,7 @@ import numpy as np
 
 from skdeep.base import image_shape_of
 from skdeep.inspection._tables import dense_rows
-
-ImageShape = tuple[int, int, int]
+from skdeep.parameters import ImageShape
 
 GAP = 1
 """Pixels between images."""
