@@ -125,6 +125,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             fitted_on = f"{type(self).__name__} was fitted on"
             require_same_shape(image_shape_of(X), self._image_shape(), fitted_on)
         X = flat_rows(X)
+        require_no_gaps_in_time(X)
         try:
             X = validate_data(
                 self,
@@ -136,6 +137,12 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             )
         except (TypeError, ValueError) as error:
             raise_advised(error, TEXT_COLUMNS)
+            if "sample(s)" in str(error) and min_samples == getattr(
+                self, "n_clusters", None
+            ):
+                raise ValueError(
+                    f"{error} Each of n_clusters={min_samples} needs a row."
+                ) from error
             if "Found array with dim 3" in str(error):
                 raise ValueError(f"{error} {IMAGES}") from error
             if "Found array with dim 4" in str(error):  # nested lists have no shape
@@ -168,7 +175,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
     def _home(self) -> torch.device:
         """Resolve the device and bring the fitted networks to it."""
         device = self._device()
-        for value in vars(self).values():
+        for value in [*vars(self).values()]:  # another thread may fit it
             if isinstance(value, Network):
                 value.to(device)
         return device
@@ -270,6 +277,18 @@ def image_shape_of(X: Any) -> tuple[int, int, int] | None:
         return None
     _, channels, height, width = map(int, shape)
     return channels, height, width
+
+
+def require_no_gaps_in_time(X: Any) -> None:
+    """Raise if all columns are dates or durations and some are missing.
+
+    NumPy would make numbers of these.
+    """
+    kinds = {str(dtype)[:4].lower() for dtype in getattr(X, "dtypes", ())}
+    if kinds and kinds <= {"date", "time", "dura"}:
+        X = np.asarray(X)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "mM" and np.isnat(X).any():
+        raise ValueError("Input X contains NaT: dates or durations are missing.")
 
 
 def channels_come_last(X: Any) -> bool:

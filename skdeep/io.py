@@ -134,6 +134,9 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     TypeError
         If the estimator holds what is no number, text, array or known class: a
         function, or an estimator of another package. skops may do then.
+    ValueError
+        If `load` would refuse the file, as parameters or attributes were changed after
+        `fit`. An older file is left as it was.
 
     See Also
     --------
@@ -162,7 +165,14 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
             "The 'estimator' parameter of save must be an estimator. Got "
             f"{type(estimator).__name__} instead."
         )
-    write_file(Path(path), KIND, estimator, disassembled)
+    name = type(estimator).__name__
+    try:
+        write_file(Path(path), KIND, estimator, disassembled, rebuilt)
+    except InvalidFileError as error:
+        raise ValueError(
+            f"This {name} would not load again: {error}. Was it changed after fit? "
+            "Fit it anew, or keep it by pickle."
+        ) from error
 
 
 def load(path: str | os.PathLike[str]) -> Any:

@@ -49,7 +49,11 @@ def no_classes(name: str, _: Any) -> Any:
 
 
 def write_file(
-    path: Path, kind: str, value: Any, disassemble: Disassemble = no_objects
+    path: Path,
+    kind: str,
+    value: Any,
+    disassemble: Disassemble = no_objects,
+    rebuild: Rebuild | None = None,
 ) -> None:
     """Write a value to a file, which replaces another in one instant.
 
@@ -64,11 +68,15 @@ def write_file(
     value : plain values and arrays
     disassemble : callable
         Name and plain state of any other object.
+    rebuild : callable or None
+        Tries first whether what is written could be read.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder.
+    InvalidFileError
+        If `rebuild` refuses the value; nothing is written then.
     """
     path = path.resolve()  # a link goes on pointing to the file
     if not path.parent.is_dir():
@@ -77,6 +85,8 @@ def write_file(
     document = json.dumps(encoded(value, "", arrays, disassemble), allow_nan=False)
     if len(document) > MOST_TEXT:
         raise ValueError(f"The text in {path} would exceed {MOST_TEXT} characters.")
+    if rebuild is not None:
+        decoded(json_of(document), arrays, set(arrays), rebuild)
     data = safetensors("numpy").save(
         arrays,
         {

@@ -2,6 +2,7 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from sklearn.base import clone
@@ -91,3 +92,23 @@ def test_images_whose_channels_seem_to_come_last_are_told_how_to_lie():
     with pytest.warns(UserWarning, match=r"np\.moveaxis\(X, -1, 1\)"):
         model.fit(images)
     model.fit(np.moveaxis(images, -1, 1))
+
+
+def test_missing_dates_are_refused():
+    days = pd.Series(pd.date_range("2020", periods=40)).where(np.arange(40) % 2 == 0)
+    frame = pd.DataFrame({"start": days, "end": days + pd.Timedelta("1D")})
+    model = AEKMeans(2, autoencoder=SMALL)
+    for rows in (frame, frame.to_numpy(), pl.from_pandas(frame)):
+        with pytest.raises(ValueError, match="Input X contains NaT"):
+            model.fit(rows)
+    assert len(model.fit(frame.dropna()).labels_) == 20
+
+
+def test_too_few_rows_for_the_clusters_are_refused_by_name():
+    with pytest.raises(ValueError, match="Each of n_clusters=61 needs a row"):
+        DECClusterer(61).fit(X)
+
+
+def test_class_in_place_of_an_autoencoder_is_refused_by_name():
+    with pytest.raises(TypeError, match="'autoencoder' parameter of AEKMeans must be"):
+        AEKMeans(2, autoencoder=type(SMALL)).fit(X)

@@ -171,12 +171,33 @@ def test_frozen_encoder_comes_along(tmp_path):
 def test_callbacks_and_cache_are_left_behind(tmp_path):
     from skdeep.callbacks import EarlyStopping
 
-    model = AEKMeans(3, autoencoder=SMALL, memory=str(tmp_path / "cache"))
+    model = AEKMeans(
+        3, autoencoder=SMALL, memory=str(tmp_path / "cache"), random_state=0
+    )
     model.set_callbacks(EarlyStopping()).fit(X)
     loaded = round_trip(model, tmp_path)
     assert loaded.memory is None
     assert "_skl_callbacks" not in vars(loaded)
     assert model.memory is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda model: model.set_params(n_clusters=5), "cluster_centers_ is no"),
+        (lambda model: model.set_params(init="gmm"), "'init' parameter"),
+        (lambda model: setattr(model, "note_", "mine"), "note_"),
+    ],
+)
+def test_what_would_not_load_is_not_written(change, text, tmp_path):
+    model = AEKMeans(3, autoencoder=SMALL, random_state=0).fit(X)
+    path = tmp_path / "model"
+    skdeep.io.save(model, path)
+    before = path.read_bytes()
+    change(model)
+    with pytest.raises(ValueError, match=f"AEKMeans would not load again: .*{text}"):
+        skdeep.io.save(model, path)
+    assert path.read_bytes() == before
 
 
 def test_weights_can_be_read_by_others(tmp_path):

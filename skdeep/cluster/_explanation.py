@@ -41,7 +41,7 @@ class ClusterExplanation:
     correlations : ndarray of shape (n_clusters, n_columns)
         Of each such column with being in the cluster, from -1 to 1.
     means, other_means : ndarray of shape (n_clusters, n_columns)
-        Mean of each such column inside and outside of the cluster.
+        Mean of each such column inside and outside of the cluster; NaN of no rows.
     """
 
     sizes: np.ndarray
@@ -302,7 +302,8 @@ def contrasts(
     Returns
     -------
     means, others, correlations : ndarray of shape (n_clusters, n_columns)
-        Zeros where one side has no rows; correlations also where a column is constant.
+        Means of no rows are NaN; correlations are 0 there and where a column is
+        constant.
     """
     n = len(labels)
     sizes = np.bincount(labels, minlength=n_clusters)
@@ -311,9 +312,10 @@ def contrasts(
     )
     sums = membership @ X
     sums = sums.toarray() if sparse.issparse(sums) else sums
-    inside = np.maximum(sizes, 1)[:, None]
-    outside = np.maximum(n - sizes, 1)[:, None]
-    means, others = sums / inside, (sums.sum(axis=0) - sums) / outside
+    with np.errstate(invalid="ignore"):
+        means = sums / sizes[:, None]
+        others = (sums.sum(axis=0) - sums) / (n - sizes)[:, None]
+    others[sizes == n] = np.nan
     columns = column_statistics(added_up(X))
     # A constant may have a rounding error for deviation, but never for range.
     varies = columns.maximum > columns.minimum
@@ -321,6 +323,7 @@ def contrasts(
     share = (sizes / n)[:, None]
     scale = np.where(deviation > 0, deviation, np.inf)
     correlations = (means - others) * np.sqrt(share * (1 - share)) / scale
+    correlations[(sizes == 0) | (sizes == n)] = 0
     return means, others, np.clip(correlations, -1, 1)
 
 
@@ -330,9 +333,7 @@ def prototypes_of(clusterer: Any, X: Any, labels: np.ndarray) -> np.ndarray:
     if hasattr(clusterer, "inverse_transform"):
         return clusterer.inverse_transform(centers)
     rows = check_array(flat_rows(X), accept_sparse="csr", dtype=NUMBERS)
-    means = contrasts(rows, labels, len(centers))[0]
-    means[np.bincount(labels, minlength=len(centers)) == 0] = np.nan
-    return means
+    return contrasts(rows, labels, len(centers))[0]
 
 
 def nearest_rows(clusterer: Any, X: Any, labels: np.ndarray, n_rows: int) -> np.ndarray:

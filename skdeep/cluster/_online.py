@@ -131,7 +131,7 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
     rng = np.random.RandomState(entropy)
     if goes_on:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=6)]
-        require_as_many_clusters(clusterer)
+        require_same_stream(clusterer)
         with FitTask(clusterer, X, y, max_subtasks=3, goes_on=True) as task:
             fitted = taught(clusterer, X, reservoir, training, task, seeds)
             for name, value in fitted.items():
@@ -140,15 +140,28 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
     clusterer.reservoir_ = reservoir
 
 
-def require_as_many_clusters(clusterer: Any) -> None:
-    """Raise if a stream was begun with another number of clusters."""
-    n_begun = len(clusterer.cluster_centers_)
-    if clusterer.n_clusters != n_begun:
-        raise ValueError(
-            f"This stream was begun with n_clusters={n_begun}, and goes on with as "
-            f"many. Got {clusterer.n_clusters!r}: clone the "
-            f"{type(clusterer).__name__} to begin another."
-        )
+def require_same_stream(clusterer: Any) -> None:
+    """Raise if a stream was begun with other clusters, or another autoencoder."""
+    begun: dict[str, Any] = {"n_clusters": len(clusterer.cluster_centers_)}
+    goes_on: dict[str, Any] = {"n_clusters": clusterer.n_clusters}
+    given, fitted = clusterer.autoencoder, clusterer.autoencoder_
+    if given is not None and not isinstance(given, FrozenEstimator):
+        begun["autoencoder"] = type(fitted).__name__
+        goes_on["autoencoder"] = type(given).__name__
+        for name in fitted.get_params(deep=False).keys() - LEFT_OPEN:
+            begun[f"autoencoder__{name}"] = getattr(fitted, name)
+            goes_on[f"autoencoder__{name}"] = getattr(given, name, None)
+    for name, value in begun.items():
+        if repr(goes_on[name]) != repr(value):
+            raise ValueError(
+                f"This stream was begun with {name}={value!r}, and goes on with it. "
+                f"Got {goes_on[name]!r}: clone the {type(clusterer).__name__} to begin "
+                "another."
+            )
+
+
+LEFT_OPEN = {"device", "image_shape", "precision", "random_state", "verbose"}
+"""Parameters of an autoencoder that its clusterer may fill, and the one that talks."""
 
 
 def taught(

@@ -140,8 +140,8 @@ class SCANClusterer(BaseDeepClusterer):
     Attributes
     ----------
     encoder_ : estimator
-        The tuned copy of `encoder`; its `transform` returns the codes, and its
-        `history_` is that of pretraining.
+        The tuned copy of `encoder`; its `transform` returns the codes, unless its
+        `layer` says otherwise, and its `history_` is that of pretraining.
 
     head_ : torch.nn.Module
         Maps codes (n, n_components) to the logits of the clusters (n, n_clusters).

@@ -173,7 +173,10 @@ def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> C
         neighbors = search.kneighbors(return_distance=False)
         for _ in range(N_SMOOTHINGS):
             Z = (Z + Z[neighbors].sum(1)) / (k + 1)
-    found = kmeans(Z, n_clusters, n_init, seed)
+    with warnings.catch_warnings():
+        # Rows that are alike only now: the clusters say so themselves.
+        warnings.filterwarnings("ignore", "Number of distinct clusters")
+        found = kmeans(Z, n_clusters, n_init, seed)
     return Centroids(found.cluster_centers_, found.labels_, found.predict)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_array, check_consistent_length
 
+from skdeep._compat import is_null
 from skdeep.metrics._rows import numpy_of
 
 
@@ -41,6 +42,11 @@ def _checked_labels(labels, name):
     labels = check_array(numpy_of(labels), ensure_2d=False, dtype=None, input_name=name)
     if labels.ndim != 1:
         raise ValueError(f"{name} must be 1D: shape is {labels.shape}")
+    if labels.dtype.kind in "OmM" and any(map(is_null, labels)):
+        raise ValueError(
+            f"{name} has missing values: leave out their rows, or give them a label of "
+            "their own."
+        )
     if labels.dtype.kind == "f" and np.any(labels != np.floor(labels)):
         warnings.warn(
             f"{name} holds fractions, and each distinct value counts as a label of "

@@ -161,7 +161,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
     layer : {"code", "hidden"}, default="code"
         What `transform` returns: the code, or the wider layer before it, often the
-        better one with few labels.
+        better one with few labels. Clusterers start from the code, whatever it says.
 
     max_iter : int or "auto", default="auto"
         Epochs. ``"auto"``: as many as make 700 gradient steps, between 2 and 200; of
@@ -265,6 +265,7 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             MarginalCorruption,
             None,
         ],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
         "local": [StrOptions({"columns", "views"})],
         "estimator": [StrOptions(set(MUTUAL_INFORMATION_BOUNDS))],
         "critic": [StrOptions({"dot", "concatenate"})],

@@ -156,7 +156,8 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
     As in :mod:`sklearn.semi_supervised`, -1 marks the rows without a label: the number,
     or among classes that are text also ``"-1"``. If the rows have only one class beside
     it, as in y of -1 and 1, there would be nothing to tell apart, and -1 is the other
-    class.
+    class. `score`, and with it cross-validation, takes -1 for a class that is never
+    predicted: leave these rows out of it.
 
     All rows serve pretraining, the labelled ones alone what comes after it. The head
     starts from zeros, on codes that are centred and divided by one number, their

@@ -272,7 +272,8 @@ def mutual_information(
         many columns and few rows, less of it with two columns that nearly determine
         each other.
     test_size : float in (0, 1), default=0.25
-        Share of the rows held out, on which the value is computed.
+        Share of the rows held out. The value is computed on two halves of these, of
+        at most 8192 rows each.
     device : str, default="auto"
         Torch device. ``"auto"``: the GPU if there is one.
     precision : {"auto", "float32", "bfloat16"}, default="auto"

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -54,19 +55,19 @@ def fitted_encoder(
     neighbors : ndarray of shape (n_samples, n_neighbors) or None
         The nearest-neighbour graph of the rows, if pretraining made one.
     """
-    inner = getattr(owner, parameter)
-    if isinstance(inner, FrozenEstimator):
+    given = getattr(owner, parameter)
+    if isinstance(given, FrozenEstimator):
         task.begin("pretrain")
         with task.leaf("pretrain"):
             copied = _copy_of_frozen(owner, parameter, X, image_shape)
             return _named(copied, owner), None
-    inner = default() if inner is None else clone(inner)
-    if not isinstance(inner, BaseRepresentation):
+    if given is not None and not isinstance(given, BaseRepresentation):
         raise TypeError(
             f"The {parameter!r} parameter of {type(owner).__name__} must be a "
             "skdeep transformer with an encoder, such as AutoencoderTransformer(), or "
-            f"FrozenEstimator of a fitted one. Got {inner!r} instead."
+            f"FrozenEstimator of a fitted one. Got {given!r} instead."
         )
+    inner = default() if given is None else clone(given)
     if getattr(inner, "_skl_callbacks", []):
         name = type(owner).__name__
         warnings.warn(
@@ -92,7 +93,19 @@ def fitted_encoder(
     pretrained: Callable[..., Pretrained] = _pretrain
     kind: list[Any] = []
     callbacks = getattr(task.estimator, "_skl_callbacks", [])
-    if owner.memory is not None and not any(map(may_change, callbacks)):
+    if owner.memory is not None and not any(
+        isinstance(known, Integral)
+        for known in (getattr(given, "random_state", None), owner.random_state)
+    ):
+        name = type(owner).__name__
+        warnings.warn(
+            f"The memory of {name} keeps nothing without a seed, as each fit pretrains "
+            f"anew. Set random_state of {name} or of its {parameter!r} to an integer, "
+            "or memory=None.",
+            UserWarning,
+            stacklevel=2,
+        )
+    elif owner.memory is not None and not any(map(may_change, callbacks)):
         memory: Memory = check_memory(owner.memory)
         pretrained = memory.cache(_pretrain, ignore=["encoder", "task"])
         parameters = described_parameters(inner, {"verbose"})

@@ -1,6 +1,6 @@
 """SimCLR: representations in which two views of a row find each other."""
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -72,7 +72,8 @@ class SimCLRTransformer(BaseRepresentation):
         Smaller values weigh the hardest other rows more.
 
     layer : {"code", "hidden"}, default="code"
-        What `transform` returns: the code, or the wider layer before it.
+        What `transform` returns: the code, or the wider layer before it. Clusterers
+        start from the code, whatever it says.
 
     max_iter : int or "auto", default="auto"
         Epochs. ``"auto"``: as many as make 800 gradient steps, between 2 and 200. 0
@@ -159,6 +160,7 @@ class SimCLRTransformer(BaseRepresentation):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseRepresentation._parameter_constraints,
         "augment": [StrOptions({"auto"}), callable, MarginalCorruption],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "layer": [StrOptions({"code", "hidden"})],
     }

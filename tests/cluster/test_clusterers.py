@@ -595,6 +595,18 @@ def test_pretraining_is_told_by_what_functions_do(tmp_path):
     assert np.abs(halves - thirds).max() > 1e-3
 
 
+def test_memory_keeps_nothing_without_a_seed(tmp_path):
+    X, _ = blobs()
+    model = AEKMeans(3, n_init=2, autoencoder=small(), memory=str(tmp_path))
+    for random_state in (None, np.random.RandomState(0)):
+        model.set_params(random_state=random_state)
+        with pytest.warns(UserWarning, match="AEKMeans keeps nothing without a seed"):
+            model.fit(X)
+    assert cached_pretrainings(tmp_path) == 0
+    model.set_params(autoencoder__random_state=0).fit(X)
+    assert cached_pretrainings(tmp_path) == 1
+
+
 def test_only_memory_has_to_know_a_function_again(tmp_path):
     X, _ = blobs()
     lock = threading.Lock()

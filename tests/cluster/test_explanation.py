@@ -120,6 +120,17 @@ def test_prototypes_are_in_the_units_of_the_input(model, table):
     np.testing.assert_allclose(explanation.prototypes, means)
 
 
+def test_clusters_without_rows_have_no_means(model, table):
+    rows = table[0][model.labels_ == 1]
+    found = explain_clusters(model, rows)
+    assert found.sizes.tolist() == [0, len(rows), 0]
+    assert np.isnan(found.means[[0, 2]]).all()
+    assert np.isnan(found.other_means[1]).all()
+    expected = rows[found.columns[1]].mean()
+    np.testing.assert_allclose(found.means[1], expected, rtol=1e-5)
+    assert not found.correlations.any()
+
+
 def test_nearest_rows_are_those_next_to_the_center(model, table):
     X, _ = table
     nearest = explain_clusters(model, X, n_rows=4).nearest_rows

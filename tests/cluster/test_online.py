@@ -54,21 +54,21 @@ def test_pretraining_goes_on_with_the_corruption_it_began_with(Clusterer):
     codes = []
     for corruption in (0.0, 0.5):
         later = copy.deepcopy(model)
-        later.autoencoder_.corruption = corruption
+        later.autoencoder.corruption = later.autoencoder_.corruption = corruption
         codes.append(later.partial_fit(X[150:]).pretrained_.transform(X))
     assert not np.allclose(*codes)
 
 
 def test_cells_that_were_swapped_are_swapped_later_too():
-    X = 5 + blobs()[0]  # no zero is near
+    X = 20 + blobs()[0]  # no zero is near
     autoencoder = small(max_iter=5, corruption=0.5, mask_weight=1.0, scale=None)
     model = brief(DECClusterer, autoencoder=autoencoder).partial_fit(X[:150])
-    seen = []
+    least = []
     model.autoencoder_.encoder_.register_forward_hook(
-        lambda _, x, __: seen.append(x[0])
+        lambda _, inputs, __: least.append(float(inputs[0].min()))
     )
     model.partial_fit(X[150:])
-    assert min(float(x.min()) for x in seen) >= X.min()
+    assert min(least) >= X.min() > 0
 
 
 # the reservoir
@@ -334,7 +334,13 @@ def small_dec():
 
 
 MISTAKES = {
-    "n_clusters": lambda model: model.set_params(n_clusters=4),
+    "begun with n_clusters=3.* Got 4": lambda model: model.set_params(n_clusters=4),
+    "begun with autoencoder__n_components=3.* Got 7": lambda model: model.set_params(
+        autoencoder__n_components=7
+    ),
+    "begun with autoencoder='AutoencoderTransformer'": lambda model: model.set_params(
+        autoencoder=SimCLRTransformer(2)
+    ),
     "'learning_rate'": lambda model: model.set_params(learning_rate=-1.0),
     "Checkpoint keeps whole fits": lambda model: model.set_callbacks(
         Checkpoint("unused")
@@ -355,7 +361,7 @@ def test_mistakes_in_a_later_part_leave_the_model_as_it_was(
         model.partial_fit(PARTS[1])
     np.testing.assert_array_equal(model.predict_proba(PARTS[1]), before)
     assert model.reservoir_.n_seen == len(PARTS[0])
-    model.set_params(n_clusters=3, learning_rate=1e-3).set_callbacks()
+    model.set_params(**small_dec().get_params(deep=False)).set_callbacks()
     model.partial_fit(PARTS[1])
 
 

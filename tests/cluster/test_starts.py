@@ -79,6 +79,11 @@ def test_a_seed_always_gives_the_same_start(init):
     np.testing.assert_array_equal(first.labels_, second.labels_)
 
 
+def test_rows_that_smoothing_makes_equal_are_not_called_duplicates():
+    Z = np.array([[0, 0], [1, 1], [5, 5]], dtype=np.float32)
+    assert len(started("smooth", Z, 3, 1, 0, None).labels_) == 3  # no warning
+
+
 def test_start_of_the_graph_is_the_kmeans_of_largest_modularity():
     X, _ = blobs(centers=6)
     neighbors = graph(X)

@@ -190,6 +190,9 @@ def test_two_dimensional_labels_raise(score):
 def test_missing_labels_raise(score):
     with pytest.raises(ValueError, match="labels_true contains NaN"):
         score([0.0, np.nan], [0, 1])
+    for missing in (None, np.datetime64("NaT")):
+        with pytest.raises(ValueError, match="labels_true has missing values"):
+            score(np.array([missing, missing]), [0, 1])
 
 
 @pytest.mark.parametrize("score", ALL_SCORES)

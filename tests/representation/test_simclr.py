@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
-from skdeep.representation import SimCLRTransformer
+from skdeep.representation import DeepInfoMaxTransformer, SimCLRTransformer
 from skdeep.representation import _simclr as module
 from skdeep.representation._collapse import effective_rank
 from tests.representation import planted
@@ -73,6 +73,12 @@ def test_loss_is_nt_xent_of_the_projections_at_the_temperature(monkeypatch):
     monkeypatch.setattr(module, "nt_xent_loss", spy)
     small(temperature=0.2, max_iter=2, batch_size=30).fit(X)
     assert calls == [((30, module.HEAD[-1]),) * 2 + (0.2,)] * 4
+
+
+@pytest.mark.parametrize("Encoder", [SimCLRTransformer, DeepInfoMaxTransformer])
+def test_a_row_alone_in_its_batch_is_refused(Encoder):
+    with pytest.raises(ValueError, match=r"'batch_size' .* in the range \[2, inf\)"):
+        Encoder(batch_size=1).fit(table(60)[0])
 
 
 def test_temperatures_make_different_codes():
