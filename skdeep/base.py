@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 from skdeep._compat import CallbackSupportMixin, raise_advised
 from skdeep._version import __version__
 from skdeep.nn import NETWORKS, Network
-from skdeep.parameters import require_same_shape
+from skdeep.parameters import channels_come_last, require_same_shape
 from skdeep.training import Rows
 
 NUMBERS = [
@@ -113,7 +113,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         Tensors are brought to the CPU, images of shape (n, C, H, W) are flattened. What
         lies on disk stays there, and no numbers are converted that torch can read.
         """
-        if reset and channels_come_last(X):
+        if reset and channels_come_last(image_shape_of(X)):
             warnings.warn(
                 f"X has the shape {tuple(X.shape)}, which is read as (n, channels, "
                 "height, width). If channels come last, move them: "
@@ -289,12 +289,6 @@ def require_no_gaps_in_time(X: Any) -> None:
         X = np.asarray(X)
     if isinstance(X, np.ndarray) and X.dtype.kind in "mM" and np.isnat(X).any():
         raise ValueError("Input X contains NaT: dates or durations are missing.")
-
-
-def channels_come_last(X: Any) -> bool:
-    """Whether images seem to have the shape (n, height, width, channels)."""
-    shape = image_shape_of(X)
-    return shape is not None and min(shape[:2]) > 4 and shape[2] in (1, 3, 4)
 
 
 def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:

@@ -92,6 +92,8 @@ def test_images_whose_channels_seem_to_come_last_are_told_how_to_lie():
     with pytest.warns(UserWarning, match=r"np\.moveaxis\(X, -1, 1\)"):
         model.fit(images)
     model.fit(np.moveaxis(images, -1, 1))
+    with pytest.warns(UserWarning, match=r"image_shape=\(5, 6, 3\) is read as"):
+        model.set_params(image_shape=(5, 6, 3)).fit(images.reshape(20, -1))
 
 
 def test_missing_dates_are_refused():

@@ -35,6 +35,7 @@ CONSTRAINTS = {
     "n_labels": [tuple, list],
     "baselines": [tuple, list],
     "n_repeats": [Interval(Integral, 1, None, closed="left")],
+    "test_size": [Interval(Real, 0, 1, closed="neither")],
     "C": [Interval(Real, 0, None, closed="neither")],
     "n_neighbors": [Interval(Integral, 1, None, closed="left")],
     "metric": [StrOptions({"euclidean", "cosine"})],
@@ -318,6 +319,7 @@ def _probe(
         "n_labels": n_labels,
         "baselines": baselines,
         "n_repeats": n_repeats,
+        "test_size": test_size,
     }
     validate_parameter_constraints(CONSTRAINTS, given, owner)
     for n in n_labels or (n_labels,):

@@ -456,6 +456,7 @@ def test_scores_survive_pickling(scores):
         ("n_repeats", 0),
         ("n_repeats", 1.5),
         ("test_size", 2.0),
+        ("test_size", 40),
     ],
 )
 def test_an_argument_out_of_range_raises(probe, name, value, iris):
