@@ -265,16 +265,17 @@ def in_units(
     """Bring scaled float32 rows back to the units of the input, in place.
 
     Numbers beyond those of float32 become the largest that it has. Where it is too
-    coarse for a column, the rows are returned in float64.
+    coarse for a column, or a column too small for it, the rows are in float64.
     """
     if whitening is not None:
         inverse = np.linalg.inv(whitening).astype(X.dtype)
         for start in range(0, len(X), CHUNK):
             X[start : start + CHUNK] = X[start : start + CHUNK] @ inverse
-    if np.any(np.abs(offset) * np.finfo(np.float32).eps > COARSE * scale):
+    limits = np.finfo(np.float32)
+    is_coarse = np.abs(offset) * limits.eps > COARSE * scale
+    if np.any(is_coarse | (scale * limits.eps < limits.tiny)):
         X = X.astype(np.float64)
     with np.errstate(over="ignore"):
         X *= scale
         X += offset
-    largest = np.finfo(np.float32).max
-    return np.clip(X, -largest, largest, out=X)
+    return np.clip(X, -limits.max, limits.max, out=X)

@@ -542,3 +542,10 @@ def test_lengths_of_bytes_do_not_overflow():
     X = np.array([[16, 0], [0, 16], [0, 0]], dtype=np.uint8)
     assert are_directions(X) is True
     assert are_directions(X + np.uint8(1)) is False
+
+
+def test_rows_of_tiny_units_come_back():
+    X = 1e-50 * np.random.RandomState(0).randn(20, 3)
+    offset, scale = fitted_scaling(X, "standard")
+    back = in_units(((X - offset) / scale).astype(np.float32), offset, scale)
+    np.testing.assert_allclose(back, X, rtol=1e-4, atol=1e-56)

@@ -193,7 +193,7 @@ def inverse_transform(self: Any, X: Any) -> np.ndarray:
     Returns
     -------
     X_original : ndarray of shape (n_samples, n_features), float32
-        In float64 if that is too coarse for a column far from zero.
+        In float64 if that is too coarse for a column, or its unit too small.
     """
     # A method of those that train the decoder along: each names it.
     check_is_fitted(self)

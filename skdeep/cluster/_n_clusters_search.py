@@ -267,7 +267,7 @@ class NClustersSearch(BaseDeepClusterer):
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
-            In float64 if that is too coarse for a column far from zero.
+            In float64 if that is too coarse for a column, or its unit too small.
         """
         check_is_fitted(self)
         return self.clusterer_.inverse_transform(X)

@@ -334,7 +334,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
-            In float64 if that is too coarse for a column far from zero.
+            In float64 if that is too coarse for a column, or its unit too small.
         """
         self._check_usable()
         return self._decoded(X, y, self._rows_of, self._n_features_out)

@@ -379,7 +379,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
-            In float64 if that is too coarse for a column far from zero.
+            In float64 if that is too coarse for a column, or its unit too small.
         """
         self._check_usable()
         model = self._model()

@@ -335,7 +335,7 @@ class AutoencoderTransformer(BaseRepresentation):
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
-            In float64 if that is too coarse for a column far from zero.
+            In float64 if that is too coarse for a column, or its unit too small.
         """
         check_is_fitted(self)
         codes = self._code_rows(X, self._n_features_out)
