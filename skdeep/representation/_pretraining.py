@@ -92,16 +92,17 @@ def fitted_encoder(
 
     pretrained: Callable[..., Pretrained] = _pretrain
     kind: list[Any] = []
-    callbacks = getattr(task.estimator, "_skl_callbacks", [])
+    fitted = task.estimator  # the owner, or what searches for its parameters
+    callbacks = getattr(fitted, "_skl_callbacks", [])
     if owner.memory is not None and not any(
         isinstance(known, Integral)
-        for known in (getattr(given, "random_state", None), owner.random_state)
+        for known in (getattr(given, "random_state", None), fitted.random_state)
     ):
-        name = type(owner).__name__
+        name = type(fitted).__name__
         warnings.warn(
             f"The memory of {name} keeps nothing without a seed, as each fit pretrains "
-            f"anew. Set random_state of {name} or of its {parameter!r} to an integer, "
-            "or memory=None.",
+            f"anew. Set random_state of {name}, or of the {parameter!r} in it, to an "
+            "integer, or memory=None.",
             UserWarning,
             stacklevel=2,
         )
