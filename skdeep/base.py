@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 from skdeep._compat import CallbackSupportMixin, raise_advised
 from skdeep._version import __version__
 from skdeep.nn import NETWORKS, Network
-from skdeep.parameters import channels_come_last, require_same_shape
+from skdeep.parameters import require_same_shape, warn_of_channels_last
 from skdeep.training import Rows
 
 NUMBERS = [
@@ -113,15 +113,13 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         Tensors are brought to the CPU, images of shape (n, C, H, W) are flattened. What
         lies on disk stays there, and no numbers are converted that torch can read.
         """
-        if reset and channels_come_last(image_shape_of(X)):
-            warnings.warn(
-                f"X has the shape {tuple(X.shape)}, which is read as (n, channels, "
-                "height, width). If channels come last, move them: "
-                "np.moveaxis(X, -1, 1).",
-                UserWarning,
-                stacklevel=5,
-            )
-        if not reset:
+        if reset:
+            given = getattr(self, "image_shape", None)
+            warn_of_channels_last(given, "image_shape=", stacklevel=6)
+            if given is None:
+                source = "The shape of the images in X, "
+                warn_of_channels_last(image_shape_of(X), source, stacklevel=6)
+        else:
             fitted_on = f"{type(self).__name__} was fitted on"
             require_same_shape(image_shape_of(X), self._image_shape(), fitted_on)
         X = flat_rows(X)

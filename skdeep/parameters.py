@@ -29,21 +29,22 @@ def checked_image_shape(
             f"{n_features} features."
         )
     channels, height, width = map(int, shape)
-    if channels_come_last((channels, height, width)):
-        warnings.warn(
-            f"image_shape={tuple(shape)} is read as (channels, height, width). If "
-            "channels come last in X, move them: np.moveaxis(images, -1, 1).",
-            UserWarning,
-            stacklevel=2,
-        )
     parameter = f"the 'image_shape' parameter of {type(estimator).__name__} is"
     require_same_shape(image_shape, (channels, height, width), parameter)
     return channels, height, width
 
 
-def channels_come_last(shape: ImageShape | None) -> bool:
-    """Whether a shape of images seems to be (height, width, channels)."""
-    return shape is not None and min(shape[:2]) > 4 and shape[2] in (1, 3, 4)
+def warn_of_channels_last(shape: Any, source: str, stacklevel: int) -> None:
+    """Warn if a shape of images seems to be (height, width, channels)."""
+    if not positive_integers(shape) or len(shape) != 3:
+        return
+    if min(shape[:2]) > 4 and shape[2] in (1, 3, 4):
+        warnings.warn(
+            f"{source}{tuple(map(int, shape))} is read as (channels, height, width). "
+            "If channels come last, move them: np.moveaxis(X, -1, 1).",
+            UserWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def require_same_shape(

@@ -26,6 +26,7 @@ from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.representation._pretraining import LEFT_OPEN
 from skdeep.training import (
     Adam,
     FitTask,
@@ -148,7 +149,7 @@ def require_same_stream(clusterer: Any) -> None:
     if given is not None and not isinstance(given, FrozenEstimator):
         begun["autoencoder"] = type(fitted).__name__
         goes_on["autoencoder"] = type(given).__name__
-        for name in fitted.get_params(deep=False).keys() - LEFT_OPEN:
+        for name in fitted.get_params(deep=False).keys() - {*LEFT_OPEN, "verbose"}:
             begun[f"autoencoder__{name}"] = getattr(fitted, name)
             goes_on[f"autoencoder__{name}"] = getattr(given, name, None)
     for name, value in begun.items():
@@ -158,10 +159,6 @@ def require_same_stream(clusterer: Any) -> None:
                 f"Got {goes_on[name]!r}: clone the {type(clusterer).__name__} to begin "
                 "another."
             )
-
-
-LEFT_OPEN = {"device", "image_shape", "precision", "random_state", "verbose"}
-"""Parameters of an autoencoder that its clusterer may fill, and the one that talks."""
 
 
 def taught(

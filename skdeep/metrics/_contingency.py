@@ -6,8 +6,7 @@ import numpy as np
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_array, check_consistent_length
 
-from skdeep._compat import is_null
-from skdeep.metrics._rows import numpy_of
+from skdeep.metrics._rows import numpy_of, require_no_missing_labels
 
 
 def class_cluster_counts(labels_true, labels_pred, *, sparse=False):
@@ -42,11 +41,7 @@ def _checked_labels(labels, name):
     labels = check_array(numpy_of(labels), ensure_2d=False, dtype=None, input_name=name)
     if labels.ndim != 1:
         raise ValueError(f"{name} must be 1D: shape is {labels.shape}")
-    if labels.dtype.kind in "OmM" and any(map(is_null, labels)):
-        raise ValueError(
-            f"{name} has missing values: leave out their rows, or give them a label of "
-            "their own."
-        )
+    require_no_missing_labels(labels, f"{name} has")
     if labels.dtype.kind == "f" and np.any(labels != np.floor(labels)):
         warnings.warn(
             f"{name} holds fractions, and each distinct value counts as a label of "

@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_consistent_length
 
-from skdeep._compat import Interval, checks_parameters, is_null
-from skdeep.metrics._rows import numpy_of
+from skdeep._compat import Interval, checks_parameters
+from skdeep.metrics._rows import numpy_of, require_no_missing_labels
 
 
 @checks_parameters({"resolution": [Interval(Real, 0, None, closed="left")]})
@@ -104,11 +104,8 @@ def edge_shares(neighbors, labels):
             f"n_samples - 1 = {len(labels) - 1}, as kneighbors(return_distance=False) "
             "returns them."
         )
-    if labels.dtype.kind in "fO" and any(map(is_null, labels)):
-        raise ValueError(
-            "graph_modularity needs a cluster of each row. Got labels with missing "
-            "values: leave out their rows, or give them a label of their own."
-        )
+    need = "graph_modularity needs a cluster of each row. Got labels with"
+    require_no_missing_labels(labels, need)
     edges = neighbors != np.arange(len(labels))[:, np.newaxis]
     n_edges = np.count_nonzero(edges)
     if n_edges == 0:

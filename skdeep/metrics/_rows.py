@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
-from skdeep._compat import raise_advised
+from skdeep._compat import is_null, raise_advised
 
 
 def comparable_features(tables, features, owner, *, min_rows=1):
@@ -130,6 +130,18 @@ def require_same_width(tables):
         raise ValueError(
             f"{', '.join(tables)} must have the same number of columns. Got "
             f"{', '.join(map(str, widths.values()))}."
+        )
+
+
+def require_no_missing_labels(labels, subject):
+    """Raise if labels are missing, in an error that begins with a subject."""
+    kind = labels.dtype.kind
+    if (kind in "fmM" and np.isnan(labels).any()) or (
+        kind == "O" and any(map(is_null, labels))
+    ):
+        raise ValueError(
+            f"{subject} missing values: leave out their rows, or give them a label of "
+            "their own."
         )
 
 

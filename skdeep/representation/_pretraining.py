@@ -16,10 +16,22 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 from skdeep._version import __version__
 from skdeep.base import BaseDeepEstimator
 from skdeep.identity import described_parameters
-from skdeep.parameters import checked_image_shape, require_same_shape
+from skdeep.parameters import (
+    checked_image_shape,
+    require_same_shape,
+    warn_of_channels_last,
+)
 from skdeep.representation._autoencoder import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import FitTask
+
+LEFT_OPEN = {
+    "random_state": None,
+    "device": "auto",
+    "precision": "auto",
+    "image_shape": None,
+}
+"""Parameters of an encoder that its owner fills where they have these values."""
 
 
 def fitted_encoder(
@@ -78,15 +90,16 @@ def fitted_encoder(
         )
     # What the inner estimator leaves open it takes from its owner.
     inner.set_callbacks()
-    open_parameters = {
-        "random_state": (None, seed),
-        "device": ("auto", str(owner._device())),
-        "precision": ("auto", owner.precision),
-        "image_shape": (None, image_shape),
+    values = {
+        "random_state": seed,
+        "device": str(owner._device()),
+        "precision": owner.precision,
+        "image_shape": image_shape,
     }
-    for name, (open_value, value) in open_parameters.items():
+    warn_of_channels_last(inner.image_shape, "image_shape=", stacklevel=6)
+    for name, open_value in LEFT_OPEN.items():
         if getattr(inner, name) == open_value:
-            inner.set_params(**{name: value})
+            inner.set_params(**{name: values[name]})
     inner._validate_params()
     checked_image_shape(inner, image_shape, X.shape[1])
 
