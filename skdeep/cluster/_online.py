@@ -153,10 +153,11 @@ def require_same_stream(clusterer: Any) -> None:
             begun[f"autoencoder__{name}"] = getattr(fitted, name)
             goes_on[f"autoencoder__{name}"] = getattr(given, name, None)
     for name, value in begun.items():
-        if repr(goes_on[name]) != repr(value):
+        now = goes_on[name]
+        if now != value and repr(now) != repr(value):  # copies may not equal
             raise ValueError(
                 f"This stream was begun with {name}={value!r}, and goes on with it. "
-                f"Got {goes_on[name]!r}: clone the {type(clusterer).__name__} to begin "
+                f"Got {now!r}: clone the {type(clusterer).__name__} to begin "
                 "another."
             )
 

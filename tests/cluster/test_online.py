@@ -365,6 +365,12 @@ def test_mistakes_in_a_later_part_leave_the_model_as_it_was(
     model.partial_fit(PARTS[1])
 
 
+def test_streams_go_on_with_integers_of_numpy():
+    model = small_dec().set_params(n_clusters=np.int64(3))
+    model.partial_fit(PARTS[0]).partial_fit(PARTS[1])
+    assert len(model.cluster_centers_) == 3
+
+
 def test_parts_may_be_sparse_or_not():
     models = [small_dec().partial_fit(PARTS[0]).partial_fit(PARTS[1])]
     for first, second in [
