@@ -346,12 +346,13 @@ def rehearse(
     n_epochs = epochs_of(n_draws, n_drawn)
     phase = task.phase("rehearse", n_epochs)
     n_steps = n_epochs * n_batches(n_drawn, encoder.batch_size)
-    schedule = OneCycle(optimizer, encoder.learning_rate, n_steps)
+    schedule = OneCycle(optimizer, n_steps)
     partners = torch.from_numpy(neighbors).to(rows.device)
     view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
     noise = Generator(rows.device).manual_seed(seed)
     shuffle = Generator().manual_seed(seed)
     corrupt = encoder._corruption(rows, shuffle) if rebuilds else lambda x, _: x
+    phase.moves(optimizer, schedule, noise, shuffle, draw.rng, *begin.moving)
 
     def step(index: Tensor) -> dict[str, Tensor]:
         index = draw(index)

@@ -10,7 +10,12 @@ from sklearn.datasets import make_blobs
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from skdeep.callbacks import Checkpoint, EarlyStopping, MetricMonitor
+from skdeep.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    GradientClipping,
+    MetricMonitor,
+)
 from skdeep.cluster import AEKMeans, DECClusterer, IDECClusterer
 from skdeep.cluster._online import (
     CAPACITY,
@@ -206,6 +211,23 @@ def test_pretraining_goes_on_without_the_deep_stages(Clusterer):
         m.partial_fit(X[250:])
     codes = [m.pretrained_.transform(X) for m in (model, changed)]
     np.testing.assert_array_equal(*codes)
+
+
+def test_gradients_of_later_parts_are_clipped():
+    X, _ = blobs()
+    plain = brief(DECClusterer).partial_fit(X[:150])
+    clipped, loose = (
+        copy.deepcopy(plain).set_callbacks(GradientClipping(max_norm)).partial_fit(X)
+        for max_norm in (1e-6, 1e12)
+    )
+    plain.partial_fit(X)
+    # The deep stage of DEC leaves the decoder as it is.
+    weights, those_of_loose, those_of_clipped = (
+        next(model.autoencoder_.decoder_.parameters())
+        for model in (plain, loose, clipped)
+    )
+    assert torch.equal(weights, those_of_loose)
+    assert not torch.equal(weights, those_of_clipped)
 
 
 @each
