@@ -193,17 +193,16 @@ class Fitting:
     ) -> tuple[Adam, OneCycle]:
         """Adam as the parameters say, and the course of its step size."""
         estimator = self.estimator
-        learning_rate = learning_rate or estimator.learning_rate
         optimizer = Adam(
             networks,
-            learning_rate=learning_rate,
+            learning_rate=learning_rate or estimator.learning_rate,
             weight_decay=estimator.weight_decay,
             precision=precision or estimator.precision,
             betas=betas,
             max_gradient_norm=max_gradient_norm,
         )
         n_steps = self.max_iter * n_batches(self.n_training, estimator.batch_size)
-        schedule = OneCycle(optimizer, learning_rate, n_steps)
+        schedule = OneCycle(optimizer, n_steps)
         self.moves(optimizer, schedule)
         return optimizer, schedule
 

@@ -337,7 +337,7 @@ class SCANClusterer(BaseDeepClusterer):
             partners = code_neighbors(Z, self.n_neighbors, neighbor_seed)
             choice = Generator(rows.device).manual_seed(partner_seed)
             adam = stage.optimizer(self.learning_rate)
-            schedule = stage.schedule(adam, self.learning_rate)
+            schedule = stage.schedule(adam)
 
             def agree(index: Tensor) -> dict[str, Tensor]:
                 drawn = torch.randint(

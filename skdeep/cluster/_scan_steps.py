@@ -151,10 +151,10 @@ class DeepStage:
             precision=self.clusterer.precision,
         )
 
-    def schedule(self, adam: Adam, learning_rate: float) -> OneCycle:
+    def schedule(self, adam: Adam) -> OneCycle:
         """Course of the steps of `cluster`."""
         n_steps = n_batches(len(self.rows), self.clusterer.batch_size)
-        return OneCycle(adam, learning_rate, self.cluster.max_iter * n_steps)
+        return OneCycle(adam, self.cluster.max_iter * n_steps)
 
     def run(
         self,

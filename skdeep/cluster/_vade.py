@@ -304,7 +304,7 @@ class VaDEClusterer(BaseDeepClusterer):
                 precision=self.precision,
             )
             n_steps = max_iter * n_batches(*size)
-            schedule = OneCycle(optimizer, self.learning_rate, n_steps)
+            schedule = OneCycle(optimizer, n_steps)
             view = augmentation(self.augment, begin, view_seed)
             noise = Generator(rows.device).manual_seed(noise_seed)
 

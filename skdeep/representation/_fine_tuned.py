@@ -397,7 +397,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             fused_layers=fused_layers,
         )
         n_steps = phase.max_iter * n_batches(len(targets), self.batch_size)
-        schedule = OneCycle(optimizer, self.learning_rate, n_steps)
+        schedule = OneCycle(optimizer, n_steps)
 
         def step(index: Tensor) -> dict[str, Tensor]:
             loss = cross_entropy(logits(index), targets[index])

@@ -390,7 +390,7 @@ def mutual_information(
             precision=precision,
         )
         n_steps = n_epochs * n_batches(len(x), batch_size)
-        schedule = OneCycle(optimizer, learning_rate, n_steps)
+        schedule = OneCycle(optimizer, n_steps)
         shuffle = Generator().manual_seed(shuffle_seed)
         objectives: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
             "dv": CorrectedDVLoss(),

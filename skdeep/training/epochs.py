@@ -145,15 +145,14 @@ class OneCycle:
     Parameters
     ----------
     optimizer : Adam
-    peak : float
-        Largest learning rate.
+        Whose learning rate is the largest.
     n_steps : int
         Steps of the whole training.
     """
 
-    def __init__(self, optimizer: Adam, peak: float, n_steps: int) -> None:
+    def __init__(self, optimizer: Adam, n_steps: int) -> None:
         self.optimizer = optimizer
-        self.peak = peak
+        self.peak = optimizer.learning_rate
         self.n_warm_up = max(1, n_steps // 10)
         self.n_steps = n_steps
         self.step_number = 0

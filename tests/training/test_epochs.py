@@ -150,8 +150,8 @@ def test_train_records_an_entry_an_epoch():
 
 
 def learning_rates(n_steps, peak=0.5):
-    optimizer = Adam([MLP([2, 1])], learning_rate=7.0)
-    schedule = OneCycle(optimizer, peak, n_steps)
+    optimizer = Adam([MLP([2, 1])], learning_rate=peak)
+    schedule = OneCycle(optimizer, n_steps)
     rates = []
     for _ in range(n_steps + 3):
         schedule.advance()
@@ -173,7 +173,7 @@ def test_learning_rate_warms_up_for_a_tenth_and_anneals_to_zero(n_steps):
 
 @pytest.mark.parametrize("n_steps", [2, 10, 99])
 def test_a_tenth_of_the_steps_warms_up(n_steps):
-    schedule = OneCycle(Adam([MLP([2, 1])], learning_rate=1.0), 1.0, n_steps)
+    schedule = OneCycle(Adam([MLP([2, 1])], learning_rate=1.0), n_steps)
     warms_up = []
     for _ in range(n_steps):
         warms_up.append(schedule.warms_up)
