@@ -4,7 +4,6 @@ There is no fit here, no hook and no loss.
 """
 
 import math
-import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +20,7 @@ from skdeep._version import __version__
 from skdeep.nn import NETWORKS, Network
 from skdeep.parameters import require_same_shape, warn_of_channels_last
 from skdeep.training import Rows
+from skdeep.warning import warn
 
 NUMBERS = [
     np.float64,
@@ -115,10 +115,10 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         """
         if reset:
             given = getattr(self, "image_shape", None)
-            warn_of_channels_last(given, "image_shape=", stacklevel=6)
+            warn_of_channels_last(given, "image_shape=")
             if given is None:
                 source = "The shape of the images in X, "
-                warn_of_channels_last(image_shape_of(X), source, stacklevel=6)
+                warn_of_channels_last(image_shape_of(X), source)
         else:
             fitted_on = f"{type(self).__name__} was fitted on"
             require_same_shape(image_shape_of(X), self._image_shape(), fitted_on)
@@ -218,13 +218,12 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         state = dict(state)
         version = state.pop("_skdeep_version", "unknown")
         if version != __version__:
-            warnings.warn(
+            warn(
                 InconsistentVersionWarning(
                     estimator_name=type(self).__name__,
                     current_sklearn_version=f"skdeep {__version__}",
                     original_sklearn_version=f"skdeep {version}",
                 ),
-                stacklevel=2,
             )
         for name, value in state.items():
             if isinstance(value, dict) and NETWORK_KEYS == value.keys():

@@ -8,7 +8,6 @@ import math
 import os
 import signal
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -26,6 +25,7 @@ from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
 from skdeep._version import __version__
 from skdeep.identity import described, described_parameters
 from skdeep.training import FitTask, Phase, Store, fit_task_of
+from skdeep.warning import warn
 
 __all__ = [
     "Checkpoint",
@@ -261,11 +261,10 @@ class EarlyStopping(BaseCallback):
         # What goes on with an earlier fit need not have all of its phases.
         if self._is_part or task.goes_on or self.phase in (None, *task.begun):
             return
-        warnings.warn(
+        warn(
             f"EarlyStopping(phase={self.phase!r}) stopped nothing: the fit of "
             f"{type(task.estimator).__name__} had no phase of that name, but "
             f"{', '.join(map(repr, sorted(task.begun)))}.",
-            stacklevel=2,
         )
 
     def _changes(self, phase_name: str) -> bool:
@@ -367,10 +366,9 @@ class MetricMonitor(BaseCallback):
     def _after_fit(self, task: FitTask) -> None:
         if self._is_part or task.goes_on or any(task.begun.values()):
             return
-        warnings.warn(
+        warn(
             "MetricMonitor recorded nothing: the fit of "
             f"{type(task.estimator).__name__} has no epochs that can be scored.",
-            stacklevel=2,
         )
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
@@ -493,12 +491,11 @@ class StopOnInterrupt(BaseCallback):
         if not is_main_thread() or not self._whole._interrupted or phase.ended:
             return False
         if phase.task.interrupted_phase is None:
-            warnings.warn(
+            warn(
                 f"{type(phase.task.estimator).__name__} was interrupted: phase "
                 f"{phase.name!r} ended after {phase.n_iter} of {phase.max_iter} "
                 "epochs.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         phase.interrupt()
         return False

@@ -1,11 +1,12 @@
 """Checks of parameters that depend on each other or on the data."""
 
 import math
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from skdeep.warning import warn
 
 ImageShape = tuple[int, int, int]
 """Channels, height and width."""
@@ -34,16 +35,15 @@ def checked_image_shape(
     return channels, height, width
 
 
-def warn_of_channels_last(shape: Any, source: str, stacklevel: int) -> None:
+def warn_of_channels_last(shape: Any, source: str) -> None:
     """Warn if a shape of images seems to be (height, width, channels)."""
     if not positive_integers(shape) or len(shape) != 3:
         return
     if min(shape[:2]) > 4 and shape[2] in (1, 3, 4):
-        warnings.warn(
+        warn(
             f"{source}{tuple(map(int, shape))} is read as (channels, height, width). "
             "If channels come last, move them: np.moveaxis(X, -1, 1).",
             UserWarning,
-            stacklevel=stacklevel,
         )
 
 

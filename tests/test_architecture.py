@@ -25,29 +25,29 @@ MAY_IMPORT = {
     | {"metrics", "representation"},
     "_compat": {"concurrency", "sklearn"},
     "_version": set(),
-    "base": {"_compat", "_version", "nn", "parameters", "training"}
+    "base": {"_compat", "_version", "nn", "parameters", "training", "warning"}
     | {"numpy", "scipy", "sklearn", "torch"},
-    "callbacks": {"_compat", "_version", "identity", "training"}
+    "callbacks": {"_compat", "_version", "identity", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
-    | {"representation", "scaling", "training"}
+    | {"representation", "scaling", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
     "concurrency": set(),
     "compose": {"_compat", "compose", "numpy", "scipy", "sklearn"},
     "fitting": {"base", "nn", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "torch"},
     "generative": {"_compat", "base", "fitting", "generative", "metrics", "nn"}
-    | {"objectives", "parameters", "scaling", "training"}
+    | {"objectives", "parameters", "scaling", "training", "warning"}
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
     "identity": {"joblib", "numpy", "sklearn"},
     "inspection": {"_compat", "base", "inspection", "metrics", "parameters"}
     | {"matplotlib", "numpy", "scipy", "sklearn"},
-    "metrics": {"_compat", "metrics", "numpy", "scipy", "sklearn"},
+    "metrics": {"_compat", "metrics", "warning", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
-    "parameters": {"numpy"},
+    "parameters": {"warning", "numpy"},
     "representation": {
         "_compat",
         "_version",
@@ -57,11 +57,12 @@ MAY_IMPORT = {
         "nn",
         "objectives",
     }
-    | {"parameters", "representation", "scaling", "training"}
+    | {"parameters", "representation", "scaling", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "storage": {"numpy"},
-    "training": {"nn", "storage", "training", "numpy", "scipy", "torch"},
+    "training": {"nn", "storage", "training", "warning"} | {"numpy", "scipy", "torch"},
+    "warning": set(),
 }
 
 FAMILIES = {"cluster", "compose", "generative", "inspection", "metrics"} | {

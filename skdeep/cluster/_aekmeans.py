@@ -203,7 +203,7 @@ class AEKMeans(BaseDeepClusterer):
             self.cluster_centers_ = start.cluster_centers_
             labels = in_chunks(self._assignment(), rows).argmax(axis=1)
             self.labels_, self.initial_labels_ = labels, labels.copy()
-            warn_of_empty_clusters(labels, self, stacklevel=4)
+            warn_of_empty_clusters(labels, self)
             self.inertia_ = float(start.inertia_)
             self.n_iter_ = start.n_iter_
             self.history_ = autoencoder.history_

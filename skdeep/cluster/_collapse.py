@@ -1,12 +1,12 @@
 """Whether the deep stage ruins the embedding that it was given, or its clusters."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skdeep.representation._collapse import effective_rank
+from skdeep.warning import warn
 
 KEPT = 1 / 3
 """Share of the rank that can be kept below which it counts as lost."""
@@ -51,30 +51,26 @@ class RankWatch:
         """Warn if the rank was lost, and say which state is returned."""
         if self.lost:
             returned = f"The state {'after' if kept else 'before'} it is returned."
-            warnings.warn(
+            warn(
                 f"The embedding of {name} collapsed in the deep stage: it spreads over "
                 f"{self.rank:.1f} dimensions, of {self.before:.1f} before. {returned} "
                 "Try a smaller learning_rate, IDECClusterer with a larger "
                 "reconstruction_weight, or DCNClusterer with a smaller "
                 "clustering_weight.",
                 ConvergenceWarning,
-                stacklevel=5,
             )
 
 
-def warn_of_empty_clusters(
-    labels: np.ndarray, clusterer: Any, stacklevel: int = 6
-) -> None:
+def warn_of_empty_clusters(labels: np.ndarray, clusterer: Any) -> None:
     """Warn if clusters have no rows in the end, and say which."""
     n_clusters = int(clusterer.n_clusters)
     empty = np.setdiff1d(np.arange(n_clusters), labels)
     if len(empty):
         numbers = ", ".join(map(str, empty[:10])) + ", ..." * (len(empty) > 10)
         slower = ", a smaller learning_rate" * hasattr(clusterer, "learning_rate")
-        warnings.warn(
+        warn(
             f"{type(clusterer).__name__} ended with {len(empty)} of {n_clusters} "
             f"clusters without rows: {numbers}. "
             f"Try fewer n_clusters{slower} or another random_state.",
             ConvergenceWarning,
-            stacklevel=stacklevel,
         )

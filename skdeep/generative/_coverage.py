@@ -1,6 +1,5 @@
 """Whether a generator covers the rows that it learned from."""
 
-import warnings
 from collections.abc import Callable
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from skdeep.fitting import Fitting
 from skdeep.training import Phase
+from skdeep.warning import warn
 
 N_WATCHED = 256
 """Real rows, fixed for a training, that generated ones are held against."""
@@ -63,11 +63,10 @@ class Coverage:
 def warn_of_collapse(coverage: float, name: str) -> None:
     """Warn if generated rows lie near few of the real ones."""
     if coverage < COLLAPSED:
-        warnings.warn(
+        warn(
             f"{name} generates rows near {coverage:.0%} of the training rows alone, "
             "where 80% would be all: its generator has collapsed to a part of the "
             "data. Try loss='non_saturating', a larger gradient_penalty, a larger "
             "batch_size, more epochs (max_iter) or a smaller learning_rate.",
             ConvergenceWarning,
-            stacklevel=5,
         )

@@ -320,7 +320,7 @@ class GANSampler(BaseSampler):
         with FitTask(self, X, y, max_subtasks=1) as task:
             attributes, context = self._fitted_classes(X, y)
             self._train(X, context, image_shape, attributes, task)
-        warn_of_collapse(self.history_["coverage"][-1], type(self).__name__)
+            warn_of_collapse(self.history_["coverage"][-1], type(self).__name__)
         return self
 
     def _train(

@@ -1,6 +1,5 @@
 """What the training of a variational autoencoder starts from, and looks at."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from skdeep.nn.noise import normal
 from skdeep.nn.posterior import last_layer
 from skdeep.parameters import checked_sizes
 from skdeep.scaling import column_statistics
+from skdeep.warning import warn
 
 COLLAPSED = 0.01
 """Nats below which a dimension of the code tells nothing of a row."""
@@ -168,11 +168,10 @@ def shrunken_squares(held_out: Tensor, training: Tensor, n_held_out: int) -> Ten
 
 def warn_of_collapse(name: str) -> None:
     """Warn that no dimension of the code tells rows apart."""
-    warnings.warn(
+    warn(
         f"{name}: the posterior has collapsed. Each dimension of the code tells less "
         f"than {COLLAPSED} nats of a row, and all codes decode to much the same row. "
         "Unless the columns have nothing in common, try warm_up=0.5, a smaller beta, "
         "more epochs (max_iter) or another scale.",
         ConvergenceWarning,
-        stacklevel=6,
     )

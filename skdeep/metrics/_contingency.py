@@ -1,12 +1,11 @@
 """Counts of rows by class and cluster, from validated labels."""
 
-import warnings
-
 import numpy as np
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_array, check_consistent_length
 
 from skdeep.metrics._rows import numpy_of, require_no_missing_labels
+from skdeep.warning import warn
 
 
 def class_cluster_counts(labels_true, labels_pred, *, sparse=False):
@@ -43,11 +42,10 @@ def _checked_labels(labels, name):
         raise ValueError(f"{name} must be 1D: shape is {labels.shape}")
     require_no_missing_labels(labels, f"{name} has")
     if labels.dtype.kind == "f" and np.any(labels != np.floor(labels)):
-        warnings.warn(
+        warn(
             f"{name} holds fractions, and each distinct value counts as a label of "
             "its own. Clustering metrics compare discrete labels: pass the result of "
             "predict, not of transform or predict_proba.",
             UserWarning,
-            stacklevel=4,
         )
     return labels

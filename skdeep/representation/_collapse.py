@@ -1,7 +1,5 @@
 """Whether a representation uses its dimensions."""
 
-import warnings
-
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
@@ -9,6 +7,7 @@ from skdeep.fitting import Fitting
 from skdeep.nn import Network
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import in_chunks
+from skdeep.warning import warn
 
 COLLAPSED = 0.1
 """Share of the dimensions at hand below which an embedding counts as collapsed."""
@@ -57,10 +56,9 @@ def checked_rank(
 def warn_of_collapse(rank: float, n_dimensions: int, name: str) -> None:
     """Warn if an embedding spreads over few of the dimensions that it could use."""
     if n_dimensions > 1 and rank < max(1.0, COLLAPSED * n_dimensions):
-        warnings.warn(
+        warn(
             f"{name} spreads its codes over {rank:.1f} of {n_dimensions} dimensions: "
             "they have collapsed. Try stronger views (augment), a larger batch_size, a "
             "smaller learning_rate or fewer n_components.",
             ConvergenceWarning,
-            stacklevel=6,
         )

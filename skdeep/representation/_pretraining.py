@@ -1,7 +1,6 @@
 """Pretraining of the encoder inside another estimator."""
 
 import copy
-import warnings
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any
@@ -24,6 +23,7 @@ from skdeep.parameters import (
 from skdeep.representation._autoencoder import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import FitTask
+from skdeep.warning import warn
 
 LEFT_OPEN = {
     "random_state": None,
@@ -82,11 +82,10 @@ def fitted_encoder(
     inner = default() if given is None else clone(given)
     if getattr(inner, "_skl_callbacks", []):
         name = type(owner).__name__
-        warnings.warn(
+        warn(
             f"Callbacks of the {parameter!r} parameter of {name} are not called: set "
             f"them on {name}, whose phase 'pretrain' they see.",
             UserWarning,
-            stacklevel=2,
         )
     # What the inner estimator leaves open it takes from its owner.
     inner.set_callbacks()
@@ -96,7 +95,7 @@ def fitted_encoder(
         "precision": owner.precision,
         "image_shape": image_shape,
     }
-    warn_of_channels_last(inner.image_shape, "image_shape=", stacklevel=6)
+    warn_of_channels_last(inner.image_shape, "image_shape=")
     for name, open_value in LEFT_OPEN.items():
         if getattr(inner, name) == open_value:
             inner.set_params(**{name: values[name]})
@@ -112,12 +111,11 @@ def fitted_encoder(
         for known in (getattr(given, "random_state", None), fitted.random_state)
     ):
         name = type(fitted).__name__
-        warnings.warn(
+        warn(
             f"The memory of {name} keeps nothing without a seed, as each fit pretrains "
             f"anew. Set random_state of {name}, or of the {parameter!r} in it, to an "
             "integer, or memory=None.",
             UserWarning,
-            stacklevel=2,
         )
     elif owner.memory is not None and not any(map(may_change, callbacks)):
         memory: Memory = check_memory(owner.memory)

@@ -6,13 +6,13 @@ over what it had moved by then, and runs the epochs that are left. So a file hol
 nothing but what the epochs of one phase move.
 """
 
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from skdeep.storage import InvalidFileError, read_file, write_file
 from skdeep.training.tasks import Phase
+from skdeep.warning import warn
 
 KIND = "skdeep checkpoint"
 
@@ -99,11 +99,10 @@ class Store:
         try:
             write_file(path, KIND, value)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"Could not write the checkpoint {path}: {error}. The fit goes on; the "
                 "checkpoints before this one are kept.",
                 RuntimeWarning,
-                stacklevel=3,
             )
             return False
         return True
@@ -119,7 +118,7 @@ class Store:
             try:
                 found = read_file(path, KIND)
             except InvalidFileError as error:
-                warnings.warn(f"{error} It is not used.", RuntimeWarning, stacklevel=2)
+                warn(f"{error} It is not used.", RuntimeWarning)
                 continue
             self._require_same_fit(found["fit"])
             return found
