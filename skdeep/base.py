@@ -5,7 +5,7 @@ There is no fit here, no hook and no loss.
 
 import math
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -37,13 +37,6 @@ NUMBERS = [
 ]
 """Types that are read as they are; all others become the first of them."""
 
-DEFAULTS = {
-    "autoencoder": "AutoencoderTransformer",
-    "clusterer": "DECClusterer",
-    "encoder": "SimCLRTransformer",
-}
-"""Parameters that hold an estimator, and what None stands for in most of them."""
-
 PAGES = Path(__file__).parents[1] / "docs" / "_build" / "html"
 """Documentation that `make docs` built beside the package."""
 
@@ -65,8 +58,8 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         else ""
     )
 
-    _defaults = DEFAULTS
-    """What None stands for in parameters that hold an estimator."""
+    _defaults: ClassVar[dict[str, type]] = {}
+    """What None stands for in the parameter that holds an estimator, if there is."""
 
     whitening_: np.ndarray | None = None
     """Matrix by which scaled rows are multiplied, of those that have one."""
@@ -99,7 +92,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 raise ValueError(
                     f"{name!r} sets a parameter of {inner!r}, which is None. Give the "
                     f"estimator itself first, for example "
-                    f"{type(self).__name__}({inner}={self._defaults[inner]}())."
+                    f"{type(self).__name__}({inner}={self._defaults[inner].__name__}())."
                 )
         return super().set_params(**params)
 

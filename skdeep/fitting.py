@@ -277,8 +277,7 @@ class Fitting:
         for optimizer in optimizers:
             phase.check_weights(optimizer.networks)
             optimizer.finish()
-        for name, value in fitted().items():
-            setattr(estimator, name, value)
+        estimator.__dict__.update(fitted())
 
 
 def copy_of(value: Any) -> Any:

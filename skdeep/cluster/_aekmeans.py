@@ -185,7 +185,7 @@ class AEKMeans(BaseDeepClusterer):
         with FitTask(self, X, y, max_subtasks=2) as task:
             pretrain_seed, kmeans_seed, neighbor_seed = task.seeds(self, 3)
             autoencoder, neighbors = fitted_encoder(
-                self, "autoencoder", X, image_shape, pretrain_seed, task
+                self, X, image_shape, pretrain_seed, task
             )
             rows = autoencoder._scaled_rows(X, resident=True)
             init = resolved_init(self.init, X, autoencoder)
@@ -193,11 +193,15 @@ class AEKMeans(BaseDeepClusterer):
                 neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
             with task.leaf("init"):
                 Z = autoencoder._encode(rows)
-                given = Z, self.n_clusters, self.n_init, kmeans_seed
-                if neighbors is not None and init == "modularity":
-                    start = in_sample(kmeans_of_graph, *given, neighbors)
-                else:
-                    start = in_sample(kmeans, *given)
+                of_graph = init == "modularity"
+                start = in_sample(
+                    kmeans_of_graph if of_graph else kmeans,
+                    Z,
+                    self.n_clusters,
+                    self.n_init,
+                    kmeans_seed,
+                    neighbors if of_graph else None,
+                )
 
             self.autoencoder_ = autoencoder
             self.cluster_centers_ = start.cluster_centers_

@@ -20,6 +20,7 @@ from skdeep._compat import HasMethods, Interval, StrOptions
 from skdeep.base import BaseDeepEstimator
 from skdeep.nn import Network
 from skdeep.objectives.clustering import soft_assignment
+from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import Rows, in_chunks
 
@@ -39,6 +40,8 @@ class BaseDeepClusterer(
     answers these four questions alike, and none of them says how it was fitted. One
     with another encoder, or assignments of its own, says so in two private methods.
     """
+
+    _defaults = {"autoencoder": AutoencoderTransformer}
 
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],

@@ -385,8 +385,7 @@ class DCNClusterer(BaseDeepClusterer):
             fitted = self_training(
                 self, begin, lambda _: step, refresh, optimizer, task, shuffle
             )
-            for name, value in fitted.items():
-                setattr(self, name, value)
+            self.__dict__.update(fitted)
         return self
 
     inverse_transform = inverse_transform

@@ -347,8 +347,7 @@ class DECClusterer(BaseDeepClusterer):
             fitted = self_training(
                 self, begin, toward, refresh, optimizer, task, shuffle
             )
-            for name, value in fitted.items():
-                setattr(self, name, value)
+            self.__dict__.update(fitted)
             self.reservoir_: Reservoir | None = None
             self.pretrained_: Any = None
         return self

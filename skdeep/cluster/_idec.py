@@ -364,8 +364,7 @@ class IDECClusterer(BaseDeepClusterer):
             fitted = self_training(
                 self, begin, toward, refresh, optimizer, task, shuffle
             )
-            for name, value in fitted.items():
-                setattr(self, name, value)
+            self.__dict__.update(fitted)
             self.reservoir_: Reservoir | None = None
             self.pretrained_: Any = None
         return self

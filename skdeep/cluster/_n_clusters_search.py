@@ -20,10 +20,9 @@ from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._dec import DECClusterer
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition, kmeans
 from skdeep.cluster._starts import closed_sample
-from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
-from skdeep.representation._pretraining import fitted_encoder
+from skdeep.representation._pretraining import encoder_parameter, fitted_encoder
 from skdeep.training import FitTask
 
 MAX_ROWS = 20_000
@@ -33,12 +32,6 @@ tables those of a sample.
 
 BLURRED = 1 / 15
 """Share of edges that the best labels cut, from which on the tolerance is full."""
-
-ENCODERS: dict[str, type[BaseRepresentation]] = {
-    "autoencoder": AutoencoderTransformer,
-    "encoder": SimCLRTransformer,
-}
-"""Parameters in which clusterers take what they pretrain, and what None stands for."""
 
 
 class NClustersSearch(BaseDeepClusterer):
@@ -156,6 +149,8 @@ class NClustersSearch(BaseDeepClusterer):
     6
     """
 
+    _defaults = {"clusterer": DECClusterer}
+
     _parameter_constraints: dict[str, list[Any]] = {
         "clusterer": [HasMethods(["fit", "predict_proba"]), None],
         "min_clusters": [Interval(Integral, 1, None, closed="left")],
@@ -209,7 +204,7 @@ class NClustersSearch(BaseDeepClusterer):
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """
-        clusterer, parameter = clusterer_of(self)
+        clusterer = clusterer_of(self)
         first, last = self.min_clusters, self.max_clusters
         if last < first:
             raise ValueError(
@@ -222,9 +217,8 @@ class NClustersSearch(BaseDeepClusterer):
         with FitTask(self, X, y, max_subtasks=3) as task:
             pretrain_seed, neighbor_seed, kmeans_seed, fit_seed = task.seeds(self, 4)
             # Phase 1: pretrain the encoder, once.
-            default = ENCODERS[parameter]
             encoder, neighbors = fitted_encoder(
-                clusterer, parameter, X, image_shape, pretrain_seed, task, default
+                clusterer, X, image_shape, pretrain_seed, task
             )
 
             # Phase 2: judge the labels of k-means for each number of clusters.
@@ -237,6 +231,7 @@ class NClustersSearch(BaseDeepClusterer):
             n_clusters = fewest_clusters(results, self.tolerance)
 
             # Phase 3: fit the clusterer, from the pretrained encoder on.
+            parameter = encoder_parameter(clusterer)
             open_encoder = getattr(clusterer, parameter)
             clusterer.set_params(
                 **{"n_clusters": n_clusters, parameter: FrozenEstimator(encoder)}
@@ -275,10 +270,10 @@ class NClustersSearch(BaseDeepClusterer):
     @property
     def device(self) -> str:
         """That of the clusterer."""
-        return clusterer_of(self)[0].device
+        return clusterer_of(self).device
 
     def _device(self) -> torch.device:
-        return clusterer_of(self)[0]._device()
+        return clusterer_of(self)._device()
 
     def _embedder(self) -> BaseRepresentation:
         return self.clusterer_._embedder()
@@ -290,17 +285,15 @@ class NClustersSearch(BaseDeepClusterer):
         return self.clusterer_._objective()
 
 
-def clusterer_of(search: NClustersSearch) -> tuple[Any, str]:
-    """Clone the clusterer of a search, and name the parameter of its encoder."""
-    given = search.clusterer
-    clusterer = DECClusterer() if given is None else clone(given)
-    for parameter in ENCODERS:
-        if isinstance(clusterer, BaseDeepClusterer) and hasattr(clusterer, parameter):
-            return clusterer, parameter
-    raise TypeError(
-        "The 'clusterer' parameter of NClustersSearch must be a skdeep clusterer that "
-        f"pretrains an encoder, such as DECClusterer(). Got {given!r} instead."
-    )
+def clusterer_of(search: NClustersSearch) -> Any:
+    """Clone the clusterer of a search."""
+    given = DECClusterer() if search.clusterer is None else search.clusterer
+    if not isinstance(given, BaseDeepClusterer) or isinstance(given, NClustersSearch):
+        raise TypeError(
+            "The 'clusterer' parameter of NClustersSearch must be a skdeep clusterer "
+            f"that pretrains an encoder, such as DECClusterer(). Got {given!r} instead."
+        )
+    return clone(given)
 
 
 def clusterer_decodes(search: NClustersSearch) -> bool:

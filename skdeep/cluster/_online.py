@@ -135,8 +135,7 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
         require_same_stream(clusterer)
         with FitTask(clusterer, X, y, max_subtasks=3, goes_on=True) as task:
             fitted = taught(clusterer, X, reservoir, training, task, seeds)
-            for name, value in fitted.items():
-                setattr(clusterer, name, value)
+            clusterer.__dict__.update(fitted)
     reservoir.add(X, rng)
     clusterer.reservoir_ = reservoir
 

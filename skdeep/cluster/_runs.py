@@ -41,9 +41,7 @@ def fit_best_run(clusterer: Any, X: Any, y: Any) -> None:
         neighbor_seed, *seeds = task.seeds(clusterer, 1 + clusterer.n_runs)
         autoencoder = clusterer.autoencoder
         if getattr(autoencoder, "random_state", None) is not None:
-            shared, _ = fitted_encoder(
-                clusterer, "autoencoder", X, image_shape, seeds[0], task
-            )
+            shared, _ = fitted_encoder(clusterer, X, image_shape, seeds[0], task)
             autoencoder = FrozenEstimator(shared)
         for number, seed in enumerate(seeds, 1):
             run = clone(clusterer)

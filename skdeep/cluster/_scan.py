@@ -225,6 +225,8 @@ class SCANClusterer(BaseDeepClusterer):
     (4, 10)
     """
 
+    _defaults = {"encoder": SimCLRTransformer}
+
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         "encoder": [HasMethods(["fit", "transform"]), None],
@@ -323,8 +325,7 @@ class SCANClusterer(BaseDeepClusterer):
                 task.seeds(self, 7)
             )
             # Phase 1: pretrain the encoder; clusters of its codes make the head.
-            inner = "encoder", SimCLRTransformer
-            begin = start(self, X, image_shape, task, start_seeds, "auto", *inner)
+            begin = start(self, X, image_shape, task, start_seeds, "auto")
             rows, encoder = begin.rows, begin.autoencoder
             Z = torch.from_numpy(encoder._encode(rows)).to(rows.device)
             head = discriminant_head(Z, begin.labels.to(rows.device), self.n_clusters)
@@ -373,8 +374,7 @@ class SCANClusterer(BaseDeepClusterer):
                 return {"loss": loss, "sure_fraction": sure}
 
             stage.run(stage.self_label, lambda p: lambda i: follow(i, p[i]), self_adam)
-            for name, value in stage.fitted().items():
-                setattr(self, name, value)
+            self.__dict__.update(stage.fitted())
         return self
 
     def _embedder(self) -> BaseRepresentation:

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize, one_hot
 from skdeep.base import network_copy
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._starts import REGULARISATION
-from skdeep.cluster._steps import LabelWatch, Start, Toward, guarded
+from skdeep.cluster._steps import Clustering, LabelWatch, Start, Toward, guarded
 from skdeep.nn import MLP, Network, chained, initialized, softmax_of_head
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
@@ -62,39 +62,24 @@ class Model:
         return Model(encoder, network_copy(self.head).to(encoder._home()))
 
 
-@dataclass(frozen=True)
-class Clustering:
-    """A model, and what it says of the training rows."""
-
-    model: Model
-    p: np.ndarray
-    Z: np.ndarray
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Cluster of each training row."""
-        return self.p.argmax(axis=1)
-
-    def attributes(self) -> dict[str, Any]:
-        """Name what a fitted clusterer needs in order to predict."""
-        members = np.eye(self.p.shape[1], dtype=self.p.dtype)[self.labels]
-        # A cluster that is no row's most probable one lies where it is probable most,
-        # and in the middle of all rows if it is so improbable that nothing is left.
-        likely = self.p + np.finfo(self.p.dtype).tiny
-        weights = np.where(members.any(axis=0), members, likely)
-        return {
-            "encoder_": self.model.encoder,
-            "head_": self.model.head,
-            "cluster_centers_": (weights / weights.sum(axis=0)).T @ self.Z,
-            "cluster_frequencies_": self.p.sum(axis=0),
-        }
-
-
 def clustering_of(model: Model, rows: Rows) -> Clustering:
     """Copy the state that training has reached."""
     model = model.copied()
     p = in_chunks(model.probabilities, rows)
-    return Clustering(model, p, model.encoder._encode(rows))
+    labels = p.argmax(axis=1)
+    members = np.eye(p.shape[1], dtype=p.dtype)[labels]
+    # A cluster that is no row's most probable one lies where it is probable most, and
+    # in the middle of all rows if it is so improbable that nothing is left.
+    likely = p + np.finfo(p.dtype).tiny
+    weights = np.where(members.any(axis=0), members, likely)
+    attributes = {
+        "encoder_": model.encoder,
+        "head_": model.head,
+        "cluster_centers_": (weights / weights.sum(axis=0)).T
+        @ model.encoder._encode(rows),
+        "cluster_frequencies_": p.sum(axis=0),
+    }
+    return Clustering(labels, attributes)
 
 
 class DeepStage:
@@ -197,7 +182,7 @@ class DeepStage:
 
     def now(self) -> dict[str, Any]:
         """Attributes of a clusterer that predicts with the model as it is now."""
-        return {**clustering_of(self.model, self.rows).attributes(), **self.histories()}
+        return {**clustering_of(self.model, self.rows).attributes, **self.histories()}
 
     def histories(self) -> dict[str, Any]:
         """Return the records of the phases, by attribute."""

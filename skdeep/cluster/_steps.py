@@ -25,8 +25,7 @@ from skdeep.cluster._starts import INITS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import Augmentation, MarginalCorruption
 from skdeep.objectives.distances import squared_distances
-from skdeep.representation import AutoencoderTransformer
-from skdeep.representation._base import BaseRepresentation, on_rows
+from skdeep.representation._base import on_rows
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pixels import resolved_augment
 from skdeep.representation._pretraining import fitted_encoder
@@ -99,16 +98,11 @@ def start(
     task: FitTask,
     seeds: list[int],
     init: str,
-    parameter: str = "autoencoder",
-    default: type[BaseRepresentation] = AutoencoderTransformer,
 ) -> Start:
-    """Pretrain the autoencoder of a clusterer and place centroids in its embedding.
-
-    Or another encoder, the parameter of that name, for which None means `default`.
-    """
+    """Pretrain the encoder of a clusterer and place centroids in its embedding."""
     pretrain_seed, kmeans_seed, neighbor_seed = seeds
     autoencoder, neighbors = fitted_encoder(
-        clusterer, parameter, X, image_shape, pretrain_seed, task, default
+        clusterer, X, image_shape, pretrain_seed, task
     )
     rows = autoencoder._scaled_rows(X, resident=True)
     init = resolved_init(init, X, autoencoder)
@@ -116,8 +110,9 @@ def start(
         neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
     with task.leaf("init"):
         Z = autoencoder._encode(rows)
-        counts = clusterer.n_clusters, clusterer.n_init
-        found = started(init, Z, *counts, kmeans_seed, neighbors)
+        found = started(
+            init, Z, clusterer.n_clusters, clusterer.n_init, kmeans_seed, neighbors
+        )
     if not clusterer.guard:
         neighbors = None
     centroids = torch.tensor(found.cluster_centers_, device=rows.device)
@@ -144,20 +139,18 @@ def augmentation(
 
 @dataclass(frozen=True)
 class Clustering:
-    """An embedding, centers in it, the clusters of the rows, and their soft sizes."""
+    """A state that training has reached.
 
-    autoencoder: AutoencoderTransformer
-    centers: np.ndarray
+    Parameters
+    ----------
+    labels : ndarray of shape (n_samples,)
+        Clusters of the training rows.
+    attributes : dict
+        What a fitted clusterer needs in order to predict.
+    """
+
     labels: np.ndarray
-    frequencies: np.ndarray
-
-    def attributes(self) -> dict[str, Any]:
-        """Name what a fitted clusterer needs in order to predict."""
-        return {
-            "autoencoder_": self.autoencoder,
-            "cluster_centers_": self.centers,
-            "cluster_frequencies_": self.frequencies,
-        }
+    attributes: dict[str, Any]
 
 
 def clustering_of(start: Start, alpha: float) -> Clustering:
@@ -166,7 +159,12 @@ def clustering_of(start: Start, alpha: float) -> Clustering:
     centers = start.centroids.detach().cpu().numpy().copy()
     q = in_chunks(student_assignment(autoencoder, centers, alpha), start.rows)
     sizes = q.sum(axis=0) if start.weights is None else start.weights @ q
-    return Clustering(autoencoder, centers, q.argmax(axis=1), sizes.astype(np.float32))
+    attributes = {
+        "autoencoder_": autoencoder,
+        "cluster_centers_": centers,
+        "cluster_frequencies_": sizes.astype(np.float32),
+    }
+    return Clustering(q.argmax(axis=1), attributes)
 
 
 def self_training(
@@ -216,7 +214,7 @@ def self_training(
         max_iter = epochs_for(clusterer.max_iter, N_STEPS, *size)
 
     def snapshot() -> dict[str, Any]:
-        return {**clustering_of(start, alpha).attributes(), "history_": phase.history}
+        return {**clustering_of(start, alpha).attributes, "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
     rank = alternate(clusterer, start, toward, refresh, optimizer, phase, rng, n_drawn)
@@ -233,8 +231,8 @@ def self_training(
 
 def guarded(
     clusterer: BaseDeepClusterer,
-    before: Any,
-    after: Any,
+    before: Clustering,
+    after: Clustering,
     neighbors: np.ndarray | None,
     collapsed: bool = False,
 ) -> dict[str, Any]:
@@ -254,7 +252,7 @@ def guarded(
     chosen = after if kept else before
     warn_of_empty_clusters(chosen.labels, clusterer)
     return {
-        **chosen.attributes(),
+        **chosen.attributes,
         "labels_": chosen.labels,
         "initial_labels_": before.labels,
         "initial_modularity_": modularity,

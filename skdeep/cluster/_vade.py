@@ -316,7 +316,7 @@ class VaDEClusterer(BaseDeepClusterer):
                 return {"loss": loss, "reconstruction_loss": reconstruction, "kl": kl}
 
             def snapshot() -> dict[str, Any]:
-                found = clustering_of(model, begin).attributes()
+                found = clustering_of(model, begin).attributes
                 return {**found, "history_": phase.history}
 
             phase = task.phase("cluster", max_iter, snapshot)
@@ -333,8 +333,7 @@ class VaDEClusterer(BaseDeepClusterer):
             )
             after = clustering_of(model, begin)
             fitted = guarded(self, before, after, begin.neighbors)
-            for name, value in fitted.items():
-                setattr(self, name, value)
+            self.__dict__.update(fitted)
             self.n_iter_, self.history_ = phase.n_iter, phase.history
         return self
 

@@ -1,8 +1,6 @@
 """The generative model of VaDE: its bound, its clusters and its rows."""
 
 import copy
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +8,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Generator, Tensor
 
 from skdeep.base import network_copy
-from skdeep.cluster._steps import Start
+from skdeep.cluster._steps import Clustering, Start
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
 from skdeep.nn.posterior import means_alone
@@ -156,27 +154,15 @@ def fixed_noise(n_codes: int, mean: Tensor) -> Tensor:
     return torch.cat([half, -half])[:n_codes].to(mean.device)
 
 
-@dataclass(frozen=True)
-class MixtureClustering:
-    """A state that training has reached, and the clusters of the rows in it."""
-
-    labels: np.ndarray
-    state: dict[str, Any]
-
-    def attributes(self) -> dict[str, Any]:
-        """Name what a fitted clusterer needs in order to predict."""
-        return self.state
-
-
 @torch.no_grad()
-def clustering_of(model: VaDEModel, begin: Start) -> MixtureClustering:
+def clustering_of(model: VaDEModel, begin: Start) -> Clustering:
     """Copy the state that training has reached."""
     encoder = network_copy(model.encoder)
     autoencoder = copy.deepcopy(begin.autoencoder)
     autoencoder.encoder_ = means_alone(encoder)
     log_weights, means, log_vars = model.prior()
     q = in_chunks(model.responsibilities, begin.rows)
-    state = {
+    attributes = {
         "encoder_": encoder,
         "autoencoder_": autoencoder,
         "cluster_centers_": means.cpu().numpy().copy(),
@@ -184,7 +170,7 @@ def clustering_of(model: VaDEModel, begin: Start) -> MixtureClustering:
         "weights_": log_weights.exp().cpu().numpy(),
         "noise_variance_": residual_variance(model, begin),
     }
-    return MixtureClustering(q.argmax(axis=1), state)
+    return Clustering(q.argmax(axis=1), attributes)
 
 
 def residual_variance(model: VaDEModel, begin: Start) -> float | None:

@@ -28,6 +28,7 @@ from skdeep.nn import (
     logits_of_head,
     softmax_of_head,
 )
+from skdeep.representation._autoencoder import AutoencoderTransformer
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import (
     Adam,
@@ -208,7 +209,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         "verbose": ["verbose"],
     }
 
-    _defaults = {"encoder": "AutoencoderTransformer"}
+    _defaults = {"encoder": AutoencoderTransformer}
 
     def __init__(
         self,
@@ -269,9 +270,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             frozen_iter, max_iter = self._epochs(len(labelled))
 
             # Phase 1: pretrain the encoder on all rows.
-            encoder, _ = fitted_encoder(
-                self, "encoder", X, image_shape, pretrain_seed, task
-            )
+            encoder, _ = fitted_encoder(self, X, image_shape, pretrain_seed, task)
             code_of = encoder._output()
             rows = encoder._scaled_rows(X, resident=True)
             labelled, targets = labelled.to(rows.device), targets.to(rows.device)
@@ -309,8 +308,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             # Of a dense network that is fused, no hidden layer can be had for training.
             fused = code_of is encoder.encoder_
             self._descend(phase, networks, logits, targets, rng, fused_layers=fused)
-            for name, value in fitted().items():
-                setattr(self, name, value)
+            self.__dict__.update(fitted())
         return self
 
     def predict(self, X: Any) -> np.ndarray:

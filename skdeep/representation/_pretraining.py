@@ -20,7 +20,6 @@ from skdeep.parameters import (
     require_same_shape,
     warn_of_channels_last,
 )
-from skdeep.representation._autoencoder import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import FitTask
 from skdeep.warning import warn
@@ -36,12 +35,10 @@ LEFT_OPEN = {
 
 def fitted_encoder(
     owner: BaseDeepEstimator,
-    parameter: str,
     X: np.ndarray | csr_matrix,
     image_shape: tuple[int, int, int] | None,
     seed: int,
     task: FitTask,
-    default: type[BaseRepresentation] = AutoencoderTransformer,
 ) -> tuple[Any, np.ndarray | None]:
     """Pretrain a clone of the estimator that `owner` was given, or copy a frozen one.
 
@@ -49,16 +46,12 @@ def fitted_encoder(
     ----------
     owner : BaseDeepEstimator
         Lends the clone its device, precision and memory.
-    parameter : str
-        Name of the parameter of `owner` that holds the estimator.
     X, image_shape
         Checked rows, and the shape of their images, if they are.
     seed : int
         Of the clone, if it has none.
     task : FitTask
         Of which pretraining becomes a phase.
-    default : subclass of BaseRepresentation
-        What None stands for.
 
     Returns
     -------
@@ -67,76 +60,98 @@ def fitted_encoder(
     neighbors : ndarray of shape (n_samples, n_neighbors) or None
         The nearest-neighbour graph of the rows, if pretraining made one.
     """
-    given = getattr(owner, parameter)
-    if isinstance(given, FrozenEstimator):
+    if isinstance(getattr(owner, encoder_parameter(owner)), FrozenEstimator):
         task.begin("pretrain")
         with task.leaf("pretrain"):
-            copied = _copy_of_frozen(owner, parameter, X, image_shape)
-            return _named(copied, owner), None
-    if given is not None and not isinstance(given, BaseRepresentation):
-        raise TypeError(
-            f"The {parameter!r} parameter of {type(owner).__name__} must be a "
-            "skdeep transformer with an encoder, such as AutoencoderTransformer(), or "
-            f"FrozenEstimator of a fitted one. Got {given!r} instead."
-        )
-    inner = default() if given is None else clone(given)
-    if getattr(inner, "_skl_callbacks", []):
-        name = type(owner).__name__
-        warn(
-            f"Callbacks of the {parameter!r} parameter of {name} are not called: set "
-            f"them on {name}, whose phase 'pretrain' they see.",
-            UserWarning,
-        )
-    # What the inner estimator leaves open it takes from its owner.
-    inner.set_callbacks()
-    values = {
-        "random_state": seed,
-        "device": str(owner._device()),
-        "precision": owner.precision,
-        "image_shape": image_shape,
-    }
-    warn_of_channels_last(inner.image_shape, "image_shape=")
-    for name, open_value in LEFT_OPEN.items():
-        if getattr(inner, name) == open_value:
-            inner.set_params(**{name: values[name]})
-    inner._validate_params()
-    checked_image_shape(inner, image_shape, X.shape[1])
-
-    pretrained: Callable[..., Pretrained] = _pretrain
-    kind: list[Any] = []
-    fitted = task.estimator  # the owner, or what searches for its parameters
-    callbacks = getattr(fitted, "_skl_callbacks", [])
-    if owner.memory is not None and not any(
-        isinstance(known, Integral)
-        for known in (getattr(given, "random_state", None), fitted.random_state)
-    ):
-        name = type(fitted).__name__
-        warn(
-            f"The memory of {name} keeps nothing without a seed, as each fit pretrains "
-            f"anew. Set random_state of {name}, or of the {parameter!r} in it, to an "
-            "integer, or memory=None.",
-            UserWarning,
-        )
-    elif owner.memory is not None and not any(map(may_change, callbacks)):
-        memory: Memory = check_memory(owner.memory)
-        pretrained = memory.cache(_pretrain, ignore=["encoder", "task"])
-        parameters = described_parameters(inner, {"verbose"})
-        kind = [__version__, type(inner).__name__, parameters]
+            return _named(_copy_of_frozen(owner, X, image_shape), owner), None
+    encoder = _own_encoder(owner, image_shape, X.shape[1], seed)
+    pretrained, kind = _remembered(encoder, owner, task)
     try:
-        state, neighbors = pretrained(inner, X, task, kind)
+        state, neighbors = pretrained(encoder, X, task, kind)
     except InterruptedPretraining as interrupted:
         state, neighbors = interrupted.result
     if "pretrain" not in task.begun:  # it came out of the cache
         task.begin("pretrain")
         with task.leaf("pretrain"):
             pass
-    inner.__setstate__(state)
-    inner.device = owner.device  # on which the owner goes on, here or elsewhere
-    return _named(inner, owner), neighbors
+    encoder.__setstate__(state)
+    encoder.device = owner.device  # on which the owner goes on, here or elsewhere
+    return _named(encoder, owner), neighbors
+
+
+def encoder_parameter(owner: BaseDeepEstimator) -> str:
+    """Name of the parameter that holds what an estimator pretrains."""
+    (parameter,) = owner._defaults
+    return parameter
+
+
+def _own_encoder(
+    owner: BaseDeepEstimator,
+    image_shape: tuple[int, int, int] | None,
+    n_features: int,
+    seed: int,
+) -> BaseRepresentation:
+    """Clone what `owner` was given; what that leaves open it takes from its owner."""
+    ((parameter, default),) = owner._defaults.items()
+    given, name = getattr(owner, parameter), type(owner).__name__
+    if given is not None and not isinstance(given, BaseRepresentation):
+        raise TypeError(
+            f"The {parameter!r} parameter of {name} must be a "
+            "skdeep transformer with an encoder, such as AutoencoderTransformer(), or "
+            f"FrozenEstimator of a fitted one. Got {given!r} instead."
+        )
+    encoder = default() if given is None else clone(given)
+    if getattr(encoder, "_skl_callbacks", []):
+        warn(
+            f"Callbacks of the {parameter!r} parameter of {name} are not called: set "
+            f"them on {name}, whose phase 'pretrain' they see."
+        )
+    encoder.set_callbacks()
+    warn_of_channels_last(encoder.image_shape, "image_shape=")
+    values = {
+        "random_state": seed,
+        "device": str(owner._device()),
+        "precision": owner.precision,
+        "image_shape": image_shape,
+    }
+    for left, open_value in LEFT_OPEN.items():
+        if getattr(encoder, left) == open_value:
+            encoder.set_params(**{left: values[left]})
+    encoder._validate_params()
+    checked_image_shape(encoder, image_shape, n_features)
+    return encoder
 
 
 Pretrained = tuple[dict[str, Any], np.ndarray | None]
 """State of the encoder in arrays and plain values, and the neighbours of the rows."""
+
+
+def _remembered(
+    encoder: BaseRepresentation, owner: BaseDeepEstimator, task: FitTask
+) -> tuple[Callable[..., Pretrained], list[Any]]:
+    """Pretraining, behind the memory of `owner`, and what it is known by there."""
+    if owner.memory is None:
+        return _pretrain, []
+    fitted = task.estimator  # the owner, or what searches for its parameters
+    parameter = encoder_parameter(owner)
+    given = getattr(owner, parameter)
+    if not any(
+        isinstance(seed, Integral)
+        for seed in (getattr(given, "random_state", None), fitted.random_state)
+    ):
+        name = type(fitted).__name__
+        warn(
+            f"The memory of {name} keeps nothing without a seed, as each fit pretrains "
+            f"anew. Set random_state of {name}, or of the {parameter!r} in it, to an "
+            "integer, or memory=None."
+        )
+        return _pretrain, []
+    if any(map(may_change, getattr(fitted, "_skl_callbacks", []))):
+        return _pretrain, []
+    memory: Memory = check_memory(owner.memory)
+    parameters = described_parameters(encoder, {"verbose"})
+    kind = [__version__, type(encoder).__name__, parameters]
+    return memory.cache(_pretrain, ignore=["encoder", "task"]), kind
 
 
 class InterruptedPretraining(Exception):
@@ -186,10 +201,10 @@ def may_change(callback: Any) -> bool:
 
 def _copy_of_frozen(
     owner: BaseDeepEstimator,
-    parameter: str,
     X: np.ndarray | csr_matrix,
     image_shape: tuple[int, int, int] | None,
 ) -> BaseRepresentation:
+    parameter = encoder_parameter(owner)
     fitted = getattr(owner, parameter).estimator
     if not isinstance(fitted, BaseRepresentation):
         raise TypeError(

@@ -322,8 +322,7 @@ class Phase:
         if self.snapshot is None:
             return None
         estimator = copy.copy(self.task.estimator)
-        for name, value in self.snapshot().items():
-            setattr(estimator, name, value)
+        estimator.__dict__.update(self.snapshot())
         return estimator
 
     def check_weights(self, networks: list[Network]) -> None:
