@@ -10,6 +10,9 @@ from sklearn.utils.sparsefuncs import mean_variance_axis, min_max_axis
 ALIKE = 10.0
 """Ratio of the deviations of two columns up to which they share one range."""
 
+SELDOM = 0.1
+"""Mean of a column above its start, over its range, if it mostly stays there."""
+
 MANY = 32
 """Columns from which they are read as pixels or words rather than as measurements."""
 
@@ -77,9 +80,9 @@ def columns_alike(columns: ColumnStatistics) -> bool:
     It does for columns of 0 and 1 alone, for pixels and word weights, many columns that
     start at about one value, and for principal components, which are centred and were
     not standardised. Of the latter three, none spreads much more than the median one. A
-    column may spread much less only if all start at the very same value, as the border
-    pixels of images and rare words do: a fraction in a table of other things is not
-    like them.
+    column may spread much less only if all start at the very same value and it seldom
+    leaves that, as the border pixels of images and rare words do: a fraction in a table
+    of other things is not like them.
     """
     varying = columns.maximum > columns.minimum
     if are_indicators(columns)[varying].all():
@@ -87,16 +90,19 @@ def columns_alike(columns: ColumnStatistics) -> bool:
     deviation = np.sqrt(columns.variance[varying])
     floor = columns.minimum[varying]
     widest, usual, narrowest = deviation.max(), np.median(deviation), deviation.min()
+    rise = (columns.mean - columns.minimum)[varying]
+    stays = rise <= SELDOM * (columns.maximum - columns.minimum)[varying]
+    is_narrow = usual > ALIKE * deviation
     centered = np.all(np.abs(columns.mean[varying]) <= CENTERED * deviation)
     are_components = centered and widest > STANDARDIZED * narrowest
-    same_floor = np.all(floor == floor[0])
+    rarely_wide = np.all(floor == floor[0]) and stays[is_narrow].all()
     start_alike = len(columns.variance) >= MANY and np.ptp(floor) <= usual
     same_level = columns.mean[varying].std() <= ALIKE * usual
     return bool(
         (are_components or start_alike)
         and same_level
         and widest <= ALIKE * usual
-        and (same_floor or usual <= ALIKE * narrowest)
+        and (rarely_wide or not is_narrow.any())
     )
 
 
@@ -120,7 +126,8 @@ def fitted_scaling(
     Returns
     -------
     offset, scale : ndarray of shape (n_features,), float64
-        A column that does not vary has scale 1.
+        A column that does not vary has scale 1. Beside columns alike, one outside of
+        their range is none of them, and has itself for offset.
     """
     n_features = X.shape[1]
     if scale is None:
@@ -130,17 +137,27 @@ def fitted_scaling(
     if scale == "minmax":
         return columns.minimum, _where_varying(spread, spread)
     if scale == "auto" and (is_image or columns_alike(columns)):
-        mean = columns.mean.mean()
-        variance = columns.variance.mean() + columns.mean.var()
-        spread = columns.maximum.max() - columns.minimum.min()
+        alike = is_image | within_common_range(columns)
+        mean = columns.mean[alike].mean()
+        variance = columns.variance[alike].mean() + columns.mean[alike].var()
+        spread = columns.maximum[alike].max() - columns.minimum[alike].min()
         common = _where_varying(np.sqrt(variance), spread)
-        return np.full(n_features, mean), np.full(n_features, common)
+        return np.where(alike, mean, columns.mean), np.where(alike, common, 1.0)
     deviation = _where_varying(np.sqrt(columns.variance), spread)
     if scale == "auto":
         # Two rows that differ in an indicator are then as far apart as two rows drawn
         # at random are in a measurement; a rare category does not weigh more.
         deviation[are_indicators(columns)] = 1.0
     return columns.mean, deviation
+
+
+def within_common_range(columns: ColumnStatistics) -> np.ndarray:
+    """Which columns lie in the range of those that vary; all if none does."""
+    varying = columns.maximum > columns.minimum
+    if not varying.any():
+        return ~varying
+    low, high = columns.minimum[varying].min(), columns.maximum[varying].max()
+    return (columns.minimum >= low) & (columns.maximum <= high)
 
 
 def half_whitening(
@@ -226,7 +243,7 @@ def fitted_unit_scaling(
     """Offset and scale that bring X to [0, 1], where the cross-entropy is defined.
 
     ``"auto"`` leaves X as it is if it lies in [0, 1], and else maps all entries by
-    their common range; ``"minmax"`` maps each column.
+    the common range of the columns that vary; ``"minmax"`` maps each column.
 
     Raises
     ------
@@ -241,8 +258,12 @@ def fitted_unit_scaling(
     if low >= 0 and high <= 1 and scale in ("auto", None):
         return np.zeros(n_features), np.ones(n_features)
     if scale == "auto":
+        alike = within_common_range(columns)
+        low, high = columns.minimum[alike].min(), columns.maximum[alike].max()
+        if low >= 0 and high <= 1:
+            low, high = 0.0, 1.0
         common = _where_varying(high - low, high - low)
-        return np.full(n_features, low), np.full(n_features, common)
+        return np.where(alike, low, columns.mean), np.where(alike, common, 1.0)
     raise ValueError(
         f"The cross-entropy needs values in [0, 1], and scale={scale!r} does not bring "
         f"X there, whose values run from {low:.4g} to {high:.4g}. Use scale='auto' or "
