@@ -126,8 +126,8 @@ def fitted_scaling(
     Returns
     -------
     offset, scale : ndarray of shape (n_features,), float64
-        A column that does not vary has scale 1. Beside columns alike, one outside of
-        their range is none of them, and has itself for offset.
+        A column that does not vary has scale 1, or that of columns alike beside it.
+        Outside of their range, it has itself for offset.
     """
     n_features = X.shape[1]
     if scale is None:
@@ -142,7 +142,7 @@ def fitted_scaling(
         variance = columns.variance[alike].mean() + columns.mean[alike].var()
         spread = columns.maximum[alike].max() - columns.minimum[alike].min()
         common = _where_varying(np.sqrt(variance), spread)
-        return np.where(alike, mean, columns.mean), np.where(alike, common, 1.0)
+        return np.where(alike, mean, columns.mean), np.full(n_features, common)
     deviation = _where_varying(np.sqrt(columns.variance), spread)
     if scale == "auto":
         # Two rows that differ in an indicator are then as far apart as two rows drawn
@@ -263,7 +263,7 @@ def fitted_unit_scaling(
         if low >= 0 and high <= 1:
             low, high = 0.0, 1.0
         common = _where_varying(high - low, high - low)
-        return np.where(alike, low, columns.mean), np.where(alike, common, 1.0)
+        return np.where(alike, low, columns.mean), np.full(n_features, common)
     raise ValueError(
         f"The cross-entropy needs values in [0, 1], and scale={scale!r} does not bring "
         f"X there, whose values run from {low:.4g} to {high:.4g}. Use scale='auto' or "

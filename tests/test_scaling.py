@@ -244,7 +244,7 @@ def test_constant_outside_of_the_range_of_columns_alike_is_none_of_them(
     for scaling in (lambda X: fitted_scaling(X, "auto"), unit_scaling):
         (offset, scale), (old_offset, old_scale) = scaling(wide), scaling(X)
         np.testing.assert_allclose(offset, [*old_offset, value])
-        np.testing.assert_allclose(scale, [*old_scale, 1.0])
+        np.testing.assert_allclose(scale, [*old_scale, old_scale[0]])
 
 
 def unit_scaling(X):
