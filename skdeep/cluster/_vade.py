@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from sklearn import config_context
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state, check_scalar
@@ -25,7 +26,8 @@ from skdeep.cluster._steps import Start, augmentation, guarded, start
 from skdeep.cluster._vade_model import VaDEModel, clustering_of
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.nn.posterior import with_variances
-from skdeep.scaling import in_units
+from skdeep.representation import AutoencoderTransformer
+from skdeep.scaling import column_statistics, in_units
 from skdeep.training import (
     Adam,
     FitTask,
@@ -39,6 +41,9 @@ from skdeep.training import (
 
 N_STEPS = 2000
 """Gradient steps that max_iter="auto" aims at."""
+
+NEGLIGIBLE = 1e-9
+"""Share of other columns in a whitened one, which is its own then."""
 
 START_VARIANCE = 0.1
 """Of a code, as a share of the mean variance inside of a cluster."""
@@ -147,6 +152,10 @@ class VaDEClusterer(BaseDeepClusterer):
 
     noise_variance_ : float or None
         Variance of the Gaussian likelihood, in scaled units. None if it is Bernoulli.
+
+    constants_ : ndarray of shape (n_features,)
+        Scaled value of each column that does not vary, which densities leave out and
+        samples repeat; NaN of all others, and of pixels.
 
     labels_ : ndarray of shape (n_samples,), int64
         Cluster of each training row, equal to `predict` on them.
@@ -290,7 +299,7 @@ class VaDEClusterer(BaseDeepClusterer):
             # Phase 1: pretrain the autoencoder, and fit the mixture to its codes.
             begin = start(self, X, image_shape, task, start_seeds, "auto")
             rows, decoder = begin.rows, begin.autoencoder.decoder_
-            model = self._started_model(begin, start_seeds[1])
+            model = self._started_model(X, begin, start_seeds[1])
             before = clustering_of(model, begin)
 
             # Phase 2: raise the bound of the whole model.
@@ -337,7 +346,9 @@ class VaDEClusterer(BaseDeepClusterer):
             self.n_iter_, self.history_ = phase.n_iter, phase.history
         return self
 
-    def _started_model(self, begin: Start, seed: int) -> VaDEModel:
+    def _started_model(
+        self, X: np.ndarray | csr_matrix, begin: Start, seed: int
+    ) -> VaDEModel:
         """Build the model, whose mixture is fitted to the pretrained codes."""
         codes = begin.autoencoder._encode(begin.rows)
         floor = 1e-3 * float(codes.var(0).mean()) + 1e-12
@@ -359,7 +370,8 @@ class VaDEClusterer(BaseDeepClusterer):
             mixture.fit(codes[sample].astype(np.float64))
         spread = START_VARIANCE * float(mixture.weights_ @ mixture.covariances_.mean(1))
         encoder = with_variances(begin.autoencoder.encoder_, math.log(spread))
-        return VaDEModel.started(begin, encoder, mixture)
+        constants = scaled_constants(X, begin.autoencoder)
+        return VaDEModel.started(begin, encoder, mixture, constants)
 
     inverse_transform = inverse_transform
 
@@ -419,7 +431,10 @@ class VaDEClusterer(BaseDeepClusterer):
         values = np.log(self.weights_), self.cluster_centers_, np.log(self.covariances_)
         mixture = [torch.tensor(value, device=device) for value in values]
         decoder = self.autoencoder_.decoder_.to(device)
-        return VaDEModel(self.encoder_, decoder, mixture, self.noise_variance_)
+        constants = torch.tensor(self.constants_, device=device)
+        return VaDEModel(
+            self.encoder_, decoder, mixture, self.noise_variance_, constants
+        )
 
     def _assignment(self) -> Callable[[Tensor], Tensor]:
         return self._model().responsibilities
@@ -428,7 +443,30 @@ class VaDEClusterer(BaseDeepClusterer):
         model = self._model()
         log_scale = 0.0
         if self.noise_variance_ is not None:
-            log_scale = float(np.log(self.autoencoder_.scale_).sum())
+            varies = np.isnan(self.constants_)
+            log_scale = float(np.log(self.autoencoder_.scale_[varies]).sum())
             if self.autoencoder_.whitening_ is not None:
-                log_scale -= float(np.linalg.slogdet(self.autoencoder_.whitening_)[1])
+                whitening = self.autoencoder_.whitening_[np.ix_(varies, varies)]
+                log_scale -= float(np.linalg.slogdet(whitening)[1])
         return lambda x: log_scale - model.elbo(x)
+
+
+def scaled_constants(
+    X: np.ndarray | csr_matrix, autoencoder: AutoencoderTransformer
+) -> np.ndarray:
+    """Scaled value of each column that does not vary, NaN of all others.
+
+    Pixels have the noise of their image, and columns that are mixed with others, by an
+    autoencoder that saw them vary, are no constants of their own. Nor are all columns.
+    """
+    columns = column_statistics(X)
+    varies = columns.minimum < columns.maximum
+    value = (columns.minimum - autoencoder.offset_) / autoencoder.scale_
+    if autoencoder.whitening_ is not None:
+        own = np.diag(autoencoder.whitening_)
+        others = np.abs(autoencoder.whitening_).sum(axis=1) - np.abs(own)
+        varies |= others > NEGLIGIBLE * np.abs(own)
+        value = value * own
+    if autoencoder.image_shape_ is not None or not varies.any():
+        varies = np.ones_like(varies)
+    return np.where(varies, np.nan, value)

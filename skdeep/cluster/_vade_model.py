@@ -45,6 +45,9 @@ class VaDEModel:
         means and log-variances of shape (n_clusters, d).
     noise_variance : float or None
         Of the Gaussian likelihood; None means the Bernoulli one.
+    constants : Tensor of shape (n_features,)
+        Scaled value of the columns that do not vary, NaN of others: the likelihood
+        leaves them out, and rows that are drawn repeat them.
     """
 
     def __init__(
@@ -53,15 +56,23 @@ class VaDEModel:
         decoder: Network,
         mixture: list[Tensor],
         noise_variance: float | None,
+        constants: Tensor,
     ) -> None:
         self.encoder = encoder
         self.decoder = decoder
         self.mixture = mixture
         self.noise_variance = noise_variance
+        self.constants = constants
+        varies = constants.isnan()
+        self.columns = None if varies.all() else torch.nonzero(varies)[:, 0]
 
     @classmethod
     def started(
-        cls, begin: Start, encoder: Network, mixture: GaussianMixture
+        cls,
+        begin: Start,
+        encoder: Network,
+        mixture: GaussianMixture,
+        constants: np.ndarray,
     ) -> "VaDEModel":
         """Build the model that training moves, from a mixture of pretrained codes."""
         values = np.log(mixture.weights_), mixture.means_, np.log(mixture.covariances_)
@@ -71,10 +82,15 @@ class VaDEModel:
         ]
         binary = begin.autoencoder.loss == "binary_cross_entropy"
         decoder = begin.autoencoder.decoder_
-        model = cls(encoder, decoder, moved, None if binary else 1.0)
+        fixed = torch.tensor(constants, dtype=torch.float32, device=begin.rows.device)
+        model = cls(encoder, decoder, moved, None if binary else 1.0, fixed)
         for value in model.mixture:
             value.requires_grad_()
         return model
+
+    def varying(self, x: Tensor) -> Tensor:
+        """Columns of which there is a likelihood."""
+        return x if self.columns is None else x[:, self.columns]
 
     def prior(self) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights that sum to one, means and log-variances of the mixture."""
@@ -92,7 +108,7 @@ class VaDEModel:
         z = reparametrised(mean, log_var, noise)
         log_gamma = log_responsibilities(z, *self.prior())
         kl = kl_to_mixture(mean, log_var, log_gamma, *self.prior()).mean()
-        output = self.decoder(z)
+        x, output = self.varying(x), self.varying(self.decoder(z))
         if self.noise_variance is None:
             return bernoulli_loss(x, output), kl
         squares = squared_error(output, x).clamp_min(SMALLEST_VARIANCE)
@@ -116,6 +132,7 @@ class VaDEModel:
 
     def log_likelihood(self, x: Tensor, output: Tensor) -> Tensor:
         """Log-likelihood of each row, given what the decoder says."""
+        x, output = self.varying(x), self.varying(output)
         if self.noise_variance is None:
             return bernoulli_log_likelihood(x, output)
         return gaussian_log_likelihood(
@@ -137,11 +154,11 @@ class VaDEModel:
         z = reparametrised(means[clusters], log_vars[clusters], noise)
         output = self.decoder(z)
         if self.noise_variance is None:
-            return output.sigmoid()
-        if noisy:
+            output = output.sigmoid()
+        elif noisy:
             noise = normal(output.shape, rng)
             output = output + self.noise_variance**0.5 * noise
-        return output
+        return torch.where(self.constants.isnan(), output, self.constants)
 
 
 def fixed_noise(n_codes: int, mean: Tensor) -> Tensor:
@@ -169,6 +186,7 @@ def clustering_of(model: VaDEModel, begin: Start) -> Clustering:
         "covariances_": log_vars.exp().cpu().numpy(),
         "weights_": log_weights.exp().cpu().numpy(),
         "noise_variance_": residual_variance(model, begin),
+        "constants_": model.constants.cpu().numpy(),
     }
     return Clustering(q.argmax(axis=1), attributes)
 
@@ -181,7 +199,8 @@ def residual_variance(model: VaDEModel, begin: Start) -> float | None:
     def squares(x: Tensor) -> Tensor:
         mean, log_var = code_distribution(model.encoder(x))
         codes = [reparametrised(mean, log_var, n) for n in fixed_noise(N_CODES, mean)]
-        found = [squared_error_per_sample(model.decoder(z), x) for z in codes]
+        means = [model.varying(model.decoder(z)) for z in codes]
+        found = [squared_error_per_sample(m, model.varying(x)) for m in means]
         return torch.stack(found).mean(0)
 
     return max(float(in_chunks(squares, begin.rows).mean()), SMALLEST_VARIANCE)

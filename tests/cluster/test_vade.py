@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
+from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.frozen import FrozenEstimator
 
@@ -110,6 +111,28 @@ def test_half_whitening_is_counted_in_the_density(planted):
     drawn = wider.sample(900, random_state=0)
     np.testing.assert_allclose(drawn.mean(0), 1000 * X.mean(0), atol=700)
     np.testing.assert_allclose(drawn.std(0), 1000 * X.std(0), rtol=0.3)
+
+
+@pytest.mark.parametrize("scale", ["standard", "half_whiten"])
+def test_constants_are_repeated_and_left_out_of_the_density(planted, scale):
+    X, _, _ = planted
+    short = vade(max_iter=10, autoencoder=autoencoder(scale=scale, max_iter=10))
+    plain = clone(short).fit(X)
+    model = clone(short).fit(np.column_stack([X, np.full(len(X), 7.7)]))
+    np.testing.assert_array_equal(np.isnan(model.constants_), [True] * 5 + [False])
+    np.testing.assert_allclose(model.sample(50, random_state=0)[:, 5], 7.7, rtol=1e-6)
+    wide = np.column_stack([X, np.full(len(X), 7.7)])
+    # As a random column of such little noise it would add many nats.
+    assert model.score(wide) == pytest.approx(plain.score(X), abs=1.0)
+
+
+def test_column_that_a_frozen_autoencoder_mixes_with_others_is_no_constant(planted):
+    X, _, _ = planted
+    frozen = FrozenEstimator(autoencoder(scale="half_whiten", max_iter=1).fit(X))
+    X = X.copy()
+    X[:, 0] = 1.0
+    model = vade(autoencoder=frozen, max_iter=1).fit(X)
+    assert np.isnan(model.constants_).all()
 
 
 def test_score_of_a_row_depends_on_no_other(planted):
