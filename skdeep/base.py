@@ -117,6 +117,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             require_same_shape(image_shape_of(X), self._image_shape(), fitted_on)
         X = flat_rows(X)
         require_no_gaps_in_time(X)
+        before = dict(vars(self))
         try:
             X = validate_data(
                 self,
@@ -126,32 +127,17 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 dtype=NUMBERS,
                 ensure_min_samples=min_samples,
             )
+            X = added_up(X)
+            require_float32(X)
         except (TypeError, ValueError) as error:
+            # Names and width of X are noted already, beside what an earlier fit left.
+            self.__dict__.clear()
+            self.__dict__.update(before)
             raise_advised(error, TEXT_COLUMNS)
-            if "sample(s)" in str(error) and min_samples == getattr(
-                self, "n_clusters", None
-            ):
-                raise ValueError(
-                    f"{error} Each of n_clusters={min_samples} needs a row."
-                ) from error
-            if "Found array with dim 3" in str(error):
-                raise ValueError(f"{error} {IMAGES}") from error
-            if "Found array with dim 4" in str(error):  # nested lists have no shape
-                raise ValueError(
-                    f"{error} Pass images as an array: np.asarray(X)."
-                ) from error
+            advice = advice_on(str(error), min_samples, getattr(self, "n_clusters", 0))
+            if advice:
+                raise ValueError(f"{error} {advice}") from error
             raise
-        X = added_up(X)
-        values = X.data if sparse.issparse(X) else X
-        if values.dtype == np.float64 and values.size:
-            largest = max(-values.min(), values.max())
-            if largest > np.finfo(np.float32).max:
-                if reset:  # the width of X is noted already
-                    self._forget()
-                raise ValueError(
-                    "Input X contains infinity or a value too large for "
-                    "dtype('float32')."
-                )
         return X
 
     def _image_shape(self) -> tuple[int, int, int] | None:
@@ -222,6 +208,27 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
             if isinstance(value, dict) and NETWORK_KEYS == value.keys():
                 state[name] = network_from_state(value)
         super().__setstate__(state)
+
+
+def require_float32(X: np.ndarray | sparse.csr_matrix) -> None:
+    """Raise if values of float64 are too large for float32."""
+    values = X if isinstance(X, np.ndarray) else X.data
+    if values.dtype == np.float64 and values.size:
+        if max(-values.min(), values.max()) > np.finfo(np.float32).max:
+            raise ValueError(
+                "Input X contains infinity or a value too large for dtype('float32')."
+            )
+
+
+def advice_on(message: str, min_samples: int, n_clusters: int) -> str:
+    """Say what to do about an error of scikit-learn that does not say so itself."""
+    if "sample(s)" in message and min_samples == n_clusters:
+        return f"Each of n_clusters={min_samples} needs a row."
+    if "Found array with dim 3" in message:
+        return IMAGES
+    if "Found array with dim 4" in message:  # nested lists have no shape
+        return "Pass images as an array: np.asarray(X)."
+    return ""
 
 
 NETWORK_KEYS = {"network", "arguments", "weights"}

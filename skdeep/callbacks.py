@@ -14,16 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, Self
 
-import joblib
-import numpy as np
-import torch
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 
 from skdeep._compat import Interval, StrOptions, validate_parameter_constraints
-from skdeep._version import __version__
-from skdeep.identity import described, described_parameters
+from skdeep.identity import description_of
 from skdeep.training import FitTask, Phase, Store, fit_task_of
 from skdeep.warning import warn
 
@@ -142,13 +137,13 @@ class BaseCallback:
         part._enter(name)
         return part
 
-    def changes(self, phase_name: str) -> bool:
+    def changes(self, phase_name: str | None = None) -> bool:
         """Whether a phase may end with other weights than without the callback.
 
         Parameters
         ----------
-        phase_name : str
-            Its name.
+        phase_name : str or None, default=None
+            Its name; None means any phase.
 
         Returns
         -------
@@ -159,7 +154,7 @@ class BaseCallback:
     def _enter(self, name: str) -> None:
         """Become the callback of an inner fit."""
 
-    def _changes(self, phase_name: str) -> bool:
+    def _changes(self, phase_name: str | None) -> bool:
         """Answer `changes`."""
         return False
 
@@ -267,13 +262,16 @@ class EarlyStopping(BaseCallback):
             f"{', '.join(map(repr, sorted(task.begun)))}.",
         )
 
-    def _changes(self, phase_name: str) -> bool:
-        return self.phase in (None, phase_name)
+    def _changes(self, phase_name: str | None) -> bool:
+        return phase_name is None or self.phase in (None, phase_name)
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
         if not self.changes(phase.name):
             return False
-        values = phase.history[self._monitored(phase)]
+        monitored = self._monitored(phase)
+        if monitored in phase.repeated:
+            return False  # nothing new was seen
+        values = phase.history[monitored]
         sign = 1 if self.mode == "min" else -1
         since = n_since_best((sign * value for value in values), self.tol)
         return since >= self.n_iter_no_change
@@ -384,10 +382,9 @@ class MetricMonitor(BaseCallback):
                 vars(model).pop("feature_names_in_", None)
             if self.y is not None or self.X is not None:
                 y = self.y
-            scores = {name: score_of(f, model, X, y) for name, f in scorers.items()}
+            phase.note({name: score_of(f, model, X, y) for name, f in scorers.items()})
         else:
-            scores = {name: phase.history[name][-1] for name in scorers}
-        phase.note(scores)
+            phase.note_again(scorers)
         return False
 
 
@@ -425,7 +422,7 @@ class GradientClipping(BaseCallback):
     def __init__(self, max_norm: float = 1.0) -> None:
         self.max_norm = max_norm
 
-    def _changes(self, phase_name: str) -> bool:
+    def _changes(self, phase_name: str | None) -> bool:
         return True
 
     def _before_phase(self, phase: Phase) -> None:
@@ -579,7 +576,7 @@ class Checkpoint(BaseCallback):
                 "partial_fit take it off by set_callbacks(), and keep the model "
                 "between the parts by skdeep.io.save."
             )
-        fit = description_of(task.estimator, X, y)
+        fit = description_of(task.estimator, X, y, WITHOUT_EFFECT)
         task.store = Store(Path(self.directory), self.every, self.keep, fit)
 
 
@@ -625,50 +622,3 @@ def score_of(scorer: Callable[..., float], model: Any, X: Any, y: Any) -> float:
             "give the monitor those of the rows that it scores, as in "
             f"MetricMonitor(scoring, y=y). ({error})"
         ) from error
-
-
-def description_of(estimator: Any, X: Any, y: Any) -> dict[str, dict[str, Any]]:
-    """Describe in plain values what a fit is of: by it a checkpoint knows its fit."""
-    parameters = described_parameters(estimator, WITHOUT_EFFECT)
-    for name, value in estimator.get_params().items():
-        if isinstance(value, np.random.RandomState):
-            parameters[name] = "RandomState"  # the seeds drawn of it are kept
-    return {
-        "estimator": {"class": type(estimator).__name__},
-        "parameters": parameters,
-        "data": {
-            **{f"{part} of X": value for part, value in described_data(X).items()},
-            **{f"{part} of y": value for part, value in described_data(y).items()},
-        },
-        "callbacks": described_callbacks(getattr(estimator, "_skl_callbacks", [])),
-        "surroundings": {
-            "skdeep": __version__,
-            "torch": torch.__version__,
-            "device": str(estimator._device()),
-        },
-    }
-
-
-def described_callbacks(callbacks: Iterable[Any]) -> dict[str, Any]:
-    """Describe the callbacks that say that a fit may end with other weights by them."""
-    changing: dict[str, list[Any]] = {}
-    for callback in callbacks:
-        phase = getattr(callback, "phase", None) or ""
-        if hasattr(callback, "changes") and callback.changes(phase):
-            parameters = vars(callback).items()
-            found = {k: described(v) for k, v in parameters if not k.startswith("_")}
-            changing.setdefault(type(callback).__name__, []).append(found)
-    return dict(changing)
-
-
-def described_data(X: Any) -> dict[str, Any]:
-    """Shape, type and digest of the values of an array or matrix."""
-    if X is None:
-        return {"shape": None}
-    if sparse.issparse(X):
-        parts = X.data, X.indices, X.indptr
-        values = joblib.hash([np.asarray(part) for part in parts])
-    else:
-        X = np.asarray(X)
-        values = joblib.hash(np.ascontiguousarray(X))
-    return {"shape": list(X.shape), "type": str(X.dtype), "values": values}

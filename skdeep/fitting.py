@@ -1,7 +1,7 @@
 """What the training of an estimator's own networks starts from, and leaves behind."""
 
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from skdeep.training import (
     Rows,
     Step,
     Thing,
+    applied,
     epochs_for,
     n_batches,
     train,
@@ -84,7 +85,7 @@ class Validation:
 
     def after_epoch(self, phase: Phase) -> dict[str, float]:
         """Keep the weights if they are the best, and stop if none were for long."""
-        with self.averaged.applied() if self.averaged else nullcontext():
+        with applied(self.averaged):
             loss = self.mean_loss()
             self.best.offer(loss)
         if self.best.n_since >= self.patience:
@@ -251,8 +252,13 @@ class Fitting:
 
         # A callback of this estimator may ask for a copy that predicts; one of a
         # clusterer that pretrains may not, since there are no clusters yet.
+        def snapshot() -> dict[str, Any]:
+            with applied(returned):
+                return fitted()
+
         own = task.estimator is estimator
-        phase = task.phase(phase_name, self.max_iter, fitted if own else None)
+        returned = averaged or (None if validation is None else validation.best)
+        phase = task.phase(phase_name, self.max_iter, snapshot if own else None)
         phase.moves(*self._moving)
         with ExitStack() as stack:
             networks = [net for optimizer in optimizers for net in optimizer.networks]
@@ -269,10 +275,8 @@ class Fitting:
                 if validation is None
                 else validation.after_epoch,
             )
-            if validation is not None:
-                validation.best.restore()
-            if averaged is not None:
-                averaged.restore()
+            if returned is not None:
+                returned.restore()
         for optimizer in optimizers:
             phase.check_weights(optimizer.networks)
             optimizer.finish()

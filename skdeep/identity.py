@@ -5,7 +5,7 @@ By them a fit is known again: that of a checkpoint, and a pretraining that is ke
 
 import dis
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copyreg import dispatch_table
 from functools import partial
 from types import CodeType, FunctionType, MethodType, ModuleType
@@ -13,8 +13,12 @@ from typing import Any
 
 import joblib
 import numpy as np
+import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
+
+from skdeep._version import __version__
 
 
 def described_parameters(estimator: Any, but: set[str]) -> dict[str, Any]:
@@ -145,3 +149,51 @@ def described_code(code: CodeType) -> list[Any]:
         for value in code.co_consts
     ]
     return [code.co_code, code.co_names, constants]
+
+
+def description_of(
+    estimator: Any, X: Any, y: Any, but: set[str]
+) -> dict[str, dict[str, Any]]:
+    """Describe in plain values what a fit is of, but for some parameters."""
+    parameters = described_parameters(estimator, but)
+    for name, value in estimator.get_params().items():
+        if isinstance(value, np.random.RandomState):
+            parameters[name] = "RandomState"  # the seeds drawn of it are kept
+    return {
+        "estimator": {"class": type(estimator).__name__},
+        "parameters": parameters,
+        "data": {
+            **{f"{part} of X": value for part, value in described_data(X).items()},
+            **{f"{part} of y": value for part, value in described_data(y).items()},
+        },
+        "callbacks": described_callbacks(getattr(estimator, "_skl_callbacks", [])),
+        "surroundings": {
+            "skdeep": __version__,
+            "torch": torch.__version__,
+            "device": str(estimator._device()),
+        },
+    }
+
+
+def described_callbacks(callbacks: Iterable[Any]) -> dict[str, Any]:
+    """Describe the callbacks that say that a fit may end with other weights by them."""
+    changing: dict[str, list[Any]] = {}
+    for callback in callbacks:
+        if hasattr(callback, "changes") and callback.changes():
+            parameters = vars(callback).items()
+            found = {k: described(v) for k, v in parameters if not k.startswith("_")}
+            changing.setdefault(type(callback).__name__, []).append(found)
+    return dict(changing)
+
+
+def described_data(X: Any) -> dict[str, Any]:
+    """Shape, type and digest of the values of an array or matrix."""
+    if X is None:
+        return {"shape": None}
+    if sparse.issparse(X):
+        parts = X.data, X.indices, X.indptr
+        values = joblib.hash([np.asarray(part) for part in parts])
+    else:
+        X = np.asarray(X)
+        values = joblib.hash(np.ascontiguousarray(X))
+    return {"shape": list(X.shape), "type": str(X.dtype), "values": values}

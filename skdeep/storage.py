@@ -9,11 +9,13 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -75,12 +77,16 @@ def write_file(
     ------
     FileNotFoundError
         If there is no such folder.
+    ValueError
+        If the path is a device, a folder or the like.
     InvalidFileError
         If `rebuild` refuses the value; nothing is written then.
     """
     path = path.resolve()  # a link goes on pointing to the file
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r}.")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{str(path)!r} is there already, and no regular file.")
     arrays: Arrays = {}
     document = json.dumps(encoded(value, "", arrays, disassemble), allow_nan=False)
     if len(document) > MOST_TEXT:
@@ -95,12 +101,14 @@ def write_file(
             "sha256": digest(kind, document, arrays),
         },
     )
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name[:100]}.{uuid4().hex}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            part.chmod(stat.S_IMODE(path.stat().st_mode))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -128,6 +136,10 @@ def read_file(path: Path, kind: str, rebuild: Rebuild = no_classes) -> Any:
             raise InvalidFileError(f"nothing refers to its arrays {sorted(unused)}")
     except OSError:
         raise
+    except RecursionError as error:
+        raise InvalidFileError(
+            f"{path} is no valid {kind} file: its values are nested too deeply."
+        ) from error
     except InvalidFileError as error:
         raise InvalidFileError(f"{path} is no valid {kind} file: {error}.") from error
     return value
@@ -188,7 +200,7 @@ def json_of(document: str) -> Any:
         return json.loads(document, parse_constant=refuse)
     except RecursionError as error:
         raise InvalidFileError("its values are nested too deeply") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # also of numbers with too many digits
         raise InvalidFileError(str(error)) from error
 
 

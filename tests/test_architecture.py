@@ -41,7 +41,7 @@ MAY_IMPORT = {
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
-    "identity": {"joblib", "numpy", "sklearn"},
+    "identity": {"_version", "joblib", "numpy", "scipy", "sklearn", "torch"},
     "inspection": {"_compat", "base", "inspection", "metrics", "parameters"}
     | {"matplotlib", "numpy", "scipy", "sklearn"},
     "metrics": {"_compat", "metrics", "warning", "numpy", "scipy", "sklearn"},

@@ -34,17 +34,32 @@ def test_no_estimator_is_advised_for_parameters_that_hold_none():
         DECClusterer().set_params(memory__folder="x")
 
 
-@pytest.mark.parametrize(
-    "refused",
-    [
-        lambda model: model.fit(np.full((60, 2), 1e300)),
-        lambda model: model.set_params(image_shape=(1, 3, 3)).fit(X[:, :2]),
-    ],
-)
-def test_refused_refit_leaves_the_estimator_unfitted(refused):
+@pytest.mark.parametrize("value", [1e300, np.nan, "text"])
+def test_refused_rows_leave_an_earlier_fit_as_it_was(value):
+    table = pd.DataFrame(X, columns=list("abcd"))
+    model = clone(SMALL).fit(table)
+    before = model.transform(table)
+    refused = table[list("dcba")].astype(object)
+    refused.iloc[0, 0] = value
+    for rows in (refused, refused[["d", "c"]]):
+        with pytest.raises(ValueError, match=r"too large|NaN|convert string"):
+            model.fit(rows)
+    np.testing.assert_array_equal(model.transform(table), before)
+    assert list(model.feature_names_in_) == list("abcd")
+
+
+def test_refused_rows_leave_nothing_of_a_first_fit():
+    model = clone(SMALL)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(pd.DataFrame({"a": [1.0, np.nan]}))
+    assert not hasattr(model, "feature_names_in_")
+    assert not hasattr(model, "n_features_in_")
+
+
+def test_refit_that_fails_later_leaves_the_estimator_unfitted():
     model = clone(SMALL).fit(X)
-    with pytest.raises(ValueError, match=r"too large|image_shape"):
-        refused(model)
+    with pytest.raises(ValueError, match="image_shape"):
+        model.set_params(image_shape=(1, 3, 3)).fit(X[:, :2])
     with pytest.raises(NotFittedError):
         model.transform(X)
     model.set_params(image_shape=None).fit(X[:, :2]).transform(X[:, :2])

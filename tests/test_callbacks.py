@@ -586,3 +586,13 @@ def test_callbacks_work_inside_searches_and_pipelines(callback):
     )
     search.set_callbacks(ProgressBar()).fit(X)
     assert search.best_estimator_[-1].n_iter_ == 2
+
+
+def test_epochs_that_were_not_scored_do_not_end_a_fit():
+    rising = MetricMonitor({"epoch": epoch_number}, every=5)
+    patient = EarlyStopping("epoch", mode="max", n_iter_no_change=3)
+    model = fitted_with(clone(SMALL).set_params(max_iter=12), rising, patient)
+    assert model.n_iter_ == 12
+    falling = EarlyStopping("epoch", mode="min", n_iter_no_change=3)
+    model = fitted_with(clone(SMALL).set_params(max_iter=12), rising, falling)
+    assert model.n_iter_ == 5

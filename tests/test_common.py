@@ -525,7 +525,7 @@ def test_model_of_any_device_is_kept_and_works_on_the_cpu(estimator, device, tmp
 @contextmanager
 def unusual_modes():
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(torch.bfloat16)
     try:
         with (
             torch.inference_mode(),

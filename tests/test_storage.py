@@ -1,4 +1,6 @@
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -154,3 +156,41 @@ def test_link_goes_on_pointing_to_the_file(tmp_path):
         write_file(link, KIND, value)
         assert link.is_symlink()
         assert read_file(target, KIND) == value
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ValueError, match="no regular file"):
+            write_file(path, KIND, 1)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / ("a" * 240)  # nearly as long as names may be
+    write_file(path, KIND, 1)
+    path.chmod(0o600)
+    write_file(path, KIND, 2)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_threads_may_write_one_file_at_once(tmp_path):
+    path = tmp_path / "file"
+    with ThreadPoolExecutor(3) as pool:
+        written = [pool.submit(write_file, path, KIND, n) for n in range(30)]
+    for each in written:
+        each.result()
+    assert read_file(path, KIND) in range(30)
+
+
+@pytest.mark.parametrize(
+    "document", ["1" * 5000, '{"tuple":[' * 400 + "1" + "]}" * 400]
+)
+def test_what_the_parser_cannot_take_is_refused(document, tmp_path):
+    digest_of_it = digest(KIND, document, {})
+    metadata = {"kind": KIND, "document": document, "sha256": digest_of_it}
+    path = tmp_path / "file"
+    path.write_bytes(save({}, metadata))
+    with pytest.raises(InvalidFileError, match=r"digits|deeply"):
+        read_file(path, KIND)

@@ -385,7 +385,8 @@ class DECClusterer(BaseDeepClusterer):
         Raises
         ------
         ValueError
-            If `n_clusters` is not what the stream began with, or a `Checkpoint` is set.
+            If `n_clusters`, or a parameter of the autoencoder, is not what the stream
+            began with, or a `Checkpoint` is set after the first call.
         FloatingPointError
             If a loss turns infinite or NaN. After any error but in the first call, the
             estimator is what it was before.

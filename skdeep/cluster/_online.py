@@ -58,7 +58,7 @@ The rows at hand are few, and so are the edges by which starts are told apart.
 """
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reservoir:
     """A uniform sample of the rows of a stream, and how many these were.
 
@@ -79,8 +79,8 @@ class Reservoir:
         """Columns of the rows."""
         return self.rows.shape[1]
 
-    def add(self, X: Any, rng: np.random.RandomState) -> None:
-        """Let the rows of X pass by."""
+    def with_more(self, X: Any, rng: np.random.RandomState) -> "Reservoir":
+        """Sample after the rows of X have passed by."""
         n_old, n_new = self.rows.shape[0], X.shape[0]
         n_free = min(CAPACITY - n_old, n_new)
         # What fills each place of the sample: an old row, or one of X after them.
@@ -90,8 +90,8 @@ class Reservoir:
         stays = place < CAPACITY
         origin[place[stays]] = n_old + late[stays]  # of two at one place, the later
         old, new = origin[origin < n_old], origin[origin >= n_old] - n_old
-        self.rows = stacked(self.rows[old], X[np.sort(new)])
-        self.n_seen += n_new
+        rows = stacked(self.rows[old], X[np.sort(new)])
+        return Reservoir(rows, self.n_seen + n_new)
 
 
 def stacked(first: Any, second: Any) -> Any:
@@ -135,9 +135,10 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
         require_same_stream(clusterer)
         with FitTask(clusterer, X, y, max_subtasks=3, goes_on=True) as task:
             fitted = taught(clusterer, X, reservoir, training, task, seeds)
-            clusterer.__dict__.update(fitted)
-    reservoir.add(X, rng)
-    clusterer.reservoir_ = reservoir
+            reservoir = reservoir.with_more(X, rng)
+            clusterer.__dict__.update(fitted, reservoir_=reservoir)
+    else:
+        clusterer.reservoir_ = reservoir.with_more(X, rng)
 
 
 def require_same_stream(clusterer: Any) -> None:
@@ -231,7 +232,9 @@ def taught(
     shuffle = Generator().manual_seed(seed)
     how = optimizer, task, shuffle, max_iter, n_drawn
     fitted = self_training(clusterer, begin, toward_drawn, refresh, *how)
-    of_new = {name: fitted[name][n_old:] for name in ("labels_", "initial_labels_")}
+    of_new = {
+        name: fitted[name][n_old:].copy() for name in ("labels_", "initial_labels_")
+    }
     return {**fitted, **of_new, "pretrained_": pretrained}
 
 
@@ -361,7 +364,7 @@ def rehearse(
             index = torch.cat([index, draw.among(partners[index])])
         x = view(rows[index])
         z = encoder.encoder_(corrupt(x, noise))
-        loss = torch.zeros((), device=rows.device)
+        loss = z.new_zeros(())
         if paired:
             z, z_partner = z.chunk(2)
             losses["neighbor_loss"] = neighbor_contrastive_loss(

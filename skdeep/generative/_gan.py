@@ -362,7 +362,7 @@ class GANSampler(BaseSampler):
             given = None if context is None else context[index]
             return generator(beside(z, given))
 
-        loss = torch.zeros((), device=rows.device)  # of the generator's last step
+        loss = rows[:1].new_zeros(())  # of the generator's last step
         fitting.moves(loss)
 
         def step(index: Tensor) -> dict[str, Tensor]:

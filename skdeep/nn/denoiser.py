@@ -58,7 +58,13 @@ class Waves(nn.Module):
 
     def reset_parameters(self) -> None:
         """Set the frequencies; a cosine is a sine a quarter of a period ahead."""
-        octaves = torch.linspace(math.log(SLOWEST), math.log(FASTEST), N_FREQUENCIES)
+        octaves = torch.linspace(
+            math.log(SLOWEST),
+            math.log(FASTEST),
+            N_FREQUENCIES,
+            dtype=self.frequency.dtype,
+            device=self.frequency.device,
+        )
         frequency = 2 * math.pi * octaves.exp()
         self.frequency.copy_(torch.cat([frequency, frequency]))
         self.phase.copy_(torch.arange(2.0).repeat_interleave(N_FREQUENCIES))

@@ -74,9 +74,14 @@ def fitted_encoder(
         task.begin("pretrain")
         with task.leaf("pretrain"):
             pass
-    encoder.__setstate__(state)
+    encoder.__setstate__({n: in_memory(value) for n, value in state.items()})
     encoder.device = owner.device  # on which the owner goes on, here or elsewhere
     return _named(encoder, owner), neighbors
+
+
+def in_memory(value: Any) -> Any:
+    """Copy an array that lies in a file of the memory; others are as they are."""
+    return np.array(value) if isinstance(value, np.memmap) else value
 
 
 def encoder_parameter(owner: BaseDeepEstimator) -> str:
@@ -107,6 +112,7 @@ def _own_encoder(
             f"them on {name}, whose phase 'pretrain' they see."
         )
     encoder.set_callbacks()
+    encoder._validate_params()
     warn_of_channels_last(encoder.image_shape, "image_shape=")
     values = {
         "random_state": seed,
@@ -117,7 +123,6 @@ def _own_encoder(
     for left, open_value in LEFT_OPEN.items():
         if getattr(encoder, left) == open_value:
             encoder.set_params(**{left: values[left]})
-    encoder._validate_params()
     checked_image_shape(encoder, image_shape, n_features)
     return encoder
 

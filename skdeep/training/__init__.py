@@ -16,7 +16,7 @@ from skdeep.training.moving import Thing
 from skdeep.training.optimizer import BETAS, Adam
 from skdeep.training.rows import Rows
 from skdeep.training.tasks import FitTask, Phase, fit_task_of
-from skdeep.training.weights import AveragedWeights, BestWeights
+from skdeep.training.weights import AveragedWeights, BestWeights, applied
 
 __all__ = [
     "BETAS",
@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "Store",
     "Thing",
+    "applied",
     "changing",
     "depends_on_host",
     "descend",

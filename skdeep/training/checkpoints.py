@@ -110,13 +110,15 @@ class Store:
     def _files(self, phase_name: str) -> list[Path]:
         """Files of a phase, oldest first."""
         pattern = NAME.format(phase=phase_name, epoch="????????")
-        return sorted(self.directory.glob(pattern))
+        return sorted(path for path in self.directory.glob(pattern) if path.is_file())
 
     def _newest(self, files: list[Path]) -> Any:
         """Contents of the last one that is whole; None if there is none."""
         for path in reversed(files):
             try:
                 found = read_file(path, KIND)
+                if not (isinstance(found, dict) and isinstance(found.get("fit"), dict)):
+                    raise InvalidFileError(f"{path} holds no checkpoint.")
             except InvalidFileError as error:
                 warn(f"{error} It is not used.", RuntimeWarning)
                 continue

@@ -111,7 +111,7 @@ class Adam:
         self._weights = torch.cat([piece.detach().flatten() for piece in self._pieces])
         self._mean = torch.zeros_like(self._weights)
         self._square = torch.zeros_like(self._weights)
-        self._count = torch.zeros((), device=device)
+        self._count = torch.zeros((), dtype=torch.float32, device=device)
         for piece, view in zip(
             self._pieces, views_of(self._weights, self._pieces), strict=True
         ):

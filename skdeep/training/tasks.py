@@ -4,7 +4,7 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from numbers import Integral
 from types import TracebackType
@@ -60,6 +60,7 @@ class FitTask:
         self.data = {"estimator": estimator, "X": X, "y": y}
         self.max_subtasks = max_subtasks
         self.goes_on = goes_on
+        self.before = dict(vars(estimator)) if goes_on else None
         self.begun: dict[str, bool] = {}
         self.running: Phase | None = None
         self.outer: FitTask | None = None
@@ -85,13 +86,17 @@ class FitTask:
         trace: TracebackType | None,
     ) -> None:
         self._modes.close()
-        if error is not None:
-            self._clear()
-            return
-        with self._forgetting():
-            self.context.call_on_fit_task_end(
-                **self.data, reconstruction_attributes=dict
-            )
+        try:
+            if error is not None:
+                self._clear()
+                return
+            with self._forgetting():
+                self.context.call_on_fit_task_end(
+                    **self.data, reconstruction_attributes=dict
+                )
+        finally:  # task and context know each other: data would wait for the collector
+            self.context.skdeep_task = None
+            self.data = {}
 
     def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
         # Copies that a callback makes of the estimator are not being fitted.
@@ -139,8 +144,11 @@ class FitTask:
             raise
 
     def _clear(self) -> None:
-        if not self.goes_on:
+        if self.before is None:
             self.estimator._forget()
+        else:
+            self.estimator.__dict__.clear()
+            self.estimator.__dict__.update(self.before)
 
     def phase(
         self, name: str, max_iter: int, snapshot: Snapshot | None = None
@@ -200,9 +208,10 @@ class Phase:
         self.task = task
         self.name = name
         self.max_iter = max_iter
-        self.snapshot = snapshot
+        self.snapshot = snapshot and (lambda: with_own_records(snapshot()))
         self.history: dict[str, list[float]] = {}
         self.n_iter = 0
+        self.repeated: set[str] = set()
         self._stopped = False
         self._moving: list[Thing] = []
 
@@ -223,17 +232,35 @@ class Phase:
         """Whether no epoch follows."""
         return self._stopped or self.n_iter >= self.max_iter
 
+    def _networks(self) -> list[Any]:
+        networks = [net for optimizer in self.optimizers for net in optimizer.networks]
+        return [[type(network).__name__, network.arguments] for network in networks]
+
     def state(self) -> dict[str, Any]:
         """Return what the epochs so far have done, in plain values and arrays."""
         return {
             "n_iter": self.n_iter,
             "stopped": self._stopped,
             "history": self.history,
+            "networks": self._networks(),
             "moving": [state_of(thing) for thing in self._moving],
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Go on from what `state` returned.
+
+        Raises
+        ------
+        ValueError
+            If the phase was of other networks, as those for images of another shape.
+        """
+        if state["networks"] != self._networks():
+            raise ValueError(
+                f"A checkpoint of phase {self.name!r} is of another fit: its networks "
+                f"are {state['networks']}, and {self._networks()} now. Fit as before "
+                "to resume it, with rows of the same shape, or give Checkpoint another "
+                "directory."
+            )
         self.n_iter = state["n_iter"]
         self._stopped = state["stopped"]
         self.history.update(state["history"])
@@ -241,9 +268,16 @@ class Phase:
             give_state(thing, moved)
 
     def __iter__(self) -> Iterator[int]:
+        self.task.running = self
+        try:
+            yield from self._epochs()
+        finally:  # what the epochs used knows the phase: it would wait for a collector
+            self.task.running = self.snapshot = None
+            self._moving = []
+
+    def _epochs(self) -> Iterator[int]:
         data = self.task.data
         self.task.begin(self.name, predicts=self.snapshot is not None)
-        self.task.running = self
         started = time.perf_counter()
         context = self.task.context.subcontext(
             task_name=self.name, max_subtasks=self.max_iter
@@ -266,7 +300,6 @@ class Phase:
             if self.task.interrupted_phase is not None:
                 break
         context.call_on_fit_task_end(**data)
-        self.task.running = None
         self._report(time.perf_counter() - started)
 
     def stop(self) -> None:
@@ -313,6 +346,13 @@ class Phase:
                 )
             values += [math.nan] * (self.n_iter - 1 - len(values))
             values.append(value)
+        self.repeated -= scores.keys()
+
+    def note_again(self, names: Iterable[str]) -> None:
+        """Append what was found last once more, of an epoch that was not looked at."""
+        names = set(names)
+        self.note({name: self.history[name][-1] for name in names})
+        self.repeated |= names
 
     def fitted_estimator(self) -> Any:
         """Copy of the estimator that predicts as if the fit ended here.
@@ -348,6 +388,14 @@ class Phase:
                 f"{type(estimator).__name__} {self.name}: {self.n_iter} epochs, "
                 f"{seconds:.1f} s, {losses}\n"
             )
+
+
+def with_own_records(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of a copy that is to know of the epochs so far, and of no more."""
+    return {
+        name: copy.deepcopy(value) if name.endswith("history_") else value
+        for name, value in attributes.items()
+    }
 
 
 def task_around(context: Any) -> FitTask | None:

@@ -93,17 +93,21 @@ class AveragedWeights:
         self.n_steps += 1
         return 1 - decay
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Let the networks have the averages inside the context."""
-        last = self.optimizer.weights.detach().clone()
-        self.restore()
-        try:
-            yield
-        finally:
-            self.optimizer.set_weights(last)
-
     @torch.no_grad()
     def restore(self) -> None:
         """Give the networks the averages for good."""
         self.optimizer.set_weights(self._average)
+
+
+@contextmanager
+def applied(kept: BestWeights | AveragedWeights | None) -> Iterator[None]:
+    """Let the networks have the weights that are kept inside the context, if any."""
+    if kept is None:
+        yield
+        return
+    last = kept.optimizer.weights.detach().clone()
+    kept.restore()
+    try:
+        yield
+    finally:
+        kept.optimizer.set_weights(last)

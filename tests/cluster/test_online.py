@@ -88,7 +88,7 @@ def test_reservoir_is_a_uniform_sample_of_the_stream(kind, size):
         stream = stream[:2500]
     reservoir = Reservoir(kind(stream[:0]))
     for start in range(0, len(stream), size):
-        reservoir.add(kind(stream[start : start + size]), rng)
+        reservoir = reservoir.with_more(kind(stream[start : start + size]), rng)
     rows = (
         reservoir.rows.toarray() if sparse.issparse(reservoir.rows) else reservoir.rows
     )
@@ -331,6 +331,31 @@ def test_divergence_leaves_the_model_as_it_was(Clusterer):
         model.partial_fit(X[200:])
     np.testing.assert_array_equal(model.predict_proba(X), before)
     assert model.reservoir_.n_seen == 200
+
+
+@each
+def test_callback_that_fails_at_the_end_leaves_the_model_as_it_was(Clusterer):
+    X, _ = blobs()
+    model = brief(Clusterer).partial_fit(X[:200])
+    before = model.predict_proba(X)
+    model.set_callbacks(FailsAtTheEnd())
+    with pytest.raises(RuntimeError, match="at the end"):
+        model.partial_fit(X[200:])
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    assert model.reservoir_.n_seen == 200
+
+
+class FailsAtTheEnd:
+    """Callback of scikit-learn's protocol."""
+
+    def setup(self, estimator, context):
+        pass
+
+    teardown = on_fit_task_begin = setup
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "fit":
+            raise RuntimeError("at the end")
 
 
 def test_other_columns_are_refused():

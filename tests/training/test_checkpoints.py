@@ -31,6 +31,8 @@ from skdeep.representation import (
     FineTunedClassifier,
     SimCLRTransformer,
 )
+from skdeep.storage import write_file
+from skdeep.training.checkpoints import KIND
 from tests.estimators import (
     BRIEF_FITS_WARN,
     CLUSTERERS,
@@ -358,9 +360,24 @@ def test_checkpoint_of_another_class_is_refused(tmp_path):
 
 def test_checkpoint_of_another_version_is_refused(tmp_path, monkeypatch):
     killed_after(DEC, tmp_path, 5)
-    monkeypatch.setattr("skdeep.callbacks.__version__", "9.9")
+    monkeypatch.setattr("skdeep.identity.__version__", "9.9")
     with pytest.raises(ValueError, match=r"skdeep was .*, and is '9.9' now"):
         resumed(DEC, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(40, 1, 2, 2), (40, 1, 4, 1)])
+def test_checkpoint_of_images_of_another_shape_is_refused(shape, tmp_path):
+    model = SimCLRTransformer(2, max_iter=1, random_state=0)
+    model.set_callbacks(Checkpoint(tmp_path)).fit(X.reshape(40, 1, 1, 4))
+    with pytest.raises(ValueError, match=r"another fit: its networks are .*ImageEnc"):
+        model.fit(X.reshape(shape))
+
+
+def test_files_of_others_under_the_name_of_a_checkpoint_are_passed_over(tmp_path):
+    write_file(tmp_path / "checkpoint-train-00000009.safetensors", KIND, [1])
+    (tmp_path / "checkpoint-train-00000010.safetensors").mkdir()
+    with pytest.warns(RuntimeWarning, match="holds no checkpoint"):
+        clone(SMALL).set_callbacks(Checkpoint(tmp_path)).fit(X)
 
 
 def test_what_does_not_change_the_fit_may_change(tmp_path, capsys):

@@ -1,4 +1,6 @@
+import gc
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdeep._compat import fit_context
 from skdeep.base import BaseDeepEstimator
+from skdeep.cluster import DECClusterer
+from skdeep.generative import DiffusionSampler, VAESampler
 from skdeep.nn import MLP
 from skdeep.training import FitTask
 from tests.estimators import (
@@ -17,6 +21,7 @@ from tests.estimators import (
     CLUSTERERS,
     ESTIMATORS,
     SMALL,
+    SMALL_SAMPLER,
     inner_parameter,
     name_of,
 )
@@ -351,6 +356,8 @@ def test_callbacks_get_a_model_that_predicts_after_each_epoch(estimator):
         params["max_iter"] = 3
     if hasattr(estimator, "tol"):
         params |= {"tol": 0}
+    if hasattr(estimator, "early_stopping"):
+        params |= {"early_stopping": False}
     if hasattr(estimator, "guard"):
         params |= {"guard": False}
     model = clone(estimator).set_params(random_state=0, **params)
@@ -390,3 +397,33 @@ def test_weight_that_the_last_step_ruined_is_named(value):
     network.layers[0].bias.data[0] = value
     with pytest.raises(FloatingPointError, match=r"a weight became .* phase 'train'"):
         phase.check_weights([network])
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_model_of_the_last_epoch_is_the_one_that_is_returned(early_stopping):
+    watcher = Watcher()
+    model = DiffusionSampler(
+        **{**SMALL_SAMPLER, "early_stopping": early_stopping}, random_state=0
+    )
+    model.set_callbacks(watcher).fit(X)
+    drawn = watcher.models[-1].sample(5, random_state=0)
+    np.testing.assert_array_equal(model.sample(5, random_state=0), drawn)
+    lengths = [len(m.history_["loss"]) for m in watcher.models]
+    assert lengths == [m.n_iter_ for m in watcher.models]
+
+
+@pytest.mark.parametrize(
+    "model", [SMALL, VAESampler(2, **SMALL_SAMPLER), DECClusterer(3, autoencoder=SMALL)]
+)
+def test_fits_let_go_of_their_rows(model):
+    rows = X.copy()
+    seen = weakref.ref(rows)
+    gc.collect()
+    gc.disable()
+    try:
+        fitted = clone(model).fit(rows)
+        del rows
+        assert seen() is None
+    finally:
+        gc.enable()
+    check_is_fitted(fitted)

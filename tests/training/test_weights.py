@@ -5,7 +5,7 @@ import torch
 from torch import Generator
 
 from skdeep.nn import MLP, initialized
-from skdeep.training import Adam, AveragedWeights, BestWeights
+from skdeep.training import Adam, AveragedWeights, BestWeights, applied
 
 
 @pytest.fixture(params=["float32", "bfloat16"])
@@ -60,7 +60,7 @@ def test_averages_are_taken_back_after_the_context(optimizer):
     average = AveragedWeights(optimizer, decay=0.9)
     first = optimizer.weights.clone()
     last = move(optimizer, 0)
-    with average.applied():
+    with applied(average):
         assert torch.equal(network_weights(optimizer), first)
     assert torch.equal(network_weights(optimizer), last)
 
