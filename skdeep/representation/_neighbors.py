@@ -1,15 +1,20 @@
 """Nearest neighbours of the rows of a data set, in memory or not."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from skdeep.nn.noise import normal
 from skdeep.training import Rows, in_chunks
 from skdeep.training.inference import chunks
+
+Map = Callable[[Tensor], Tensor]
 
 N_PROJECTED = 50
 N_ROUNDS = 4
@@ -31,8 +36,7 @@ def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
         Fewer columns where a block has no `n_neighbors` other rows, none for one row.
     """
     if rows.n_features > MAX_FEATURES:
-        directions = principal_directions(rows, N_PROJECTED, seed)
-        points = in_chunks(lambda x: x @ directions, rows)
+        points = principal_points(rows, N_PROJECTED, seed)
     else:
         points = in_chunks(lambda x: x, rows)
     n = len(points)
@@ -62,24 +66,58 @@ def row_blocks(n_rows: int) -> list[np.ndarray]:
 
 
 @torch.inference_mode()
-def principal_directions(rows: Rows, n_components: int, seed: int) -> Tensor:
-    """Span of the leading principal components, by subspace iteration.
+def principal_points(rows: Rows, n_components: int, seed: int) -> np.ndarray:
+    """Coordinates of all rows in their leading principal components.
 
-    Reads the rows chunk by chunk, so that sparse and memory-mapped data are never
-    held in memory as scikit-learn's PCA would hold them.
+    By subspace iteration, which reads memory-mapped rows chunk by chunk and multiplies
+    sparse ones as they are: neither is ever held in memory as scikit-learn's PCA would
+    hold it.
 
     Returns
     -------
-    Tensor of shape (n_features, n_components), orthonormal columns
+    ndarray of shape (n_samples, n_components)
     """
     rng = torch.Generator().manual_seed(seed)
     n_components = min(n_components, rows.n_features)
-    basis = normal((rows.n_features, n_components), rng).to(rows.device)
-    mean = sum(rows[chunk].sum(0) for chunk in chunks(rows)) / len(rows)
+    basis = normal((rows.n_features, n_components), rng)
+    if sparse.issparse(rows.X) and rows.whitening is None:
+        scatter, project = sparse_products(rows)
+    else:
+        scatter, project = products(rows)
+        basis = basis.to(rows.device)
     for _ in range(N_ROUNDS):
+        basis = torch.linalg.qr(scatter(basis))[0]
+    return project(basis)
+
+
+def products(rows: Rows) -> tuple[Map, Callable[[Tensor], np.ndarray]]:
+    """Products of a basis with the scatter matrix of the rows, and with the rows."""
+    mean = sum(rows[chunk].sum(0) for chunk in chunks(rows)) / len(rows)
+
+    def scatter(basis: Tensor) -> Tensor:
         image = torch.zeros_like(basis)
         for chunk in chunks(rows):
             centered = rows[chunk] - mean
             image += centered.T @ (centered @ basis)
-        basis = torch.linalg.qr(image)[0]
-    return basis
+        return image
+
+    return scatter, lambda basis: in_chunks(lambda x: x @ basis, rows)
+
+
+def sparse_products(rows: Rows) -> tuple[Map, Callable[[Tensor], np.ndarray]]:
+    """Multiply as `products` does, by a CSR matrix, whose zeros take no part.
+
+    Offsets move all rows alike, and drop out.
+    """
+    X: Any = rows.X
+    values = X.data / rows.scale[X.indices]
+    scaled = sparse.csr_matrix(
+        (values.astype(np.float32), X.indices, X.indptr), shape=X.shape
+    )
+    mean = np.asarray(scaled.mean(0), dtype=np.float32)
+
+    def scatter(basis: Tensor) -> Tensor:
+        image = scaled @ basis.numpy() - mean @ basis.numpy()
+        return torch.from_numpy(scaled.T @ image - mean.T @ image.sum(0, keepdims=True))
+
+    return scatter, lambda basis: scaled @ basis.numpy()

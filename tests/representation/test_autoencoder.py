@@ -15,7 +15,7 @@ from skdeep.nn import AttentionEncoder
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.representation import AutoencoderTransformer, _autoencoder
-from skdeep.representation._neighbors import nearest_neighbors, principal_directions
+from skdeep.representation._neighbors import nearest_neighbors, principal_points
 from skdeep.training import Rows
 
 CPU = torch.device("cpu")
@@ -427,15 +427,17 @@ def test_neighbors_are_scikit_learns():
     assert np.mean(np.sort(found) == np.sort(expected)) > 0.99
 
 
-def test_principal_directions_span_what_pca_finds():
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_principal_points_are_those_of_pca(kind):
     X = np.random.RandomState(0).randn(400, 120) @ np.diag(np.linspace(3, 0.1, 120))
     X += 10
-    basis = principal_directions(rows_of(X), 20, seed=0).numpy()
-    np.testing.assert_allclose(basis.T @ basis, np.eye(20), atol=1e-4)
-    centered = X - X.mean(axis=0)
-    kept = np.var(centered @ basis)
-    best = np.var(PCA(20).fit_transform(X))
-    assert kept > 0.95 * best
+    rows = Rows(kind(X), X.mean(0) + 1, np.linspace(1, 2, 120), torch.device("cpu"))
+    points = principal_points(rows, 20, seed=0)
+    best = PCA(20).fit_transform(X / rows.scale)
+    assert np.var(points, axis=0).sum() > 0.95 * np.var(best, axis=0).sum()
+    centered = (X - X.mean(0)) / rows.scale
+    inner = np.linalg.lstsq(centered, points - points.mean(0), rcond=None)[0]
+    np.testing.assert_allclose(inner.T @ inner, np.eye(20), atol=1e-3)
 
 
 def test_neighbors_of_sparse_wide_rows_are_those_of_the_dense_ones():
