@@ -22,8 +22,7 @@ from skdeep.nn import (
     chained,
     initialized,
 )
-from skdeep.nn.augmentation import corrupted
-from skdeep.nn.corruption import masked
+from skdeep.nn.corruption import corrupted, masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS, cross_entropy
 from skdeep.parameters import ImageShape, checked_sizes
@@ -498,7 +497,7 @@ class AutoencoderTransformer(BaseRepresentation):
         if not self.mask_weight:
             return lambda x, rng: masked(x, self.corruption, rng)
         donors = donors_of(rows, order)
-        return lambda x, rng: corrupted(x, donors, self.corruption, rng)[0]
+        return lambda x, rng: corrupted(x, donors, self.corruption, rng)
 
     def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
         """Network that tells which cells were replaced, from the code."""
