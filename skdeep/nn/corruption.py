@@ -89,6 +89,11 @@ class MarginalCorruption:
         """Bind the rows (m, n_features) from which values are taken."""
 
         def augmentation(x: Tensor, rng: Generator) -> Tensor:
+            if x.shape[1:] != donors.shape[1:]:
+                raise ValueError(
+                    f"MarginalCorruption takes values of {donors.shape[1]} columns. "
+                    f"Got rows of shape {tuple(x.shape)}."
+                )
             return corrupted(x, donors, self.rate, rng)
 
         return augmentation

@@ -134,3 +134,10 @@ def test_bound_corruption_is_an_augmentation(device):
 def test_a_rate_out_of_range_raises(rate):
     with pytest.raises(ValueError, match=r"'rate'.*MarginalCorruption.*\[0, 1\]. Got"):
         MarginalCorruption(rate)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 1), (6,), (2, 3, 5)])
+def test_rows_of_other_columns_than_the_donors_are_refused(shape):
+    augment = MarginalCorruption(0.5).on(torch.zeros(6, 5))
+    with pytest.raises(ValueError, match="values of 5 columns. Got rows of shape"):
+        augment(torch.zeros(shape), Generator())
