@@ -43,9 +43,9 @@ from skdeep.representation._base import (
     BaseRepresentation,
     TensorMap,
     image_encoder,
-    on_rows,
 )
 from skdeep.representation._collapse import checked_rank
+from skdeep.representation._views import default_views, on_rows
 from skdeep.training import FitTask, n_batches
 
 N_STEPS = 700
@@ -484,26 +484,23 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         self, encoder: LocalEncoder | MLP, fitting: Fitting
     ) -> Callable[[Tensor, Generator], Pairs]:
         """Make a function of a batch that returns local features and codes of it."""
-        augment = self.augment
-        if isinstance(augment, str):
-            if fitting.image_shape is None and augment == "occlude":
-                raise ValueError(
-                    "augment='occlude' hides a square of images, but X has flat rows. "
-                    "Pass images of shape (n, channels, height, width), or say what "
-                    "the rows are: image_shape=(channels, height, width)."
-                )
-            if fitting.image_shape is None:
-                augment = MarginalCorruption(
-                    VIEW_RATE if self.local == "views" else COLUMN_RATE
-                )
-            else:
-                augment = OCCLUSION if augment == "occlude" else ImageAugmentation()
-        view = on_rows(augment, fitting.image_shape, fitting.rows, fitting.shuffle)
+        image_shape = fitting.image_shape
+        occludes = isinstance(self.augment, str) and self.augment == "occlude"
+        if occludes and image_shape is None:
+            raise ValueError(
+                "augment='occlude' hides a square of images, but X has flat rows. "
+                "Pass images of shape (n, channels, height, width), or say what "
+                "the rows are: image_shape=(channels, height, width)."
+            )
+        rate = VIEW_RATE if self.local == "views" else COLUMN_RATE
+        asked = OCCLUSION if occludes else self.augment
+        augment = default_views(asked, image_shape, rate)
+        view = on_rows(augment, image_shape, fitting.rows, fitting.shuffle)
         if isinstance(encoder, MLP):
             return partial(views_of_rows, encoder, view)
         if augment is None:
             return partial(same_view, encoder)
-        if isinstance(augment, MarginalCorruption) or self.augment == "occlude":
+        if isinstance(augment, MarginalCorruption) or occludes:
             return partial(clean_and_altered, encoder, view)
         return partial(two_views, encoder, view)
 
