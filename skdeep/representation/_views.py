@@ -1,5 +1,9 @@
 """Views of rows: what the parameter `augment` stands for, on flat rows as well."""
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Generator, Tensor
 
@@ -70,18 +74,53 @@ def on_rows(
         )
     if isinstance(augment, MarginalCorruption):
         return augment.on(donors_of(rows, rng))
+    own = type(augment) is ImageAugmentation
+    change = augment if own else checked_function(augment)
 
     def augmented(x: Tensor, rng: Generator) -> Tensor:
         shaped = x if image_shape is None else x.unflatten(1, image_shape)
-        if not isinstance(augment, ImageAugmentation):  # which may do as it likes
-            depends_on_host()
-        result = augment(shaped, rng)
-        if not isinstance(result, Tensor) or result.shape != shaped.shape:
-            got = tuple(result.shape) if isinstance(result, Tensor) else result
-            raise ValueError(
-                "The 'augment' parameter must map a tensor and a torch.Generator to a "
-                f"tensor of the same shape. Got {got!r} for {tuple(shaped.shape)}."
-            )
-        return result.flatten(1)
+        return change(shaped, rng).flatten(1)
 
     return augmented
+
+
+def checked_function(augment: Augmentation) -> Augmentation:
+    """Let a function do as it likes with its batch, and look at what it returns."""
+    if isinstance(augment, type):
+        raise ValueError(
+            f"The 'augment' parameter is the class {augment.__name__}. Pass an "
+            f"instance of it: augment={augment.__name__}()."
+        )
+    if not takes_two(augment):
+        raise ValueError(
+            "The 'augment' parameter must take two arguments, a tensor and a "
+            f"torch.Generator. Got one that takes {inspect.signature(augment)}."
+        )
+
+    def checked(x: Tensor, rng: Generator) -> Tensor:
+        depends_on_host()
+        # A copy, since it may work in place, and others see the same batch.
+        result = augment(x.clone(), rng)
+        if not isinstance(result, Tensor) or result.shape != x.shape:
+            is_tensor = isinstance(result, Tensor)
+            got = tuple(result.shape) if is_tensor else type(result).__name__
+            raise ValueError(
+                "The 'augment' parameter must map a tensor and a torch.Generator to a "
+                f"tensor of the same shape. Got {got} for {tuple(x.shape)}."
+            )
+        return result.to(x.dtype)
+
+    return checked
+
+
+def takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with two arguments, as far as it tells."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # it is compiled
+        return True
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return False
+    return True
