@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from skdeep.objectives.shapes import check_equal_shapes
+
 
 def squared_error_per_sample(output: Tensor, x: Tensor) -> Tensor:
     r"""Mean squared error of each row, :math:`\frac1D \|x_i - \hat x_i\|^2`."""
@@ -50,14 +52,16 @@ class SquaredError(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Return that of the output; rows have none."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return that of the output, and that of the rows if they are asked for."""
         (difference,) = ctx.saved_tensors
-        return difference.mul_(2 * gradient / difference.numel()), None
+        slope = difference.mul_(2 * gradient / difference.numel())
+        return slope, -slope if ctx.needs_input_grad[1] else None
 
 
 def squared_error(output: Tensor, x: Tensor) -> Tensor:
     """Mean over the rows of `squared_error_per_sample`, in one operation."""
+    check_equal_shapes("output and x", output, x)
     return SquaredError.apply(output, x)
 
 

@@ -131,6 +131,25 @@ def test_squared_error_goes_back_once_and_leaves_its_arguments_alone():
         loss.backward()
 
 
+def test_squared_error_has_a_gradient_by_either_argument():
+    output, x = output_and_rows()
+    for leaf, other in ((output, x), (x, output)):
+        leaf.requires_grad_()
+        for arguments in ((leaf, other), (other, leaf)):
+            (found,) = torch.autograd.grad(3 * squared_error(*arguments), leaf)
+            torch.testing.assert_close(found, 6 * (leaf - other) / leaf.numel())
+        leaf.requires_grad_(False)
+    inputs = output.requires_grad_(), x.requires_grad_()
+    found = torch.autograd.grad(squared_error(*inputs), inputs)
+    torch.testing.assert_close(found[0], -found[1])
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 2), ()])
+def test_squared_error_broadcasts_nothing(shape):
+    with pytest.raises(ValueError, match=r"output and x must.*Got \(4, 1\) and \("):
+        squared_error(torch.zeros(4, 1), torch.zeros(shape))
+
+
 def test_squared_error_takes_any_layout():
     output, x = (t.repeat(2, 4).view(2, 3, 2, 10) for t in output_and_rows())
     found = squared_error(output.contiguous(memory_format=torch.channels_last), x)
