@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
 from skdeep.objectives.shapes import check_equal_shapes
 
@@ -66,8 +66,9 @@ def squared_error(output: Tensor, x: Tensor) -> Tensor:
 
 
 def cross_entropy(output: Tensor, x: Tensor) -> Tensor:
-    """Mean over the rows of `cross_entropy_per_sample`, in one operation."""
-    return binary_cross_entropy_with_logits(output, x)
+    """Mean over the rows of `cross_entropy_per_sample`, in few operations."""
+    inside = x.clamp(0, 1)
+    return binary_cross_entropy_with_logits(output, inside) + l1_loss(x, inside)
 
 
 def identity(output: Tensor) -> Tensor:

@@ -109,6 +109,15 @@ def test_loss_is_the_mean_of_its_rows(name, device):
 
 
 @every_name
+def test_loss_of_entries_out_of_range_is_the_mean_of_its_rows_too(name):
+    output, x = output_and_rows()
+    far = 40 * output, 9 * x - 4
+    loss, per_sample, _ = RECONSTRUCTIONS[name]
+    assert loss(*far) > 0
+    torch.testing.assert_close(loss(*far), per_sample(*far).mean())
+
+
+@every_name
 def test_gradient_of_the_mean_is_that_of_finite_differences(name):
     output, x = output_and_rows()
     loss = RECONSTRUCTIONS[name].loss
