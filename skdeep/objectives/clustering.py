@@ -85,7 +85,9 @@ def clustering_divergence(p: Tensor, log_q: Tensor) -> Tensor:
 
 def clustering_divergence_per_sample(p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p_i || q_i) of each row: see `clustering_divergence`."""
-    return (torch.xlogy(p, p) - p * log_q).sum(1)
+    # A cluster that is no target counts as 0, however improbable it is.
+    cross = p * torch.where(p > 0, log_q, 0)
+    return (torch.xlogy(p, p) - cross).sum(1)
 
 
 def kmeans_loss(z: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:

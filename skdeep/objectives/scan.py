@@ -55,6 +55,8 @@ def mean_entropy(log_p: Tensor) -> Tensor:
     -------
     Tensor of shape ()
     """
+    # Finite, as 0 log 0 is 0 and its slope, times that of the exponential, is 0 too.
+    log_p = log_p.clamp_min(torch.finfo(log_p.dtype).min)
     log_mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
     return -(log_mean.exp() * log_mean).sum()
 

@@ -339,6 +339,16 @@ def test_step_against_the_gradient_lowers_the_divergence():
     assert clustering_divergence(p, log_soft_assignment(moved, centroids)) < before
 
 
+def test_cluster_that_is_no_target_may_be_impossible():
+    p = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
+    log_q = torch.tensor([[1.0, 0.0], [0.5, 0.5]]).log().requires_grad_()
+    divergence = clustering_divergence(p, log_q)
+    divergence.backward()
+    assert divergence == 0
+    torch.testing.assert_close(log_q.grad, -p / 2)
+    assert clustering_divergence(p.flip(1), log_q) == torch.inf
+
+
 # DCN
 
 

@@ -129,6 +129,14 @@ def test_one_cluster_that_takes_all_has_no_entropy_and_a_finite_gradient(device)
     assert torch.isfinite(logits.grad).all()
 
 
+def test_entropy_of_sure_rows_is_that_of_their_clusters():
+    log_p = torch.eye(3).log()[[0, 0, 1, 1]].requires_grad_()  # one cluster is empty
+    entropy = mean_entropy(log_p)
+    entropy.backward()
+    assert entropy.item() == pytest.approx(math.log(2))
+    assert torch.isfinite(log_p.grad).all()
+
+
 def test_gradient_of_the_entropy_is_that_of_finite_differences():
     logits = normal(3, 4).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: mean_entropy(x.log_softmax(1)), logits)
