@@ -349,6 +349,16 @@ def test_cluster_that_is_no_target_may_be_impossible():
     assert clustering_divergence(p.flip(1), log_q) == torch.inf
 
 
+@pytest.mark.parametrize(
+    "divergence", [clustering_divergence_per_sample, clustering_divergence]
+)
+def test_targets_of_other_clusters_or_rows_are_refused(divergence):
+    with pytest.raises(
+        ValueError, match=r"p and log_q must have the same shape. Got \(4, 1"
+    ):
+        divergence(torch.ones(4, 1), torch.zeros(4, 3))
+
+
 # DCN
 
 

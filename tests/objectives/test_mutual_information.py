@@ -263,6 +263,13 @@ def test_nwj_goes_on_as_a_tangent_and_still_draws_scores_back(device):
         assert slope == pytest.approx(-math.exp(20) / 2)
 
 
+@every_function
+@pytest.mark.parametrize("shape", [(4, 6), (2, 4, 3), (4,)])
+def test_scores_of_unequal_numbers_are_refused(function, shape):
+    with pytest.raises(ValueError, match=r"scores must have shape \(..., n, n\). Got"):
+        function(torch.zeros(shape))
+
+
 # what they bound
 
 

@@ -99,6 +99,16 @@ def test_neighbours_sure_of_other_clusters_have_finite_gradients(far, device):
     assert torch.isfinite(logits.grad).all()
 
 
+@pytest.mark.parametrize(
+    "loss", [consistency_loss, lambda a, b: self_labelling_loss(a, b, 0.5)]
+)
+def test_probabilities_of_other_rows_are_refused(loss):
+    with pytest.raises(
+        ValueError, match=r"must have the same shape. Got \(4, 3\) and \(1"
+    ):
+        loss(torch.zeros(4, 3), torch.zeros(1, 3))
+
+
 # entropy of the mean
 
 
