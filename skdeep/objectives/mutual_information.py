@@ -213,8 +213,8 @@ def dv_corrected_loss(
     running : Tensor of shape (...), optional
         Logarithm of the running mean so far. None at the first batch, which then
         begins it.
-    rate : float
-        Weight of the present batch in the running mean.
+    rate : float in (0, 1]
+        Weight of the present batch in the running mean. 1 leaves the bound as it is.
 
     Returns
     -------
@@ -223,9 +223,15 @@ def dv_corrected_loss(
     running : Tensor of shape (...)
         Logarithm of the running mean, this batch included.
     """
+    if not 0 < rate <= 1:
+        raise ValueError(f"rate must be in (0, 1]. Got {rate}.")
+    if not negative.numel():
+        raise ValueError(
+            f"negative must hold scores of pairs. Got shape {tuple(negative.shape)}."
+        )
     present = log_mean_exp(negative)
     batch = present.detach()
-    if running is None:
+    if running is None or rate == 1:
         running = batch
     else:
         running = torch.logaddexp(running + math.log1p(-rate), batch + math.log(rate))
