@@ -142,6 +142,12 @@ class SeparableCritic:
         return f[:, 1:] @ g[:, 1:].T + f[:, :1] + g[:, 0]
 
 
+Critic = JointCritic | SeparableCritic
+
+Pair = tuple[Rows, Rows]
+"""Rows of X and the same ones of Y."""
+
+
 # what training minimises, from the scores of positive and of negative pairs
 
 
@@ -207,9 +213,7 @@ def plain_bound(estimator: str, scores: Tensor) -> float:
 
 
 @torch.inference_mode()
-def block_scores(
-    critic: JointCritic | SeparableCritic, x: Rows, y: Rows, most_rows: int
-) -> Tensor:
+def block_scores(critic: Critic, x: Rows, y: Rows, most_rows: int) -> Tensor:
     """Scores ``(m, n, n)`` of all pairs within each of m blocks of equal size."""
     n_rows = min(len(x), most_rows)
     count = math.ceil(n_rows / critic.block_rows)
@@ -361,73 +365,117 @@ def mutual_information(
         int, check_random_state(random_state).randint(2**31 - 1, size=3)
     )
 
-    # Cut the rows into a part to train on and two halves that judge.
-    n_half = math.ceil(test_size * len(X)) // 2
-    if n_half < 2 or len(X) - 2 * n_half < 4:
-        raise ValueError(
-            f"test_size={test_size} of {len(X)} rows leaves {len(X) - 2 * n_half} to "
-            f"train on and {2 * n_half} held out. At least 4 of each are needed."
-        )
-    order = np.random.RandomState(split_seed).permutation(len(X))
-    parts = order[2 * n_half :], order[:n_half], order[n_half : 2 * n_half]
+    parts = held_out_parts(len(X), test_size, split_seed)
     with learning(home):
         x, *held_out_x = scaled_parts(X, parts, home)
         y, *held_out_y = scaled_parts(Y, parts, home)
 
         # Build the critic and its optimiser.
-        separable = estimator == "infonce"
-        critic = (SeparableCritic if separable else JointCritic)(
+        critic = (SeparableCritic if estimator == "infonce" else JointCritic)(
             x.n_features,
             y.n_features,
             [int(size) for size in hidden_layer_sizes],
             Generator().manual_seed(weight_seed),
         )
-        n_epochs = epochs_for(max_iter, N_STEPS, len(x), batch_size)
         optimizer = Adam(
             [network.to(home) for network in critic.networks],
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             precision=precision,
         )
-        n_steps = n_epochs * n_batches(len(x), batch_size)
-        schedule = OneCycle(optimizer, learning_rate, n_steps)
         shuffle = Generator().manual_seed(shuffle_seed)
-        objectives: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "dv": CorrectedDVLoss(),
-            "nwj": nwj_loss,
-            "jsd": jsd_loss,
-        }
-
-        def step(index: Tensor) -> dict[str, Tensor]:
-            if isinstance(critic, SeparableCritic):
-                loss = -symmetric_infonce_bound(critic.scores(x[index], y[index]))
-            else:
-                scores = critic.shuffled_scores(x[index], y[index], shuffle)
-                loss = objectives[estimator](*scores)
-            schedule.advance()
-            optimizer.step(loss)
-            return {"loss": loss}
-
-        epoch = partial(
-            train_epoch, step, len(x), batch_size=batch_size, rng=shuffle, device=home
+        losses = trained(
+            batch_loss(estimator, critic, x, y, shuffle),
+            optimizer,
+            len(x),
+            n_epochs=epochs_for(max_iter, N_STEPS, len(x), batch_size),
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            rng=shuffle,
+            device=home,
         )
-        with optimizer.training():
-            losses = [finite_loss(epoch(), number) for number in range(1, 1 + n_epochs)]
+        halves = zip(held_out_x, held_out_y, strict=True)
+        return judged(estimator, critic, losses, (x, y), *halves)
 
-        n_judged = min(n_half, MOST_ROWS)
-        # Each half is judged with the scale that suits the other.
-        first, second = (
-            block_scores(critic, *half, n_judged)
-            for half in zip(held_out_x, held_out_y, strict=True)
+
+def held_out_parts(
+    n_rows: int, test_size: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut row numbers into a part to train on and two halves that judge."""
+    n_half = math.ceil(test_size * n_rows) // 2
+    if n_half < 2 or n_rows - 2 * n_half < 4:
+        raise ValueError(
+            f"test_size={test_size} of {n_rows} rows leaves {n_rows - 2 * n_half} to "
+            f"train on and {2 * n_half} held out. At least 4 of each are needed."
         )
-        halves = bound_on(estimator, first, second), bound_on(estimator, second, first)
-        return MutualInformation(
-            value=sum(halves) / 2,
-            training_value=plain_bound(estimator, block_scores(critic, x, y, n_judged)),
-            quantity=QUANTITIES[estimator],
-            limit=math.log(first.shape[-1]) if separable else math.inf,
-            history={"loss": losses},
-        )
+    order = np.random.RandomState(seed).permutation(n_rows)
+    return order[2 * n_half :], order[:n_half], order[n_half : 2 * n_half]
+
+
+def batch_loss(
+    estimator: str, critic: Critic, x: Rows, y: Rows, rng: Generator
+) -> Callable[[Tensor], Tensor]:
+    """Make the function of row numbers that training minimises."""
+    if isinstance(critic, SeparableCritic):
+        return lambda index: -symmetric_infonce_bound(critic.scores(x[index], y[index]))
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "dv": CorrectedDVLoss(),
+        "nwj": nwj_loss,
+        "jsd": jsd_loss,
+    }
+    loss = losses[estimator]
+    return lambda index: loss(*critic.shuffled_scores(x[index], y[index], rng))
+
+
+def trained(
+    loss_of: Callable[[Tensor], Tensor],
+    optimizer: Adam,
+    n_rows: int,
+    *,
+    n_epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    rng: Generator,
+    device: torch.device,
+) -> list[float]:
+    """Minimise a loss of batches, and return its mean in each epoch."""
+    n_steps = n_epochs * n_batches(n_rows, batch_size)
+    schedule = OneCycle(optimizer, learning_rate, n_steps)
+
+    def step(index: Tensor) -> dict[str, Tensor]:
+        loss = loss_of(index)
+        schedule.advance()
+        optimizer.step(loss)
+        return {"loss": loss}
+
+    epoch = partial(
+        train_epoch, step, n_rows, batch_size=batch_size, rng=rng, device=device
+    )
+    with optimizer.training():
+        return [finite_loss(epoch(), number) for number in range(1, 1 + n_epochs)]
+
+
+def judged(
+    estimator: str,
+    critic: Critic,
+    losses: list[float],
+    training: Pair,
+    *halves: Pair,
+) -> MutualInformation:
+    """Read the value off two halves, each with the scale that suits the other."""
+    n_judged = min(len(halves[0][0]), MOST_ROWS)
+    first, second = (block_scores(critic, *half, n_judged) for half in halves)
+    values = bound_on(estimator, first, second), bound_on(estimator, second, first)
+    limited = estimator == "infonce"
+    return MutualInformation(
+        value=sum(values) / 2,
+        training_value=plain_bound(
+            estimator, block_scores(critic, *training, n_judged)
+        ),
+        quantity=QUANTITIES[estimator],
+        limit=math.log(first.shape[-1]) if limited else math.inf,
+        history={"loss": losses},
+    )
 
 
 def finite_loss(means: dict[str, float], epoch: int) -> float:
