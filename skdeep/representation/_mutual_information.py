@@ -20,7 +20,12 @@ from sklearn.utils import (
 )
 from torch import Generator, Tensor
 
-from skdeep._compat import Interval, StrOptions, checks_parameters
+from skdeep._compat import (
+    Interval,
+    StrOptions,
+    checks_parameters,
+    raise_advised,
+)
 from skdeep.base import NUMBERS, flat_rows, torch_device
 from skdeep.nn import MLP, initialized
 from skdeep.objectives.mutual_information import (
@@ -58,6 +63,9 @@ MOST_ROWS = 8192
 
 FACTORS = np.linspace(0, 1, 21)
 """By which the scores of a critic may be shrunk on rows that it has not seen."""
+
+LARGEST_EXPONENT = 256
+"""Powers of two between which columns are squared as they are."""
 
 QUANTITIES = {
     "dv": "Donsker-Varadhan lower bound in nats",
@@ -288,8 +296,8 @@ def mutual_information(
 
     Returns
     -------
-    result : Bunch
-        Prints as one line, and holds
+    result : MutualInformation
+        A `sklearn.utils.Bunch` that prints as one line, and holds
 
         - ``value``: the estimate on held-out rows, in nats;
         - ``training_value``: that on training rows, by the critic as it is. Far above
@@ -302,6 +310,9 @@ def mutual_information(
 
     Raises
     ------
+    ValueError
+        If X and Y are not as many rows of finite numbers, a parameter is out of its
+        range, or `test_size` leaves fewer than four rows to train on or to judge.
     FloatingPointError
         If the loss turns infinite or NaN.
 
@@ -494,12 +505,27 @@ def checked_columns(X: Any, name: str) -> np.ndarray:
     X = flat_rows(X)
     if np.ndim(X) == 1:
         X = np.asarray(X).reshape(-1, 1)
-    return check_array(X, dtype=NUMBERS, input_name=name)
+    try:
+        return check_array(X, dtype=NUMBERS, input_name=name)
+    except (TypeError, ValueError) as error:
+        raise_advised(error, f"{name} of mutual_information must hold numbers alone.")
+        raise
+
+
+def of_moderate_size(X: np.ndarray) -> np.ndarray:
+    """Bring columns whose squares are no numbers to 1, by powers of two."""
+    lowest, highest = X.min(axis=0), X.max(axis=0)
+    largest = np.maximum(np.abs(lowest, dtype=float), np.abs(highest, dtype=float))
+    exponents = np.frexp(largest)[1]
+    if np.all(np.abs(exponents) < LARGEST_EXPONENT):
+        return X
+    return np.ldexp(X, -exponents)
 
 
 def scaled_parts(
     X: np.ndarray, parts: tuple[np.ndarray, ...], device: torch.device
 ) -> list[Rows]:
     """Rows of each part, in units of the deviations of the first one."""
+    X = of_moderate_size(X)
     offset, scale = fitted_scaling(X[parts[0]], "standard")
     return [Rows(X[part], offset, scale, device, resident=True) for part in parts]
