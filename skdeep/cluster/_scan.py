@@ -17,7 +17,7 @@ from skdeep.cluster._scan_steps import (
     discriminant_head,
 )
 from skdeep.cluster._steps import Start, augmentation, start
-from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
+from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.objectives.scan import (
     consistency_loss,
     consistency_loss_per_sample,
@@ -26,6 +26,7 @@ from skdeep.objectives.scan import (
 )
 from skdeep.representation import SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
+from skdeep.representation._views import default_views
 from skdeep.training import FitTask
 
 TINY = torch.finfo(torch.float32).tiny
@@ -403,10 +404,7 @@ def views(
     clusterer: SCANClusterer, begin: Start, seed: int
 ) -> list[Callable[[Tensor], Tensor]]:
     """Change rows as the parameters `augment` and `strong_augment` ask for."""
-    augment, strong_augment = clusterer.augment, clusterer.strong_augment
-    if isinstance(augment, str):
-        is_image = begin.autoencoder.image_shape_ is not None
-        augment = ImageAugmentation() if is_image else MarginalCorruption()
-    if isinstance(strong_augment, str):
-        strong_augment = augment
-    return [augmentation(change, begin, seed) for change in (augment, strong_augment)]
+    weak, strong = clusterer.augment, clusterer.strong_augment
+    weak = default_views(weak, begin.autoencoder.image_shape_)
+    strong = weak if isinstance(strong, str) else strong
+    return [augmentation(change, begin, seed) for change in (weak, strong)]

@@ -23,12 +23,11 @@ from skdeep.cluster._collapse import RankWatch, warn_of_empty_clusters
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition
 from skdeep.cluster._starts import INITS, resolved_init, started
 from skdeep.metrics import graph_modularity
-from skdeep.nn.augmentation import Augmentation, MarginalCorruption
+from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.objectives.distances import squared_distances
-from skdeep.representation._base import on_rows
 from skdeep.representation._neighbors import nearest_neighbors
-from skdeep.representation._pixels import resolved_augment
 from skdeep.representation._pretraining import fitted_encoder
+from skdeep.representation._views import Views, on_rows, resolved_augment
 from skdeep.training import (
     Adam,
     FitTask,
@@ -123,7 +122,7 @@ def start(
 
 
 def augmentation(
-    augment: str | Augmentation | MarginalCorruption | None, start: Start, seed: int
+    augment: str | Views, start: Start, seed: int
 ) -> Callable[[Tensor], Tensor]:
     """Change of the rows of a step that a parameter such as `augment` asks for."""
     rng = Generator(start.rows.device).manual_seed(seed)

@@ -104,7 +104,7 @@ def flow_path(diffusion: Diffusion, x: Tensor, times: Sequence[int]) -> Tensor:
     """Move rows along the probability flow, to later times or, reversed, to earlier."""
     for t, u in pairwise(times):
         width = diffusion.angle(u) - diffusion.angle(t)
-        x, _ = heun_step(diffusion.field(u), x, diffusion.field(t)(x), width)
+        x = heun_step(diffusion.field(u), x, diffusion.field(t)(x), width)
     return x
 
 
@@ -140,7 +140,7 @@ def flow_log_density(
     slope, change = slope_and_divergence(x, times[0])
     for t, u in pairwise(times):
         width = diffusion.angle(u) - diffusion.angle(t)
-        x, _ = heun_step(diffusion.field(u), x, slope, width)
+        x = heun_step(diffusion.field(u), x, slope, width)
         before = change
         slope, change = slope_and_divergence(x, u)
         volume += width / 2 * (before + change)

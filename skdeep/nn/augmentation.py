@@ -10,39 +10,22 @@ left corner of an image and :math:`(1, 1)` the lower right one, whatever its sid
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from skdeep.nn.noise import uniform
+from skdeep.nn.corruption import Augmentation, MarginalCorruption
+from skdeep.nn.settings import is_within, require
 
-Augmentation = Callable[[Tensor, Generator], Tensor]
+__all__ = ["PHOTOGRAPHS", "Augmentation", "ImageAugmentation", "MarginalCorruption"]
 
 CROP_ASPECT = 4 / 3
 """Largest ratio of the sides of a crop."""
 
 BLUR_REACH = 3.0
 """Deviations after which the kernel of the blur ends."""
-
-
-def _is_within(value: object, low: float, high: float) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    return low <= float(value) <= high
-
-
-def _require(
-    allowed: bool, owner: str, name: str, accepted: str, value: object
-) -> None:
-    if not allowed:
-        raise ValueError(
-            f"The {name!r} parameter of {owner} must be {accepted}. Got {value!r} "
-            "instead."
-        )
 
 
 @dataclass(frozen=True)
@@ -127,18 +110,18 @@ class ImageAugmentation:
         owner = type(self).__name__
         for name in ("shift", "contrast", "saturation", "grey", "erase"):
             value = getattr(self, name)
-            _require(_is_within(value, 0, 1), owner, name, "a float in [0, 1]", value)
+            require(is_within(value, 0, 1), owner, name, "a float in [0, 1]", value)
         for name in ("brightness", "blur"):
             value = getattr(self, name)
-            allowed = _is_within(value, 0, sys.float_info.max)
-            _require(allowed, owner, name, "a float in [0, inf)", value)
-        allowed = _is_within(self.rotation, 0, 180)
-        _require(allowed, owner, "rotation", "a float in [0, 180]", self.rotation)
-        allowed = _is_within(self.scale, 0, 1) and self.scale < 1
-        _require(allowed, owner, "scale", "a float in [0, 1)", self.scale)
-        allowed = _is_within(self.crop, 0, 1) and self.crop > 0
-        _require(allowed, owner, "crop", "a float in (0, 1]", self.crop)
-        _require(self.flip in (False, True), owner, "flip", "a bool", self.flip)
+            allowed = is_within(value, 0, sys.float_info.max)
+            require(allowed, owner, name, "a float in [0, inf)", value)
+        allowed = is_within(self.rotation, 0, 180)
+        require(allowed, owner, "rotation", "a float in [0, 180]", self.rotation)
+        allowed = is_within(self.scale, 0, 1) and self.scale < 1
+        require(allowed, owner, "scale", "a float in [0, 1)", self.scale)
+        allowed = is_within(self.crop, 0, 1) and self.crop > 0
+        require(allowed, owner, "crop", "a float in (0, 1]", self.crop)
+        require(self.flip in (False, True), owner, "flip", "a bool", self.flip)
 
     def __call__(self, x: Tensor, rng: Generator) -> Tensor:
         """Map ``(n, C, H, W)`` to ``(n, C, H, W)``, leaving `x` as it is.
@@ -211,84 +194,6 @@ PHOTOGRAPHS = ImageAugmentation(
     grey=0.2,
 )
 """Crops, flips and changes of colour, for scenes and objects: SimCLR's without hues."""
-
-
-@dataclass(frozen=True)
-class MarginalCorruption:
-    """Replace cells of a table by values of the same column in other rows.
-
-    A setting rather than an augmentation: `on` makes it one, from the rows that lend
-    their values.
-
-    Parameters
-    ----------
-    rate : float in [0, 1], default=0.3
-        Probability that a cell is replaced.
-
-    Raises
-    ------
-    ValueError
-        If `rate` is outside its range.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeep.nn.augmentation import MarginalCorruption
-    >>> x = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
-    >>> augment = MarginalCorruption(rate=0.5).on(x)
-    >>> augment(x, torch.Generator().manual_seed(0)).shape
-    torch.Size([3, 2])
-    """
-
-    rate: float = 0.3
-
-    def __post_init__(self) -> None:
-        allowed = _is_within(self.rate, 0, 1)
-        _require(allowed, type(self).__name__, "rate", "a float in [0, 1]", self.rate)
-
-    def on(self, donors: Tensor) -> Augmentation:
-        """Bind the rows (m, n_features) from which values are taken."""
-
-        def augmentation(x: Tensor, rng: Generator) -> Tensor:
-            return corrupted(x, donors, self.rate, rng)[0]
-
-        return augmentation
-
-
-def corrupted(
-    x: Tensor, donors: Tensor, rate: float, rng: Generator
-) -> tuple[Tensor, Tensor]:
-    r"""Replace cells by draws from the empirical marginals of their columns, as SCARF.
-
-    .. math:: \tilde x_{ij} = \begin{cases} d_{r_{ij} j} & m_{ij} = 1 \\
-              x_{ij} & m_{ij} = 0 \end{cases} \qquad
-              m_{ij} \sim \mathrm{Bernoulli}(\texttt{rate}), \quad
-              r_{ij} \sim \mathrm{Uniform}\{1, \dots, m\}
-
-    Cells are independent of one another, so that all d cells of a row are replaced with
-    probability :math:`\texttt{rate}^d`: rarely, but in tables of one or two columns.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n, n_features)
-    donors : Tensor of shape (m, n_features)
-        Rows d that lend their values, on the device of `x`: the training rows.
-    rate : float in [0, 1]
-    rng : Generator
-
-    Returns
-    -------
-    x_corrupted : Tensor of shape (n, n_features)
-        The argument itself if `rate` is zero.
-    mask : Tensor of bool of shape (n, n_features)
-        Which cells were replaced. The new value may equal the old one, as it often does
-        in columns of few values: ``x_corrupted != x`` says which cells changed.
-    """
-    if rate == 0:
-        return x, torch.zeros_like(x, dtype=torch.bool)
-    mask = uniform(x.shape, rng) < rate
-    rows = torch.randint(len(donors), x.shape, generator=rng, device=x.device)
-    return torch.where(mask, donors.gather(0, rows), x), mask
 
 
 def affine_maps(

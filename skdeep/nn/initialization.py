@@ -1,5 +1,6 @@
 """Building a network from a generator of one's own."""
 
+import itertools
 import math
 from typing import Any, TypeVar
 
@@ -47,6 +48,11 @@ def initialized(
         On the CPU, so that a seed gives the same network on every device.
     **arguments
         Arguments of the class.
+
+    Raises
+    ------
+    TypeError
+        If a layer holds numbers that would stay as they were found in memory.
     """
     with torch.device("meta"):  # builds shapes and draws nothing
         built = network(**arguments).float()  # whatever torch's default is
@@ -65,4 +71,16 @@ def initialized(
             nn.init.uniform_(weight, -bound, bound, generator=rng)
             if bias is not None:
                 nn.init.uniform_(bias, -bound, bound, generator=rng)
+        elif holds_numbers(layer):
+            raise TypeError(
+                f"initialized knows no start for the parameters and buffers of "
+                f"{type(layer).__name__} in {network.__name__}. It knows dense layers, "
+                "convolutions of images and normalisations."
+            )
     return built
+
+
+def holds_numbers(layer: nn.Module) -> bool:
+    """Whether a layer has parameters or buffers beside those of layers inside."""
+    own = itertools.chain(layer.parameters(recurse=False), layer.buffers(recurse=False))
+    return any(True for _ in own)

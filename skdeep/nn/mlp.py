@@ -26,6 +26,11 @@ class MLP(Network):
     """
 
     def __init__(self, sizes: Sequence[int]) -> None:
+        if len(sizes) < 2:
+            raise ValueError(
+                "The 'sizes' parameter of MLP must hold the widths of the input and of "
+                f"the output. Got {list(sizes)!r}."
+            )
         super().__init__(sizes[-1], sizes=list(sizes))
         layers: list[nn.Module] = []
         for n_in, n_out in itertools.pairwise(sizes):
@@ -36,6 +41,7 @@ class MLP(Network):
 
     def map(self, x: Tensor) -> Tensor:
         """Map ``(n, sizes[0])`` to ``(n, sizes[-1])``."""
+        check_rows(x)
         if not torch.is_grad_enabled():
             return inferred(self.layers, x)
         if self.stack is None:
@@ -55,6 +61,7 @@ class MLP(Network):
                 "The hidden layer of an MLP can be trained through only if its "
                 "optimiser was made with fused_layers=False."
             )
+        check_rows(x)
         if not torch.is_grad_enabled():
             return inferred([*self.layers][:-1], x)
         return self.in_product_type(self.layers[:-1], x)
@@ -62,6 +69,12 @@ class MLP(Network):
     def __getstate__(self) -> dict[str, Any]:
         # The stack holds the weights of this network: a copy has others.
         return {**super().__getstate__(), "stack": None}
+
+
+def check_rows(x: Tensor) -> None:
+    """Refuse other than rows, which only some ways through dense layers take."""
+    if x.ndim != 2:
+        raise ValueError(f"MLP maps rows (n, n_features). Got {tuple(x.shape)}.")
 
 
 def inferred(layers: Iterable[nn.Module], x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from skdeep.objectives.distances import student_log_softmax
+from skdeep.objectives.shapes import check_equal_shapes
 
 
 def log_soft_assignment(z: Tensor, centroids: Tensor, alpha: float = 1.0) -> Tensor:
@@ -85,7 +86,10 @@ def clustering_divergence(p: Tensor, log_q: Tensor) -> Tensor:
 
 def clustering_divergence_per_sample(p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p_i || q_i) of each row: see `clustering_divergence`."""
-    return (torch.xlogy(p, p) - p * log_q).sum(1)
+    check_equal_shapes("p and log_q", p, log_q)
+    # A cluster that is no target counts as 0, however improbable it is.
+    cross = p * torch.where(p > 0, log_q, 0)
+    return (torch.xlogy(p, p) - cross).sum(1)
 
 
 def kmeans_loss(z: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from skdeep.objectives.distances import student_log_softmax
+from skdeep.objectives.shapes import check_equal_shapes
 
 
 def neighbor_contrastive_loss(
@@ -31,6 +32,7 @@ def neighbor_contrastive_loss(
     -------
     Tensor of shape ()
     """
+    check_equal_shapes("z and z_neighbor", z, z_neighbor)
     loss = -student_log_softmax(z, z_neighbor).diagonal().mean()
     if exaggeration != 1:
         further = (z - z_neighbor).square().sum(1).log1p().mean()
@@ -63,6 +65,7 @@ def nt_xent_loss(z1: Tensor, z2: Tensor, temperature: float = 0.5) -> Tensor:
     Tensor of shape ()
         0 for a single row, which has nothing to be told from.
     """
+    check_equal_shapes("z1 and z2", z1, z2)
     n = len(z1)
     z = normalize(torch.cat([z1, z2]), dim=1)
     similarity = z @ z.T / temperature

@@ -121,21 +121,6 @@ def epsilon_from_v(x_t: Tensor, v: Tensor, a: Rate, s: Rate) -> Tensor:
     return s * x_t + a * v
 
 
-def v_from_x_0(x_t: Tensor, x_0: Tensor, a: Rate, s: Rate) -> Tensor:
-    r"""Velocity :math:`v = (a_t x_t - x_0) / s_t`, for t > 0."""
-    return (a * x_t - x_0) / s
-
-
-def v_from_epsilon(x_t: Tensor, epsilon: Tensor, a: Rate, s: Rate) -> Tensor:
-    r"""Velocity :math:`v = (\epsilon - s_t x_t) / a_t`."""
-    return (epsilon - s * x_t) / a
-
-
-def score_from_v(x_t: Tensor, v: Tensor, a: Rate, s: Rate) -> Tensor:
-    r"""Gradient of the log-density at time t, :math:`-\epsilon / s_t`, for t > 0."""
-    return -epsilon_from_v(x_t, v, a, s) / s
-
-
 def guided(given: Tensor, free: Tensor, weight: float) -> Tensor:
     r"""Push what a class makes of a row away from what no class makes of it.
 
@@ -319,24 +304,10 @@ def implicit_step(
     return a_u * x_0 + math.sqrt(s_u**2 - sigma**2) * epsilon + sigma * noise
 
 
-# the probability flow
+# the probability flow, without noise: dx/dphi = v, with phi the angle of the noise
 
 
-def probability_flow_drift(x_t: Tensor, score: Tensor, beta: Rate) -> Tensor:
-    r"""How fast rows move by t along the probability flow, without noise.
-
-    .. math:: \frac{dx}{dt} = -\frac12 \beta(t) \left( x + \nabla_x \log p_t(x) \right)
-
-    (Score SDE eqs. 11 and 13, of the variance preserving process.) By the angle of the
-    noise instead of the time, it is the velocity: :math:`dx / d\phi = v`, as
-    :math:`d\phi / dt = \beta / (2 \tan \phi)`.
-    """
-    return -beta / 2 * (x_t + score)
-
-
-def heun_step(
-    field: Field, x: Tensor, slope: Tensor, width: float
-) -> tuple[Tensor, Tensor]:
+def heun_step(field: Field, x: Tensor, slope: Tensor, width: float) -> Tensor:
     r"""Step of an ordinary differential equation dx/dphi = v, of second order.
 
     .. math:: x' = x + \frac h2 (v + v'), \qquad v' = v(x + h v)
@@ -352,13 +323,11 @@ def heun_step(
 
     Returns
     -------
-    x : Tensor of shape (n, D)
-        At the end of the step.
-    slope : Tensor of shape (n, D)
-        v' at the place where it was foreseen.
+    Tensor of shape (n, D)
+        Place at the end of the step.
     """
     foreseen = field(x + width * slope)
-    return x + width / 2 * (slope + foreseen), foreseen
+    return x + width / 2 * (slope + foreseen)
 
 
 def divergence(field: Field, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,13 @@ def student_log_softmax(a: Tensor, b: Tensor, alpha: float = 1.0) -> Tensor:
     Returns
     -------
     Tensor of shape (n, m)
+
+    Notes
+    -----
+    Distances are those of the expanded square about the mean of b, which loses digits
+    where small distances stand beside large norms. In float32, similarities to five
+    points of which one is 1000 units of the kernel away from the others are off by up
+    to 0.01, and by a third where it is 10 000; in float64 they keep nine digits.
     """
     return StudentLogSoftmax.apply(a, b, alpha)
 

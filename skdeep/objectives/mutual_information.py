@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from skdeep.objectives.adversarial import discriminator_loss
+from skdeep.objectives.shapes import check_square
 
 LARGEST_LOG_RATIO = 20.0
 """Nats from which `nwj_bound` goes on linearly: more than any batch can tell."""
@@ -43,6 +44,7 @@ def positives_and_negatives(scores: Tensor) -> tuple[Tensor, Tensor]:
 
     Of one row, both are a single 0 without gradient.
     """
+    check_square(scores)
     if scores.shape[-1] == 1:
         nothing = 0 * scores.flatten(-2)
         return nothing, nothing
@@ -101,6 +103,7 @@ def infonce_bound(scores: Tensor) -> Tensor:
     Tensor of shape ()
         log n at most, whatever the mutual information.
     """
+    check_square(scores)
     share = torch.log_softmax(scores, dim=-2)
     return share.diagonal(dim1=-2, dim2=-1).mean() + math.log(scores.shape[-1])
 
@@ -124,6 +127,7 @@ def infonce_all_locations_score(scores: Tensor) -> Tensor:
     Tensor of shape ()
         log (1 + m (n - 1)) at most.
     """
+    check_square(scores)
     m, n, _ = scores.shape
     positive = scores.diagonal(dim1=1, dim2=2)
     # One sum over the negatives serves all locations of a row.
@@ -209,8 +213,8 @@ def dv_corrected_loss(
     running : Tensor of shape (...), optional
         Logarithm of the running mean so far. None at the first batch, which then
         begins it.
-    rate : float
-        Weight of the present batch in the running mean.
+    rate : float in (0, 1]
+        Weight of the present batch in the running mean. 1 leaves the bound as it is.
 
     Returns
     -------
@@ -219,9 +223,15 @@ def dv_corrected_loss(
     running : Tensor of shape (...)
         Logarithm of the running mean, this batch included.
     """
+    if not 0 < rate <= 1:
+        raise ValueError(f"rate must be in (0, 1]. Got {rate}.")
+    if not negative.numel():
+        raise ValueError(
+            f"negative must hold scores of pairs. Got shape {tuple(negative.shape)}."
+        )
     present = log_mean_exp(negative)
     batch = present.detach()
-    if running is None:
+    if running is None or rate == 1:
         running = batch
     else:
         running = torch.logaddexp(running + math.log1p(-rate), batch + math.log(rate))

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
+
+from skdeep.objectives.shapes import check_equal_shapes
 
 
 def squared_error_per_sample(output: Tensor, x: Tensor) -> Tensor:
@@ -50,20 +52,23 @@ class SquaredError(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Return that of the output; rows have none."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return that of the output, and that of the rows if they are asked for."""
         (difference,) = ctx.saved_tensors
-        return difference.mul_(2 * gradient / difference.numel()), None
+        slope = difference.mul_(2 * gradient / difference.numel())
+        return slope, -slope if ctx.needs_input_grad[1] else None
 
 
 def squared_error(output: Tensor, x: Tensor) -> Tensor:
     """Mean over the rows of `squared_error_per_sample`, in one operation."""
+    check_equal_shapes("output and x", output, x)
     return SquaredError.apply(output, x)
 
 
 def cross_entropy(output: Tensor, x: Tensor) -> Tensor:
-    """Mean over the rows of `cross_entropy_per_sample`, in one operation."""
-    return binary_cross_entropy_with_logits(output, x)
+    """Mean over the rows of `cross_entropy_per_sample`, in few operations."""
+    inside = x.clamp(0, 1)
+    return binary_cross_entropy_with_logits(output, inside) + l1_loss(x, inside)
 
 
 def identity(output: Tensor) -> Tensor:

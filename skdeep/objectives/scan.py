@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from skdeep.objectives.shapes import check_equal_shapes
+
 
 def consistency_loss(log_p: Tensor, log_p_neighbor: Tensor) -> Tensor:
     r"""Neighbours belong to one cluster, and surely so: eq. (2), first term.
@@ -36,6 +38,7 @@ def consistency_loss(log_p: Tensor, log_p_neighbor: Tensor) -> Tensor:
 
 def consistency_loss_per_sample(log_p: Tensor, log_p_neighbor: Tensor) -> Tensor:
     """Minus log <p_i, p'_i> of each row: see `consistency_loss`."""
+    check_equal_shapes("log_p and log_p_neighbor", log_p, log_p_neighbor)
     return -torch.logsumexp(log_p + log_p_neighbor, dim=1)
 
 
@@ -55,6 +58,8 @@ def mean_entropy(log_p: Tensor) -> Tensor:
     -------
     Tensor of shape ()
     """
+    # 0 times the lowest number is 0, where 0 times log 0 would be no number.
+    log_p = log_p.clamp_min(torch.finfo(log_p.dtype).min)
     log_mean = torch.logsumexp(log_p, dim=0) - math.log(len(log_p))
     return -(log_mean.exp() * log_mean).sum()
 
@@ -83,6 +88,7 @@ def self_labelling_loss(logits: Tensor, p: Tensor, threshold: float) -> Tensor:
     Tensor of shape ()
         0 if no row is sure.
     """
+    check_equal_shapes("logits and p", logits, p)
     members = one_hot(p.argmax(1), p.shape[1]) * (p > threshold)
     sizes = members.sum(0)
     means = (members * -logits.log_softmax(1)).sum(0) / sizes.clamp_min(1)

@@ -22,14 +22,14 @@ from skdeep.nn import (
     chained,
     initialized,
 )
-from skdeep.nn.augmentation import corrupted
-from skdeep.nn.corruption import masked
+from skdeep.nn.corruption import corrupted, masked
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS, cross_entropy
 from skdeep.parameters import ImageShape, checked_sizes
-from skdeep.representation._base import BaseRepresentation, donors_of, on_rows
+from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
-from skdeep.representation._pixels import resolved_augment, square_image_shape
+from skdeep.representation._pixels import square_image_shape
+from skdeep.representation._views import donors_of, on_rows, resolved_augment
 from skdeep.scaling import MOST_WHITENED, in_units, mixes_categories
 from skdeep.training import FitTask, Rows, in_chunks
 
@@ -498,7 +498,7 @@ class AutoencoderTransformer(BaseRepresentation):
         if not self.mask_weight:
             return lambda x, rng: masked(x, self.corruption, rng)
         donors = donors_of(rows, order)
-        return lambda x, rng: corrupted(x, donors, self.corruption, rng)[0]
+        return lambda x, rng: corrupted(x, donors, self.corruption, rng)
 
     def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
         """Network that tells which cells were replaced, from the code."""

@@ -5,24 +5,20 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Generator, Tensor
+from torch import Tensor
 
 from skdeep._compat import Interval, StrOptions
 from skdeep.base import BaseDeepEstimator
 from skdeep.fitting import Fitting
 from skdeep.nn import ImageEncoder, initialized
-from skdeep.nn.augmentation import Augmentation, ImageAugmentation, MarginalCorruption
+from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.parameters import ImageShape, checked_sizes
-from skdeep.training import Rows, depends_on_host, in_chunks
+from skdeep.training import Rows, in_chunks
 
 TensorMap = Callable[[Tensor], Tensor]
-
-N_DONORS, DONOR_NUMBERS = 4096, 2**22
-"""Rows of which corruption takes values, and numbers in them: bounds their memory."""
 
 
 class BaseRepresentation(
@@ -106,43 +102,3 @@ def image_encoder(estimator: BaseRepresentation, fitting: Fitting) -> ImageEncod
         n_hidden=sizes[3],
         n_components=int(estimator.n_components),
     )
-
-
-def donors_of(rows: Rows, rng: Generator) -> Tensor:
-    """Rows drawn from all of them, whose values stand for the marginals."""
-    n_donors = max(1, min(N_DONORS, DONOR_NUMBERS // rows.n_features))
-    return rows[torch.randperm(len(rows), generator=rng)[:n_donors]]
-
-
-def on_rows(
-    augment: Augmentation | MarginalCorruption | None,
-    image_shape: ImageShape | None,
-    rows: Rows,
-    rng: Generator,
-) -> Augmentation:
-    """Turn the parameter `augment` into an augmentation of flat rows."""
-    if augment is None:
-        return lambda x, rng: x  # noqa: ARG005
-    if isinstance(augment, ImageAugmentation) and image_shape is None:
-        raise ValueError(
-            "The 'augment' parameter is an ImageAugmentation, but X has flat rows. "
-            "Pass images of shape (n, channels, height, width), or say what the rows "
-            "are: image_shape=(channels, height, width)."
-        )
-    if isinstance(augment, MarginalCorruption):
-        return augment.on(donors_of(rows, rng))
-
-    def augmented(x: Tensor, rng: Generator) -> Tensor:
-        shaped = x if image_shape is None else x.unflatten(1, image_shape)
-        if not isinstance(augment, ImageAugmentation):  # which may do as it likes
-            depends_on_host()
-        result = augment(shaped, rng)
-        if not isinstance(result, Tensor) or result.shape != shaped.shape:
-            got = tuple(result.shape) if isinstance(result, Tensor) else result
-            raise ValueError(
-                "The 'augment' parameter must map a tensor and a torch.Generator to a "
-                f"tensor of the same shape. Got {got!r} for {tuple(shaped.shape)}."
-            )
-        return result.flatten(1)
-
-    return augmented

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -29,11 +29,7 @@ from skdeep.nn.augmentation import (
     ImageAugmentation,
     MarginalCorruption,
 )
-from skdeep.nn.noise import normal, uniform
-from skdeep.objectives.adversarial import (
-    discriminator_loss,
-    non_saturating_generator_loss,
-)
+from skdeep.nn.noise import uniform
 from skdeep.objectives.mutual_information import (
     MUTUAL_INFORMATION_BOUNDS,
     infonce_all_locations_score,
@@ -43,9 +39,10 @@ from skdeep.representation._base import (
     BaseRepresentation,
     TensorMap,
     image_encoder,
-    on_rows,
 )
 from skdeep.representation._collapse import checked_rank
+from skdeep.representation._prior import PriorMatch
+from skdeep.representation._views import default_views, on_rows
 from skdeep.training import FitTask, n_batches
 
 N_STEPS = 700
@@ -64,9 +61,6 @@ COLUMN_WIDTH, COLUMN_RATE = 16, 0.3
 """Width of the embedding of a column with local="columns", and the share of the cells
 that the code does not see."""
 
-DISCRIMINATOR = (256, 64)
-"""Hidden widths of the adversary of the prior."""
-
 N_ESTIMATES = 16
 """Batches over which the final estimate is averaged."""
 
@@ -79,6 +73,15 @@ OCCLUSION = ImageAugmentation(shift=0, rotation=0, scale=0, erase=0.5)
 
 Pairs = tuple[Tensor, Tensor]
 """Local features (n_views, n, n_places, n_local), and codes of the same rows."""
+
+
+class Term(NamedTuple):
+    """A term of the objective: what its critic compares codes with, and its weight."""
+
+    features: str
+    """``"local"``: each place by itself; ``"global"``: all of them as one feature."""
+    weight: float
+    critic: Network
 
 
 class DeepInfoMaxTransformer(BaseRepresentation):
@@ -372,8 +375,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
         # Build the encoder, its critics, and the adversary of a prior with a weight.
         encoder = self._encoder(fitting).to(device)
-        critics = self._critics(encoder, fitting.weight_rng)
-        networks = [encoder, *(critic.to(device) for critic in critics.values())]
+        terms = self._terms(encoder, fitting.weight_rng)
+        networks = [encoder, *(term.critic.to(device) for term in terms)]
         pairs_of = self._views(encoder, fitting)
         estimate, quantity = MUTUAL_INFORMATION_BOUNDS[self.estimator]
         n_locations = 1
@@ -383,37 +386,21 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             n_locations = min(encoder.n_places, MAX_PLACES)
 
         optimizer, schedule = fitting.optimizer(networks)
-        optimizers = [optimizer]
+        optimizers, prior = [optimizer], None
         if self.prior_weight:
-            sizes = [encoder.n_outputs, *DISCRIMINATOR, 1]
-            discriminator = initialized(MLP, fitting.weight_rng, sizes=sizes)
-            adversary, _ = fitting.optimizer([discriminator.to(device)])
-            optimizers.append(adversary)
+            prior = PriorMatch(self.prior, encoder.n_outputs, fitting)
+            optimizers.append(prior.adversary)
 
         def step(index: Tensor) -> dict[str, Tensor]:
             pairs = pairs_of(rows[index], noise)
             losses = {
-                f"{name}_loss": -mean_over(pairs, critic, estimate, noise)
-                for name, critic in critics.items()
+                f"{term.features}_loss": -mean_over(pairs, term, estimate, noise)
+                for term in terms
             }
-            loss = sum(
-                getattr(self, f"{name}_weight") * losses[f"{name}_loss"]
-                for name in critics
-            )
-            if self.prior_weight:
-                # The discriminator learns first, from codes that it does not move.
-                z = pairs[1].flatten(0, 1)
-                fake = torch.sigmoid(z) if self.prior == "uniform" else z
-                draw = uniform if self.prior == "uniform" else normal
-                real = draw(z.shape, noise)
-                told = discriminator_loss(
-                    discriminator(real), discriminator(fake.detach())
-                )
-                adversary.step(told)
-                with adversary.frozen():
-                    fooled = non_saturating_generator_loss(discriminator(fake))
-                losses |= {"prior_loss": fooled, "discriminator_loss": told}
-                loss = loss + self.prior_weight * fooled
+            loss: Any = sum(t.weight * losses[f"{t.features}_loss"] for t in terms)
+            if prior is not None:
+                losses |= prior.losses(pairs[1].flatten(0, 1))
+                loss = loss + self.prior_weight * losses["prior_loss"]
             schedule.advance()
             optimizer.step(loss)
             return {"loss": loss, **losses}
@@ -421,18 +408,14 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         fitting.train(task, phase_name, step, optimizers, {"encoder_": encoder})
 
         # Read the estimate off, and look whether the codes use their dimensions.
-        critic = next(iter(critics.values()))
+        def estimate_of(index: Tensor) -> Tensor:
+            return mean_over(pairs_of(rows[index], noise), terms[0], estimate, noise)
+
         n = min(len(rows), int(self.batch_size))
-        with torch.inference_mode():
-            batches = torch.randperm(len(rows), generator=fitting.shuffle).split(n)
-            values = [
-                float(mean_over(pairs_of(rows[index], noise), critic, estimate, noise))
-                for index in batches[:N_ESTIMATES]
-                if len(index) == n
-            ]
+        value = mean_of_batches(estimate_of, len(rows), n, fitting.shuffle)
         self.embedding_rank_ = checked_rank(self, encoder, fitting)
         self.mi_estimate_ = {
-            "value": float(np.mean(values)),
+            "value": value,
             "quantity": quantity,
             "limit": limit_of(self.estimator, n, n_locations),
         }
@@ -453,57 +436,51 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             n_components=n_components,
         )
 
-    def _critics(
-        self, encoder: LocalEncoder | MLP, rng: Generator
-    ) -> dict[str, Network]:
-        """Critics of the terms that have a weight."""
+    def _terms(self, encoder: LocalEncoder | MLP, rng: Generator) -> list[Term]:
+        """Terms that have a weight, with their critics."""
         kind = DotCritic if self.critic == "dot" else ConcatenateCritic
         n_global = encoder.n_outputs
         if isinstance(encoder, MLP):
             n_places, n_local = N_VIEWS, n_global
         else:
             n_places, n_local = encoder.n_places, encoder.n_local
-        widths = {}
-        if self.local_weight:
-            widths["local"] = n_local
-        if self.global_weight:
-            widths["global"] = n_places * n_local
-        if not widths:
+        asked = [
+            ("local", self.local_weight, n_local),
+            ("global", self.global_weight, n_places * n_local),
+        ]
+        if not any(weight for _, weight, _ in asked):
             raise ValueError(
                 "One of the 'local_weight' and 'global_weight' parameters of "
                 f"{type(self).__name__} must be above 0. Got 0 for both."
             )
-        return {
-            name: initialized(
-                kind, rng, n_local=width, n_global=n_global, n_units=int(self.n_units)
-            )
-            for name, width in widths.items()
-        }
+        sizes = {"n_global": n_global, "n_units": int(self.n_units)}
+        return [
+            Term(features, weight, initialized(kind, rng, n_local=width, **sizes))
+            for features, weight, width in asked
+            if weight
+        ]
 
     def _views(
         self, encoder: LocalEncoder | MLP, fitting: Fitting
     ) -> Callable[[Tensor, Generator], Pairs]:
         """Make a function of a batch that returns local features and codes of it."""
-        augment = self.augment
-        if isinstance(augment, str):
-            if fitting.image_shape is None and augment == "occlude":
-                raise ValueError(
-                    "augment='occlude' hides a square of images, but X has flat rows. "
-                    "Pass images of shape (n, channels, height, width), or say what "
-                    "the rows are: image_shape=(channels, height, width)."
-                )
-            if fitting.image_shape is None:
-                augment = MarginalCorruption(
-                    VIEW_RATE if self.local == "views" else COLUMN_RATE
-                )
-            else:
-                augment = OCCLUSION if augment == "occlude" else ImageAugmentation()
-        view = on_rows(augment, fitting.image_shape, fitting.rows, fitting.shuffle)
+        image_shape = fitting.image_shape
+        occludes = isinstance(self.augment, str) and self.augment == "occlude"
+        if occludes and image_shape is None:
+            raise ValueError(
+                "augment='occlude' hides a square of images, but X has flat rows. "
+                "Pass images of shape (n, channels, height, width), or say what "
+                "the rows are: image_shape=(channels, height, width)."
+            )
+        rate = VIEW_RATE if self.local == "views" else COLUMN_RATE
+        asked = OCCLUSION if occludes else self.augment
+        augment = default_views(asked, image_shape, rate)
+        view = on_rows(augment, image_shape, fitting.rows, fitting.shuffle)
         if isinstance(encoder, MLP):
             return partial(views_of_rows, encoder, view)
         if augment is None:
             return partial(same_view, encoder)
-        if isinstance(augment, MarginalCorruption) or self.augment == "occlude":
+        if isinstance(augment, MarginalCorruption) or occludes:
             return partial(clean_and_altered, encoder, view)
         return partial(two_views, encoder, view)
 
@@ -547,16 +524,23 @@ def some(local: Tensor, rng: Generator) -> Tensor:
     return local[:, :, scores.argsort()[:MAX_PLACES]]
 
 
-def mean_over(
-    pairs: Pairs, critic: Network, estimate: TensorMap, rng: Generator
-) -> Tensor:
-    """Estimate of the information between local features and codes, over the views."""
+def mean_over(pairs: Pairs, term: Term, estimate: TensorMap, rng: Generator) -> Tensor:
+    """Estimate of the information between features and codes, over the views."""
     local, z = pairs
-    if local.shape[3] == critic.arguments["n_local"]:
-        local = some(local, rng)
-    else:  # all places as one feature
-        local = local.flatten(2).unsqueeze(2)
-    return torch.stack([estimate(scores) for scores in critic(local, z)]).mean()
+    if term.features == "local":
+        features = some(local, rng)
+    else:
+        features = local.flatten(2).unsqueeze(2)
+    return torch.stack([estimate(s) for s in term.critic(features, z)]).mean()
+
+
+@torch.inference_mode()
+def mean_of_batches(
+    estimate_of: TensorMap, n_rows: int, n: int, rng: Generator
+) -> float:
+    """Mean of an estimate over some batches of n row numbers each."""
+    batches = torch.randperm(n_rows, generator=rng).split(n)[:N_ESTIMATES]
+    return float(np.mean([float(estimate_of(b)) for b in batches if len(b) == n]))
 
 
 def limit_of(estimator: str, n_rows: int, n_locations: int) -> float:

@@ -20,7 +20,12 @@ from sklearn.utils import (
 )
 from torch import Generator, Tensor
 
-from skdeep._compat import Interval, StrOptions, checks_parameters
+from skdeep._compat import (
+    Interval,
+    StrOptions,
+    checks_parameters,
+    raise_advised,
+)
 from skdeep.base import NUMBERS, flat_rows, torch_device
 from skdeep.nn import MLP, initialized
 from skdeep.objectives.mutual_information import (
@@ -58,6 +63,9 @@ MOST_ROWS = 8192
 
 FACTORS = np.linspace(0, 1, 21)
 """By which the scores of a critic may be shrunk on rows that it has not seen."""
+
+LARGEST_EXPONENT = 256
+"""Powers of two between which columns are squared as they are."""
 
 QUANTITIES = {
     "dv": "Donsker-Varadhan lower bound in nats",
@@ -142,6 +150,12 @@ class SeparableCritic:
         return f[:, 1:] @ g[:, 1:].T + f[:, :1] + g[:, 0]
 
 
+Critic = JointCritic | SeparableCritic
+
+Pair = tuple[Rows, Rows]
+"""Rows of X and the same ones of Y."""
+
+
 # what training minimises, from the scores of positive and of negative pairs
 
 
@@ -207,9 +221,7 @@ def plain_bound(estimator: str, scores: Tensor) -> float:
 
 
 @torch.inference_mode()
-def block_scores(
-    critic: JointCritic | SeparableCritic, x: Rows, y: Rows, most_rows: int
-) -> Tensor:
+def block_scores(critic: Critic, x: Rows, y: Rows, most_rows: int) -> Tensor:
     """Scores ``(m, n, n)`` of all pairs within each of m blocks of equal size."""
     n_rows = min(len(x), most_rows)
     count = math.ceil(n_rows / critic.block_rows)
@@ -284,8 +296,8 @@ def mutual_information(
 
     Returns
     -------
-    result : Bunch
-        Prints as one line, and holds
+    result : MutualInformation
+        A `sklearn.utils.Bunch` that prints as one line, and holds
 
         - ``value``: the estimate on held-out rows, in nats;
         - ``training_value``: that on training rows, by the critic as it is. Far above
@@ -298,6 +310,9 @@ def mutual_information(
 
     Raises
     ------
+    ValueError
+        If X and Y are not as many rows of finite numbers, a parameter is out of its
+        range, or `test_size` leaves fewer than four rows to train on or to judge.
     FloatingPointError
         If the loss turns infinite or NaN.
 
@@ -361,73 +376,115 @@ def mutual_information(
         int, check_random_state(random_state).randint(2**31 - 1, size=3)
     )
 
-    # Cut the rows into a part to train on and two halves that judge.
-    n_half = math.ceil(test_size * len(X)) // 2
-    if n_half < 2 or len(X) - 2 * n_half < 4:
-        raise ValueError(
-            f"test_size={test_size} of {len(X)} rows leaves {len(X) - 2 * n_half} to "
-            f"train on and {2 * n_half} held out. At least 4 of each are needed."
-        )
-    order = np.random.RandomState(split_seed).permutation(len(X))
-    parts = order[2 * n_half :], order[:n_half], order[n_half : 2 * n_half]
+    parts = held_out_parts(len(X), test_size, split_seed)
     with learning(home):
         x, *held_out_x = scaled_parts(X, parts, home)
         y, *held_out_y = scaled_parts(Y, parts, home)
 
         # Build the critic and its optimiser.
-        separable = estimator == "infonce"
-        critic = (SeparableCritic if separable else JointCritic)(
+        critic = (SeparableCritic if estimator == "infonce" else JointCritic)(
             x.n_features,
             y.n_features,
             [int(size) for size in hidden_layer_sizes],
             Generator().manual_seed(weight_seed),
         )
-        n_epochs = epochs_for(max_iter, N_STEPS, len(x), batch_size)
         optimizer = Adam(
             [network.to(home) for network in critic.networks],
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             precision=precision,
         )
-        n_steps = n_epochs * n_batches(len(x), batch_size)
-        schedule = OneCycle(optimizer, n_steps)
         shuffle = Generator().manual_seed(shuffle_seed)
-        objectives: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "dv": CorrectedDVLoss(),
-            "nwj": nwj_loss,
-            "jsd": jsd_loss,
-        }
-
-        def step(index: Tensor) -> dict[str, Tensor]:
-            if isinstance(critic, SeparableCritic):
-                loss = -symmetric_infonce_bound(critic.scores(x[index], y[index]))
-            else:
-                scores = critic.shuffled_scores(x[index], y[index], shuffle)
-                loss = objectives[estimator](*scores)
-            schedule.advance()
-            optimizer.step(loss)
-            return {"loss": loss}
-
-        epoch = partial(
-            train_epoch, step, len(x), batch_size=batch_size, rng=shuffle, device=home
+        losses = trained(
+            batch_loss(estimator, critic, x, y, shuffle),
+            optimizer,
+            len(x),
+            n_epochs=epochs_for(max_iter, N_STEPS, len(x), batch_size),
+            batch_size=batch_size,
+            rng=shuffle,
+            device=home,
         )
-        with optimizer.training():
-            losses = [finite_loss(epoch(), number) for number in range(1, 1 + n_epochs)]
+        halves = zip(held_out_x, held_out_y, strict=True)
+        return judged(estimator, critic, losses, (x, y), *halves)
 
-        n_judged = min(n_half, MOST_ROWS)
-        # Each half is judged with the scale that suits the other.
-        first, second = (
-            block_scores(critic, *half, n_judged)
-            for half in zip(held_out_x, held_out_y, strict=True)
+
+def held_out_parts(
+    n_rows: int, test_size: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut row numbers into a part to train on and two halves that judge."""
+    n_half = math.ceil(test_size * n_rows) // 2
+    if n_half < 2 or n_rows - 2 * n_half < 4:
+        raise ValueError(
+            f"test_size={test_size} of {n_rows} rows leaves {n_rows - 2 * n_half} to "
+            f"train on and {2 * n_half} held out. At least 4 of each are needed."
         )
-        halves = bound_on(estimator, first, second), bound_on(estimator, second, first)
-        return MutualInformation(
-            value=sum(halves) / 2,
-            training_value=plain_bound(estimator, block_scores(critic, x, y, n_judged)),
-            quantity=QUANTITIES[estimator],
-            limit=math.log(first.shape[-1]) if separable else math.inf,
-            history={"loss": losses},
-        )
+    order = np.random.RandomState(seed).permutation(n_rows)
+    return order[2 * n_half :], order[:n_half], order[n_half : 2 * n_half]
+
+
+def batch_loss(
+    estimator: str, critic: Critic, x: Rows, y: Rows, rng: Generator
+) -> Callable[[Tensor], Tensor]:
+    """Make the function of row numbers that training minimises."""
+    if isinstance(critic, SeparableCritic):
+        return lambda index: -symmetric_infonce_bound(critic.scores(x[index], y[index]))
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "dv": CorrectedDVLoss(),
+        "nwj": nwj_loss,
+        "jsd": jsd_loss,
+    }
+    loss = losses[estimator]
+    return lambda index: loss(*critic.shuffled_scores(x[index], y[index], rng))
+
+
+def trained(
+    loss_of: Callable[[Tensor], Tensor],
+    optimizer: Adam,
+    n_rows: int,
+    *,
+    n_epochs: int,
+    batch_size: int,
+    rng: Generator,
+    device: torch.device,
+) -> list[float]:
+    """Minimise a loss of batches, and return its mean in each epoch."""
+    n_steps = n_epochs * n_batches(n_rows, batch_size)
+    schedule = OneCycle(optimizer, n_steps)
+
+    def step(index: Tensor) -> dict[str, Tensor]:
+        loss = loss_of(index)
+        schedule.advance()
+        optimizer.step(loss)
+        return {"loss": loss}
+
+    epoch = partial(
+        train_epoch, step, n_rows, batch_size=batch_size, rng=rng, device=device
+    )
+    with optimizer.training():
+        return [finite_loss(epoch(), number) for number in range(1, 1 + n_epochs)]
+
+
+def judged(
+    estimator: str,
+    critic: Critic,
+    losses: list[float],
+    training: Pair,
+    *halves: Pair,
+) -> MutualInformation:
+    """Read the value off two halves, each with the scale that suits the other."""
+    n_judged = min(len(halves[0][0]), MOST_ROWS)
+    first, second = (block_scores(critic, *half, n_judged) for half in halves)
+    values = bound_on(estimator, first, second), bound_on(estimator, second, first)
+    limited = estimator == "infonce"
+    return MutualInformation(
+        value=sum(values) / 2,
+        training_value=plain_bound(
+            estimator, block_scores(critic, *training, n_judged)
+        ),
+        quantity=QUANTITIES[estimator],
+        limit=math.log(first.shape[-1]) if limited else math.inf,
+        history={"loss": losses},
+    )
 
 
 def finite_loss(means: dict[str, float], epoch: int) -> float:
@@ -446,12 +503,27 @@ def checked_columns(X: Any, name: str) -> np.ndarray:
     X = flat_rows(X)
     if np.ndim(X) == 1:
         X = np.asarray(X).reshape(-1, 1)
-    return check_array(X, dtype=NUMBERS, input_name=name)
+    try:
+        return check_array(X, dtype=NUMBERS, input_name=name)
+    except (TypeError, ValueError) as error:
+        raise_advised(error, f"{name} of mutual_information must hold numbers alone.")
+        raise
+
+
+def of_moderate_size(X: np.ndarray) -> np.ndarray:
+    """Bring columns whose squares are no numbers to 1, by powers of two."""
+    lowest, highest = X.min(axis=0), X.max(axis=0)
+    largest = np.maximum(np.abs(lowest, dtype=float), np.abs(highest, dtype=float))
+    exponents = np.frexp(largest)[1]
+    if np.all(np.abs(exponents) < LARGEST_EXPONENT):
+        return X
+    return np.ldexp(X, -exponents)
 
 
 def scaled_parts(
     X: np.ndarray, parts: tuple[np.ndarray, ...], device: torch.device
 ) -> list[Rows]:
     """Rows of each part, in units of the deviations of the first one."""
+    X = of_moderate_size(X)
     offset, scale = fitted_scaling(X[parts[0]], "standard")
     return [Rows(X[part], offset, scale, device, resident=True) for part in parts]

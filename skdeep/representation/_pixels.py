@@ -5,15 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from skdeep.nn.augmentation import Augmentation, ImageAugmentation, MarginalCorruption
 from skdeep.parameters import ImageShape
 from skdeep.training import Rows
 
 SMALLEST_SIDE = 16
 """Of an image that may be moved unasked: of smaller ones, a pixel is too much."""
-
-SMALL_MOVES = ImageAugmentation(shift=0.036, rotation=10.0, scale=0.1)
-"""What ``augment="auto"`` does to images: digits and clothes stay what they are."""
 
 N_ROWS = 1000
 """Rows of which the correlations are taken."""
@@ -52,20 +48,3 @@ def correlation(x: Tensor, lag: int) -> float:
     vary = (deviation[:-lag] > 0) & (deviation[lag:] > 0)
     found = (z[:, :-lag] * z[:, lag:]).mean(0)[vary]
     return float(found.mean()) if len(found) else 0.0
-
-
-def resolved_augment(
-    augment: str | Augmentation | MarginalCorruption | None,
-    image_shape: ImageShape | None,
-    pixel_shape: ImageShape | None,
-) -> tuple[Augmentation | MarginalCorruption | None, ImageShape | None]:
-    """Find what the parameter `augment` asks for, and the shape that it changes.
-
-    Changes of images, ours by default among them, find the pixels of flat rows.
-    """
-    shape = pixel_shape or image_shape
-    if isinstance(augment, str):
-        is_large = shape is not None and min(shape[1:]) >= SMALLEST_SIDE
-        return SMALL_MOVES if is_large else None, shape
-    is_of_images = isinstance(augment, ImageAugmentation)
-    return augment, shape if is_of_images else image_shape

@@ -12,11 +12,12 @@ from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting
 from skdeep.nn import MLP, ImageEncoder, Network, initialized
-from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
+from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.objectives.contrastive import nt_xent_loss
 from skdeep.parameters import ImageShape, checked_sizes
-from skdeep.representation._base import BaseRepresentation, image_encoder, on_rows
+from skdeep.representation._base import BaseRepresentation, image_encoder
 from skdeep.representation._collapse import checked_rank
+from skdeep.representation._views import default_views, on_rows
 from skdeep.training import FitTask
 
 N_STEPS = 800
@@ -253,11 +254,8 @@ class SimCLRTransformer(BaseRepresentation):
         head = initialized(MLP, fitting.weight_rng, sizes=sizes)
         networks: list[Network] = [encoder.to(rows.device), head.to(rows.device)]
         optimizer, schedule = fitting.optimizer(networks)
-        augment = self.augment
-        if isinstance(augment, str):
-            is_image = fitting.image_shape is not None
-            augment = ImageAugmentation() if is_image else MarginalCorruption()
-        view = on_rows(augment, fitting.image_shape, fitting.rows, fitting.shuffle)
+        views = default_views(self.augment, fitting.image_shape)
+        view = on_rows(views, fitting.image_shape, rows, fitting.shuffle)
 
         def step(index: Tensor) -> dict[str, Tensor]:
             x = rows[index]

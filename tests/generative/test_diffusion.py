@@ -31,7 +31,6 @@ from skdeep.objectives.diffusion import (
     prior_kl,
     rates,
     transition_kl,
-    v_from_x_0,
 )
 
 MEAN = torch.tensor([0.5, -0.3, 0.0], dtype=torch.float64)
@@ -49,7 +48,7 @@ def gaussian_diffusion(schedule="cosine", n_timesteps=1000):
         mixed = a[t] ** 2 * COVARIANCE + s[t] ** 2 * torch.eye(3, dtype=torch.float64)
         gain = a[t] * COVARIANCE @ torch.linalg.inv(mixed)
         x_0 = MEAN + (x - a[t] * MEAN) @ gain.T
-        return v_from_x_0(x, x_0, a[t], s[t])
+        return (a[t] * x - x_0) / s[t]
 
     return Diffusion(a, s, velocity)
 

@@ -17,7 +17,6 @@ from skdeep.nn.augmentation import (
     affine_maps,
     background,
     blurred,
-    corrupted,
     erased,
     moved,
     recolored,
@@ -425,83 +424,6 @@ def test_settings_are_parameters_of_an_estimator():
             augment.rate = 0.1
 
 
-# tables
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.3, 0.6, 0.9])
-def test_cells_are_replaced_at_the_rate_that_was_asked_for(rate, device):
-    x = images(device, (500, 40))
-    donors = 100 + images(device, (70, 40))
-    found, mask = corrupted(x, donors, rate, generator(device))
-    assert torch.equal(mask, found > 50)
-    share = float(mask.float().mean())
-    assert abs(share - rate) < 4 * (rate * (1 - rate) / x.numel()) ** 0.5
-
-
-def test_new_values_come_from_the_same_column_of_the_donors(device):
-    donors = torch.arange(30.0, device=device).view(10, 3)
-    x = torch.full((4000, 3), -1.0, device=device)
-    found, mask = corrupted(x, donors, 0.5, generator(device))
-    assert torch.equal(found[~mask], x[~mask])
-    for j in range(3):
-        values, counts = found[mask[:, j], j].unique(return_counts=True)
-        assert torch.equal(values, donors[:, j])
-        assert counts.min() > 130  # of about 200 each
-
-
-def test_each_cell_has_a_row_of_its_own(device):
-    donors = torch.arange(1000.0, device=device).unsqueeze(1).expand(-1, 5)
-    found, _ = corrupted(donors[:200], donors, 1.0, generator(device))
-    assert torch.all(found.std(1) > 0)
-
-
-def test_mask_tells_replaced_cells_from_changed_ones(device):
-    x = torch.ones(50, 4, device=device)
-    found, mask = corrupted(x, x, 0.5, generator(device))
-    assert torch.equal(found, x)
-    assert 50 < mask.sum() < 150
-
-
-def test_whole_rows_are_replaced_at_the_rate_to_the_power_of_the_columns(device):
-    x = torch.zeros(4000, 2, device=device)
-    _, mask = corrupted(x, x + 1, 0.5, generator(device))
-    assert 900 < mask.all(1).sum() < 1100
-
-
-def test_rate_zero_is_the_identity_and_draws_nothing(device):
-    x, rng = images(device, (6, 4)), generator(device)
-    before = rng.get_state()
-    found, mask = corrupted(x, x, 0.0, rng)
-    assert found is x
-    assert not mask.any()
-    assert torch.equal(rng.get_state(), before)
-
-
-def test_rate_one_replaces_every_cell(device):
-    x = images(device, (50, 4))
-    found, mask = corrupted(x, x + 100, 1.0, generator(device))
-    assert mask.all()
-    assert found.min() > 50
-
-
-@pytest.mark.parametrize("n_donors", [1, 3, 100])
-def test_any_number_of_donors_will_do(n_donors, device):
-    x = images(device, (20, 4))
-    donors = images(device, (n_donors, 4))
-    found, mask = corrupted(x, donors, 0.5, generator(device))
-    assert found.shape == mask.shape == x.shape
-
-
-def test_bound_corruption_is_an_augmentation(device):
-    x = images(device, (20, 4))
-    augment = MarginalCorruption(0.4).on(x + 100)
-    before = torch.get_rng_state()
-    found = augment(x, generator(device))
-    expected, _ = corrupted(x, x + 100, 0.4, generator(device))
-    assert torch.equal(found, expected)
-    assert torch.equal(before, torch.get_rng_state())
-
-
 # errors
 
 
@@ -530,12 +452,6 @@ def test_a_field_out_of_range_raises(name, value, accepted):
     message = f"The '{name}' parameter of ImageAugmentation must be {accepted}. Got"
     with pytest.raises(ValueError, match=message):
         ImageAugmentation(**{name: value})
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1.1, None, False])
-def test_a_rate_out_of_range_raises(rate):
-    with pytest.raises(ValueError, match=r"'rate'.*MarginalCorruption.*\[0, 1\]. Got"):
-        MarginalCorruption(rate)
 
 
 def test_numpy_numbers_are_numbers():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Generator, nn
 
-from skdeep.nn import MLP, ConvDecoder, ConvEncoder, initialized
+from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 
 IMAGES = {"image_shape": (2, 9, 6), "channels": (8, 16), "n_components": 5}
 KINDS = [
@@ -95,3 +95,30 @@ def test_layer_without_bias_is_initialised():
 
     network = built(Linear, {"sizes": (9, 4)})
     assert network.layers.weight.abs().max() <= 1 / 3
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.empty(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: nn.Conv1d(2, 3, 1), "Conv1d"),
+        (lambda: nn.Embedding(4, 3), "Embedding"),
+        (lambda: nn.ParameterList([torch.empty(3)]), "ParameterList"),
+        (Scaled, "Scaled"),
+        (lambda: nn.Sequential(nn.Linear(3, 2), Scaled()), "Scaled"),
+        (lambda: nn.Parameter(torch.empty(3)), "Own"),
+    ],
+)
+def test_layer_of_which_no_start_is_known_is_refused(make, name):
+    class Own(Network):
+        def __init__(self):
+            super().__init__(3)
+            self.part = make()
+
+    with pytest.raises(TypeError, match=f"parameters and buffers of {name} in Own"):
+        initialized(Own, Generator())

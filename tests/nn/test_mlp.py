@@ -85,3 +85,23 @@ def test_hidden_layer_cannot_be_trained_through_where_its_gradient_would_be_lost
         network.hidden_layer(x).sum().backward()
         first, _ = network.layers[0].parameters()
         assert first.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 5), (5,)])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad])
+def test_other_than_rows_is_refused_in_every_mode(shape, mode):
+    network, x = mlp(5, 4, 2), torch.zeros(shape)
+    for function in (network, network.hidden_layer):
+        with (
+            mode(),
+            pytest.raises(ValueError, match=r"maps rows \(n, n_features\). Got"),
+        ):
+            function(x)
+
+
+@pytest.mark.parametrize("sizes", [(), (5,)])
+def test_sizes_of_input_and_output_are_needed(sizes):
+    with pytest.raises(
+        ValueError, match=r"The 'sizes' parameter of MLP must .* Got \["
+    ):
+        MLP(sizes)

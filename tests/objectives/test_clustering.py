@@ -339,6 +339,26 @@ def test_step_against_the_gradient_lowers_the_divergence():
     assert clustering_divergence(p, log_soft_assignment(moved, centroids)) < before
 
 
+def test_cluster_that_is_no_target_may_be_impossible():
+    p = torch.tensor([[1.0, 0.0], [0.5, 0.5]])
+    log_q = torch.tensor([[1.0, 0.0], [0.5, 0.5]]).log().requires_grad_()
+    divergence = clustering_divergence(p, log_q)
+    divergence.backward()
+    assert divergence == 0
+    torch.testing.assert_close(log_q.grad, -p / 2)
+    assert clustering_divergence(p.flip(1), log_q) == torch.inf
+
+
+@pytest.mark.parametrize(
+    "divergence", [clustering_divergence_per_sample, clustering_divergence]
+)
+def test_targets_of_other_clusters_or_rows_are_refused(divergence):
+    with pytest.raises(
+        ValueError, match=r"p and log_q must have the same shape. Got \(4, 1"
+    ):
+        divergence(torch.ones(4, 1), torch.zeros(4, 3))
+
+
 # DCN
 
 

@@ -123,6 +123,14 @@ def test_one_pair_and_coincident_pairs_have_finite_gradients(device):
         assert (z.grad == 0).all()
 
 
+@pytest.mark.parametrize("loss", [neighbor_contrastive_loss, nt_xent_loss])
+def test_codes_without_a_partner_are_refused(loss):
+    with pytest.raises(
+        ValueError, match=r"must have the same shape. Got \(5, 3\) and \(7"
+    ):
+        loss(torch.zeros(5, 3), torch.zeros(7, 3))
+
+
 # NT-Xent
 
 

@@ -263,6 +263,13 @@ def test_nwj_goes_on_as_a_tangent_and_still_draws_scores_back(device):
         assert slope == pytest.approx(-math.exp(20) / 2)
 
 
+@every_function
+@pytest.mark.parametrize("shape", [(4, 6), (2, 4, 3), (4,)])
+def test_scores_of_unequal_numbers_are_refused(function, shape):
+    with pytest.raises(ValueError, match=r"scores must have shape \(..., n, n\). Got"):
+        function(torch.zeros(shape))
+
+
 # what they bound
 
 
@@ -408,3 +415,24 @@ def test_corrected_loss_stays_finite(height, before, device):
     for tensor in (loss, running, positive.grad, negative.grad):
         assert torch.isfinite(tensor).all()
     assert negative.grad.abs().sum() <= 100 * (1 + 1e-2)
+
+
+def test_rate_one_is_the_plain_bound():
+    positive, negative = POSITIVE, NEGATIVE.clone().requires_grad_()
+    loss, running = dv_corrected_loss(positive, negative, torch.tensor(9.0), rate=1.0)
+    plain = log_mean_exp(negative) - positive.mean()
+    torch.testing.assert_close(loss, plain)
+    assert torch.equal(running, log_mean_exp(negative).detach())
+    gradients = (torch.autograd.grad(f, negative)[0] for f in (loss, plain))
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, 1.1, math.nan])
+def test_rates_that_are_no_share_are_refused(rate):
+    with pytest.raises(ValueError, match=rf"rate must be in \(0, 1\]. Got {rate}"):
+        dv_corrected_loss(POSITIVE, NEGATIVE, torch.tensor(0.0), rate)
+
+
+def test_corrected_loss_needs_negative_pairs():
+    with pytest.raises(ValueError, match=r"negative must hold .* Got shape \(0,\)"):
+        dv_corrected_loss(POSITIVE, NEGATIVE[:0])

@@ -109,6 +109,15 @@ def test_loss_is_the_mean_of_its_rows(name, device):
 
 
 @every_name
+def test_loss_of_entries_out_of_range_is_the_mean_of_its_rows_too(name):
+    output, x = output_and_rows()
+    far = 40 * output, 9 * x - 4
+    loss, per_sample, _ = RECONSTRUCTIONS[name]
+    assert loss(*far) > 0
+    torch.testing.assert_close(loss(*far), per_sample(*far).mean())
+
+
+@every_name
 def test_gradient_of_the_mean_is_that_of_finite_differences(name):
     output, x = output_and_rows()
     loss = RECONSTRUCTIONS[name].loss
@@ -129,6 +138,25 @@ def test_squared_error_goes_back_once_and_leaves_its_arguments_alone():
     torch.testing.assert_close((output.detach(), x), before, rtol=0, atol=0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_squared_error_has_a_gradient_by_either_argument():
+    output, x = output_and_rows()
+    for leaf, other in ((output, x), (x, output)):
+        leaf.requires_grad_()
+        for arguments in ((leaf, other), (other, leaf)):
+            (found,) = torch.autograd.grad(3 * squared_error(*arguments), leaf)
+            torch.testing.assert_close(found, 6 * (leaf - other) / leaf.numel())
+        leaf.requires_grad_(False)
+    inputs = output.requires_grad_(), x.requires_grad_()
+    found = torch.autograd.grad(squared_error(*inputs), inputs)
+    torch.testing.assert_close(found[0], -found[1])
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 2), ()])
+def test_squared_error_broadcasts_nothing(shape):
+    with pytest.raises(ValueError, match=r"output and x must.*Got \(4, 1\) and \("):
+        squared_error(torch.zeros(4, 1), torch.zeros(shape))
 
 
 def test_squared_error_takes_any_layout():

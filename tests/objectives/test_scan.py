@@ -99,6 +99,16 @@ def test_neighbours_sure_of_other_clusters_have_finite_gradients(far, device):
     assert torch.isfinite(logits.grad).all()
 
 
+@pytest.mark.parametrize(
+    "loss", [consistency_loss, lambda a, b: self_labelling_loss(a, b, 0.5)]
+)
+def test_probabilities_of_other_rows_are_refused(loss):
+    with pytest.raises(
+        ValueError, match=r"must have the same shape. Got \(4, 3\) and \(1"
+    ):
+        loss(torch.zeros(4, 3), torch.zeros(1, 3))
+
+
 # entropy of the mean
 
 
@@ -127,6 +137,14 @@ def test_one_cluster_that_takes_all_has_no_entropy_and_a_finite_gradient(device)
     entropy.backward()
     assert float(entropy.detach()) == pytest.approx(0, abs=1e-6)
     assert torch.isfinite(logits.grad).all()
+
+
+def test_entropy_of_sure_rows_is_that_of_their_clusters():
+    log_p = torch.eye(3).log()[[0, 0, 1, 1]].requires_grad_()  # one cluster is empty
+    entropy = mean_entropy(log_p)
+    entropy.backward()
+    assert entropy.item() == pytest.approx(math.log(2))
+    assert torch.isfinite(log_p.grad).all()
 
 
 def test_gradient_of_the_entropy_is_that_of_finite_differences():

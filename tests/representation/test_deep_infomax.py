@@ -199,18 +199,15 @@ def test_global_term_reads_all_places_in_their_order(monkeypatch):
     X, _ = table(40)
     seen = []
 
-    class Critic:
-        def __init__(self, n_local):
-            self.arguments = {"n_local": n_local}
-
-        def __call__(self, local, _):
-            seen.append(local)
-            return torch.zeros(1)
+    def critic(features, _):
+        seen.append(features)
+        return torch.zeros(1)
 
     local, z = torch.arange(480.0).reshape(1, 8, 20, 3), torch.zeros(1, 8, 2)
     rng = torch.Generator().manual_seed(0)
-    for width in (60, 3):
-        module.mean_over((local, z), Critic(width), lambda scores: scores, rng)
+    for features in ("global", "local"):
+        term = module.Term(features, 1.0, critic)
+        module.mean_over((local, z), term, lambda scores: scores, rng)
     assert torch.equal(seen[0], local.reshape(1, 8, 1, 60))
     assert seen[1].shape == (1, 8, 4, 3)
     model = small(global_weight=1.0, max_iter=2).fit(X)

@@ -101,6 +101,19 @@ def test_units_do_not_matter():
     assert mutual_information(8 * X, Y / 4, **BRIEF).value == plain.value
 
 
+@pytest.mark.parametrize("factor", [2.0**600, 2.0**1000, 2.0**-700, 2.0**-1000])
+def test_units_whose_squares_are_no_numbers_do_not_matter_either(factor):
+    plain, other = (mutual_information(f * X, Y / f, **BRIEFEST) for f in (1.0, factor))
+    assert plain == other
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float16, np.float32])
+def test_numbers_of_any_type_are_taken(dtype):
+    kinds = (1.0 * (X > 0)).astype(dtype)
+    expected = mutual_information(X > 0.0, Y, **BRIEFEST)
+    assert mutual_information(kinds, Y, **BRIEFEST) == expected
+
+
 def test_constant_columns_tell_nothing():
     value = mutual_information(X, np.ones(len(X)), **BRIEF).value
     assert value == pytest.approx(0, abs=1e-3)
@@ -232,6 +245,16 @@ def test_bad_arrays_are_refused():
         mutual_information(X, np.where(Y > 0, np.nan, Y))
     with pytest.raises(ValueError, match="leaves 4 to train on and 2 held out"):
         mutual_information(X[:6], Y[:6])
+
+
+@pytest.mark.parametrize(
+    "text", [[["a"]] * 9, np.array(["a"] * 9), pd.Series(["a"] * 9)]
+)
+def test_text_is_refused_with_the_name_of_what_holds_it(text):
+    with pytest.raises(ValueError, match="Y of mutual_information must hold numbers"):
+        mutual_information(X[:9], text)
+    with pytest.raises(ValueError, match="X of mutual_information must hold numbers"):
+        mutual_information(text, Y[:9])
 
 
 @pytest.mark.parametrize(

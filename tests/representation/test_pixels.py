@@ -6,14 +6,9 @@ from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits, make_blobs
 
 from skdeep.cluster import DECClusterer, VaDEClusterer
-from skdeep.nn.augmentation import ImageAugmentation
 from skdeep.representation import AutoencoderTransformer
-from skdeep.representation._pixels import (
-    SMALL_MOVES,
-    correlation,
-    resolved_augment,
-    square_image_shape,
-)
+from skdeep.representation._pixels import correlation, square_image_shape
+from skdeep.representation._views import SMALL_MOVES
 from skdeep.training import Rows
 
 CPU = torch.device("cpu")
@@ -96,22 +91,6 @@ def test_correlation_is_that_of_numpy():
     pairs = [(0, 3), (2, 4), (3, 5), (4, 7)]  # three apart, had column 4 been kept
     expected = np.mean([table[i, j] for i, j in pairs])
     assert correlation(torch.from_numpy(X), 3) == pytest.approx(expected)
-
-
-def test_automatic_augmentation_moves_large_images_alone():
-    assert resolved_augment("auto", None, (1, 16, 16)) == (SMALL_MOVES, (1, 16, 16))
-    assert resolved_augment("auto", (3, 8, 32), None) == (None, (3, 8, 32))
-    assert resolved_augment("auto", None, None) == (None, None)
-
-
-def test_changes_of_images_alone_see_the_pixels_of_flat_rows():
-    of_images, of_rows = ImageAugmentation(), torch.nn.Dropout()
-    flat, images = (None, (1, 16, 16)), ((1, 8, 8), (1, 8, 8))
-    assert resolved_augment(of_images, *flat) == (of_images, (1, 16, 16))
-    assert resolved_augment(of_images, *images) == (of_images, (1, 8, 8))
-    assert resolved_augment(of_rows, *flat) == (of_rows, None)
-    assert resolved_augment(of_rows, *images) == (of_rows, (1, 8, 8))
-    assert resolved_augment(None, *flat) == (None, None)
 
 
 def small(**parameters):
