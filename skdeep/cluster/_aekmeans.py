@@ -52,9 +52,9 @@ class AEKMeans(BaseDeepClusterer):
         other than autoencoders.
 
     n_init : int, default=20
-        k-means starts on the embedding. Of 100 000 rows, or 1000 for each cluster if
-        these are more, and beyond, they are made in a random half or less; the best
-        goes on for at most 10 rounds on all rows.
+        k-means starts on the embedding. From 100 000 rows on, or 1000 for each cluster
+        if these are more, they are made in a random sample of at most half the rows;
+        the best goes on for at most 10 rounds on all rows.
 
     device : str, default="auto"
         Torch device. ``"auto"``: the GPU if there is one.

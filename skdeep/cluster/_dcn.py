@@ -88,9 +88,9 @@ class DCNClusterer(BaseDeepClusterer):
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts
         from a k-means, have a quarter as many with ``init="gmm"`` and half as many with
-        ``"modularity"``. Of 100 000 rows, or 1000 for each cluster if these are more,
-        and beyond, they are made and compared in a random half or less. Mixtures are
-        fitted to 20 000 codes at most.
+        ``"modularity"``. From 100 000 rows on, or 1000 for each cluster if these are
+        more, starts are made and compared in a random sample of at most half the rows.
+        Mixtures are fitted to 20 000 codes at most.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the

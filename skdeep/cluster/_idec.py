@@ -96,9 +96,9 @@ class IDECClusterer(BaseDeepClusterer):
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts
         from a k-means, have a quarter as many with ``init="gmm"`` and half as many with
-        ``"modularity"``. Of 100 000 rows, or 1000 for each cluster if these are more,
-        and beyond, they are made and compared in a random half or less. Mixtures are
-        fitted to 20 000 codes at most.
+        ``"modularity"``. From 100 000 rows on, or 1000 for each cluster if these are
+        more, starts are made and compared in a random sample of at most half the rows.
+        Mixtures are fitted to 20 000 codes at most.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the
@@ -381,7 +381,7 @@ class IDECClusterer(BaseDeepClusterer):
         a new kind for an old one hardly ever part them. Frozen autoencoders stay as
         they are: each call takes the deep stage from there. After `fit`, which keeps no
         rows, the networks go on from those of the fit, and clusters of which the stream
-        has no rows are lost. A later call takes as long as its rows are many, whatever
+        has no rows are lost. The time of a later call grows with its rows, whatever
         `max_iter`: 80 draws of pretraining and at most 40 of the deep stage for each
         new row. Starts other than k-means and modularity see rows that are drawn by
         what they stand for.

@@ -88,9 +88,9 @@ class SCANClusterer(BaseDeepClusterer):
         into others.
 
     n_init : int, default=20
-        Starts of the clusters on the pretrained codes; the best is kept. Of 100 000
-        rows, or 1000 for each cluster if these are more, and beyond, they are made in a
-        random half or less.
+        Starts of the clusters on the pretrained codes; the best is kept. From 100 000
+        rows on, or 1000 for each cluster if these are more, they are made in a random
+        sample of at most half the rows.
 
     max_iter : int or "auto", default="auto"
         Epochs in which neighbours learn to agree. ``"auto"``: as many as make 400

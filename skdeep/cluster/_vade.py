@@ -85,8 +85,8 @@ class VaDEClusterer(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the pretrained embedding; the mixture starts from the best.
-        Of 100 000 rows, or 1000 for each cluster if these are more, and beyond, both
-        are fitted to a random half or less.
+        From 100 000 rows on, or 1000 for each cluster if these are more, both are
+        fitted to a random sample of at most half the rows.
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage. ``"auto"``: as many as make 2000 gradient steps,

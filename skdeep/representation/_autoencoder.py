@@ -123,9 +123,9 @@ class AutoencoderTransformer(BaseRepresentation):
 
     early_exaggeration : float or "auto", default="auto"
         Power of :math:`s(z_i, z'_i)` in the contrastive term while the step size warms
-        up. Above 1, groups of rows draw together before they are apart, and few of them
-        end torn in two, wherever training starts [5]_. ``"auto"`` is 4, or 1 where
-        `augment` changes the batches.
+        up. Above 1, groups of rows contract before they separate, so that few of them
+        are split, whatever the seed [5]_. ``"auto"`` is 4, or 1 where `augment` changes
+        the batches.
 
     max_iter : int or "auto", default="auto"
         Epochs. ``"auto"``: as many as make 1500 gradient steps, between 2 and 200. 0

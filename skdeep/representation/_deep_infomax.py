@@ -85,7 +85,7 @@ class Term(NamedTuple):
 
 
 class DeepInfoMaxTransformer(BaseRepresentation):
-    r"""Learn codes from which the local features of each row can be told.
+    r"""Learn codes that share much information with the local features of their rows.
 
     An encoder makes local features on the way to the code: channels at the places of an
     image, or a small embedding of each column of a table. A critic scores how well a
