@@ -22,9 +22,9 @@ from skdeep.cluster._steps import (
     self_training,
 )
 from skdeep.nn import initialized
-from skdeep.objectives.contrastive import neighbor_contrastive_loss
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
+from skdeep.representation._autoencoder_objective import AutoencoderObjective
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import LEFT_OPEN
 from skdeep.training import (
@@ -337,9 +337,16 @@ def rehearse(
     paired = weight > 0 and neighbors.shape[1] > 0
     if not (paired or rebuilds):
         return
-    networks = [encoder.encoder_, *([encoder.decoder_] if rebuilds else [])]
+    shuffle = Generator().manual_seed(seed)
+    objective = AutoencoderObjective(
+        encoder.encoder_,
+        encoder.decoder_ if rebuilds else None,
+        RECONSTRUCTIONS[encoder.loss if rebuilds else "squared_error"].loss,
+        weight,
+        encoder._corruption(rows, shuffle) if rebuilds else lambda x, _: x,
+    )
     optimizer = Adam(
-        networks,
+        [encoder.encoder_, *([encoder.decoder_] if rebuilds else [])],
         learning_rate=encoder.learning_rate,
         weight_decay=encoder.weight_decay,
         precision=encoder.precision,
@@ -352,32 +359,18 @@ def rehearse(
     partners = torch.from_numpy(neighbors).to(rows.device)
     view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
     noise = Generator(rows.device).manual_seed(seed)
-    shuffle = Generator().manual_seed(seed)
-    corrupt = encoder._corruption(rows, shuffle) if rebuilds else lambda x, _: x
     phase.moves(optimizer, schedule, noise, shuffle, draw.rng, *begin.moving)
 
     def step(index: Tensor) -> dict[str, Tensor]:
         index = draw(index)
-        n = len(index)
-        losses = {}
+        n, power = len(index), 1.0
         if paired:
             index = torch.cat([index, draw.among(partners[index])])
-        x = view(rows[index])
-        z = encoder.encoder_(corrupt(x, noise))
-        loss = z.new_zeros(())
-        if paired:
-            z, z_partner = z.chunk(2)
-            losses["neighbor_loss"] = neighbor_contrastive_loss(
-                z, z_partner, exaggeration if schedule.warms_up else 1.0
-            )
-            loss = loss + weight * losses["neighbor_loss"]
-        if rebuilds:
-            error = RECONSTRUCTIONS[encoder.loss].loss
-            losses["reconstruction_loss"] = error(encoder.decoder_(z), x[:n])
-            loss = loss + losses["reconstruction_loss"]
+            power = exaggeration if schedule.warms_up else 1.0
+        losses = objective.losses(view(rows[index]), n, noise, power)
         schedule.advance()
-        optimizer.step(loss)
-        return {"loss": loss, **losses}
+        optimizer.step(losses["loss"])
+        return losses
 
     descend(
         optimizer,

@@ -19,13 +19,12 @@ from skdeep.nn import (
     ConvDecoder,
     ConvEncoder,
     Network,
-    chained,
     initialized,
 )
 from skdeep.nn.corruption import corrupted, masked
-from skdeep.objectives.contrastive import neighbor_contrastive_loss
-from skdeep.objectives.reconstruction import RECONSTRUCTIONS, cross_entropy
+from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.parameters import ImageShape, checked_sizes
+from skdeep.representation._autoencoder_objective import AutoencoderObjective
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pixels import square_image_shape
@@ -410,48 +409,37 @@ class AutoencoderTransformer(BaseRepresentation):
         # Build the networks and their optimiser.
         encoder, decoder = self._networks(fitting)
         networks = [encoder.to(device), decoder.to(device)]
-        trained = list(networks)
+        mask_head = None
         if self.mask_weight:
             mask_head = self._mask_head(decoder, fitting.weight_rng).to(device)
-            trained.append(mask_head)
-        optimizer, schedule = fitting.optimizer(trained)
-        reconstruction_loss = RECONSTRUCTIONS[self.loss].loss
+            networks.append(mask_head)
+        optimizer, schedule = fitting.optimizer(networks)
         change, shape = resolved_augment(
             self._augment, fitting.image_shape, pixel_shape
         )
         augment = on_rows(change, shape, rows, shuffle)
         exaggeration = self._resolved_exaggeration(fitting.image_shape, pixel_shape)
-        corrupt = self._corruption(rows, shuffle)
+        objective = AutoencoderObjective(
+            encoder,
+            decoder,
+            RECONSTRUCTIONS[self.loss].loss,
+            weight,
+            self._corruption(rows, shuffle),
+            mask_head,
+            self.mask_weight,
+        )
 
         def step(index: Tensor) -> dict[str, Tensor]:
-            losses = {}
-            n = len(index)
+            n, power = len(index), 1.0
             if partners is not None:
                 n_partners = partners.shape[1]
                 drawn = torch.randint(n_partners, (n,), generator=noise, device=device)
                 index = torch.cat([index, partners[index, drawn]])
-            x = augment(rows[index], noise)
-            seen = corrupt(x, noise)
-            if partners is None:
-                z, output = chained(seen, *networks)
-            else:
-                z, z_partner = encoder(seen).chunk(2)
-                losses["neighbor_loss"] = neighbor_contrastive_loss(
-                    z, z_partner, exaggeration if schedule.warms_up else 1.0
-                )
-                output = decoder(z)
-            losses["reconstruction_loss"] = reconstruction_loss(output, x[:n])
-            del output  # as large as the rows, of which there may be wide ones
-            loss = losses["reconstruction_loss"]
-            if partners is not None:
-                loss = loss + weight * losses["neighbor_loss"]
-            if self.mask_weight:
-                changed = (seen != x)[:n].to(x.dtype)
-                losses["mask_loss"] = cross_entropy(mask_head(z), changed)
-                loss = loss + self.mask_weight * losses["mask_loss"]
+                power = exaggeration if schedule.warms_up else 1.0
+            losses = objective.losses(augment(rows[index], noise), n, noise, power)
             schedule.advance()
-            optimizer.step(loss)
-            return {"loss": loss, **losses}
+            optimizer.step(losses["loss"])
+            return losses
 
         kept = {
             "encoder_": encoder,

@@ -14,7 +14,7 @@ from skdeep.metrics import clustering_accuracy_score
 from skdeep.nn import AttentionEncoder
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
-from skdeep.representation import AutoencoderTransformer, _autoencoder
+from skdeep.representation import AutoencoderTransformer, _autoencoder_objective
 from skdeep.representation._neighbors import nearest_neighbors, principal_points
 from skdeep.training import Rows
 
@@ -76,7 +76,7 @@ def test_neighbors_attract_more_while_the_step_size_warms_up(monkeypatch):
         seen.append(exaggeration)
         return neighbor_contrastive_loss(z, z_neighbor, exaggeration)
 
-    monkeypatch.setattr(_autoencoder, "neighbor_contrastive_loss", spy)
+    monkeypatch.setattr(_autoencoder_objective, "neighbor_contrastive_loss", spy)
     X = digits(100)
     small(batch_size=10, max_iter=2).fit(X)
     assert seen == [4.0] * 2 + [1.0] * 18
