@@ -33,18 +33,18 @@ MAY_IMPORT = {
     | {"representation", "scaling", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
     "concurrency": set(),
-    "compose": {"_compat", "compose", "numpy", "scipy", "sklearn"},
+    "compose": {"_compat", "compose", "sampling", "numpy", "scipy", "sklearn"},
     "fitting": {"base", "nn", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "torch"},
-    "generative": {"_compat", "base", "fitting", "generative", "metrics", "nn"}
-    | {"objectives", "parameters", "scaling", "training"}
+    "generative": {"_compat", "base", "fitting", "generative", "nn", "objectives"}
+    | {"parameters", "sampling", "scaling", "training"}
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
     "identity": {"joblib", "numpy", "sklearn"},
     "inspection": {"_compat", "base", "inspection", "metrics", "parameters"}
-    | {"matplotlib", "numpy", "scipy", "sklearn"},
-    "metrics": {"_compat", "metrics", "numpy", "scipy", "sklearn"},
+    | {"sampling", "matplotlib", "numpy", "scipy", "sklearn"},
+    "metrics": {"_compat", "metrics", "sampling", "numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
     "parameters": {"numpy"},
@@ -59,6 +59,7 @@ MAY_IMPORT = {
     }
     | {"parameters", "representation", "scaling", "training"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
+    "sampling": {"numpy", "sklearn"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "storage": {"numpy"},
     "training": {"nn", "storage", "training", "numpy", "scipy", "torch"},

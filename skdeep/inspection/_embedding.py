@@ -10,8 +10,8 @@ from sklearn.utils.validation import column_or_1d
 
 from skdeep._compat import is_null
 from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
-from skdeep.metrics._rows import classes_for, numpy_of
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.metrics._rows import numpy_of
+from skdeep.sampling import classes_for, unwrapped
 
 MOST_NAMES = 20
 """Labels up to which each has a line in the legend."""
@@ -125,7 +125,7 @@ class EmbeddingDisplay:
             If the estimator lacks a method that is called, or takes no classes but is
             given some.
         """
-        model = unwrapped(estimator)
+        model, y = unwrapped(estimator), numpy_of(y)
         require(
             model,
             "transform",

@@ -15,8 +15,8 @@ from skdeep.inspection._images import (
     limits_of,
 )
 from skdeep.inspection._tables import columns_of
-from skdeep.metrics._rows import aligned_tables, classes_for, numpy_of
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.metrics._rows import aligned_tables, numpy_of
+from skdeep.sampling import classes_for, unwrapped
 
 MOST_COLUMNS = 20
 """Columns of a table that are shown: those rebuilt worst."""
@@ -107,7 +107,7 @@ class ReconstructionDisplay:
             If the estimator cannot code rows, or has no decoder, or takes no classes
             but is given some.
         """
-        model = unwrapped(estimator)
+        model, y = unwrapped(estimator), numpy_of(y)
         require(
             model,
             "inverse_transform",
@@ -126,7 +126,7 @@ class ReconstructionDisplay:
         rows = X
         if image_shape is not None:
             rows = X[:n_images]
-            y = y if np.ndim(y) == 0 else np.asarray(numpy_of(y))[:n_images]
+            y = y if np.ndim(y) == 0 else np.asarray(y)[:n_images]
         Z = model.transform(rows, **classes_for(model, "transform", y))
         rebuilt = model.inverse_transform(
             Z, **classes_for(model, "inverse_transform", y)

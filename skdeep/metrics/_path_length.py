@@ -11,36 +11,9 @@ from sklearn.utils import check_array, check_random_state, gen_batches
 
 from skdeep._compat import HasMethods, Interval, StrOptions, checks_parameters
 from skdeep.metrics._rows import features_of, n_rows, numpy_of
+from skdeep.sampling import PATHS
 
 _ROWS_AT_ONCE = 1024
-
-
-def linear_path(a, b, t):
-    """Codes at t on the straight line from a to b."""
-    return (1 - t) * a + t * b
-
-
-def spherical_path(a, b, t):
-    """Codes at t on the great circle from a to b; straight where there is none."""
-    lengths = np.linalg.norm([a, b], axis=-1, keepdims=True)
-    directions = np.divide(
-        [a, b], lengths, where=lengths > 0, out=np.zeros((2, *a.shape))
-    )
-    # Of two directions, the sum and the difference tell small and large angles alike.
-    apart, along = np.linalg.norm(
-        [directions[0] - directions[1], directions[0] + directions[1]],
-        axis=-1,
-        keepdims=True,
-    )
-    angle = 2 * np.arctan2(apart, along)
-    sine = np.sin(angle)
-    curved = (sine > 1e-6) & (lengths > 0).all(axis=0)
-    sine = np.where(curved, sine, 1.0)
-    circle = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
-    return np.where(curved, circle, linear_path(a, b, t))
-
-
-PATHS = {"linear": linear_path, "spherical": spherical_path}
 
 
 @checks_parameters(

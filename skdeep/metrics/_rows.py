@@ -4,11 +4,7 @@ Symbols of this file: F is what a feature map makes of the rows X. Tables come b
 ``{"X_real": X_real, "X_sampled": X_sampled}``, so that errors can name them.
 """
 
-from copy import deepcopy
-from inspect import signature
-
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
 from skdeep._compat import is_null, raise_advised
@@ -158,46 +154,3 @@ def numpy_of(X):
 def n_rows(X):
     """Count the rows of an array, a matrix, a data frame or a list."""
     return X.shape[0] if hasattr(X, "shape") else len(X)
-
-
-def classes_for(estimator, method, y):
-    """Arguments that hand classes on to a method of an estimator; none for None."""
-    if y is None:
-        return {}
-    if "y" not in signature(getattr(estimator, method)).parameters:
-        raise TypeError(
-            f"y was given, but {method} of {type(estimator).__name__} takes no "
-            "classes. Conditional samplers take them, and behind other steps a "
-            "SamplerPipeline."
-        )
-    return {"y": numpy_of(y)}
-
-
-def drawn_rows(sampler, n_samples, random_state, *, y=None, needs_seed=False):
-    """Rows that any sampler draws; None leaves it the seed that it has.
-
-    A sampler that takes no seed draws without one, or raises if that is needed. Given
-    the class of all rows or of each, a conditional one draws of these.
-    """
-    given = classes_for(sampler, "sample", y)
-    last = sampler[-1] if isinstance(sampler, Pipeline) else sampler
-    takes_seed = "random_state" in {
-        *signature(sampler.sample).parameters,
-        *signature(last.sample).parameters,
-    }
-    parameters = sampler.get_params() if hasattr(sampler, "get_params") else ()
-    own = [name for name in parameters if name.split("__")[-1] == "random_state"]
-    if random_state is None or (not takes_seed and not own and not needs_seed):
-        rows = sampler.sample(n_samples, **given)
-    elif takes_seed:
-        rows = sampler.sample(n_samples, **given, random_state=random_state)
-    elif own:  # as of GaussianMixture, which draws with its own
-        seeded = deepcopy(sampler).set_params(**dict.fromkeys(own, random_state))
-        rows = seeded.sample(n_samples, **given)
-    else:
-        raise TypeError(
-            f"random_state={random_state!r} was given, but {type(sampler).__name__} "
-            "takes no seed, neither in 'sample' nor as a parameter."
-        )
-    # Mixtures return the component of each row as well.
-    return rows[0] if isinstance(rows, tuple) else rows

@@ -10,9 +10,9 @@ from sklearn.utils import resample
 
 from skdeep.metrics._frechet import frechet_distance
 from skdeep.metrics._manifold import manifold_precision_recall
-from skdeep.metrics._rows import drawn_rows, n_rows
+from skdeep.metrics._rows import n_rows
 from skdeep.metrics._two_sample import classifier_two_sample_score
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.sampling import drawn_rows, unwrapped
 
 _SEED = 0
 

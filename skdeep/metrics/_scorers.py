@@ -21,7 +21,7 @@ from sklearn.utils import resample
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
 from skdeep.metrics._rows import n_rows, numpy_of
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.sampling import unwrapped
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,
 # and some twenty of them for dense rows as wide as images.

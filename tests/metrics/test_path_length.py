@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 
 from skdeep.metrics import perceptual_path_length
-from skdeep.metrics._path_length import linear_path, spherical_path
+from skdeep.sampling import linear_path, spherical_path
 
 
 @pytest.fixture
