@@ -44,7 +44,7 @@ def drawn_rows(
     needs_seed: bool = False,
     keeps_seed: bool = True,
 ) -> Any:
-    """Rows that any sampler draws; None leaves it the seed that it has, if that is kept.
+    """Rows that any sampler draws; None leaves it the seed that it has, if kept.
 
     A sampler that takes no seed draws without one, or raises if that is needed. Given
     the class of all rows or of each, a conditional one draws of these.

@@ -7,8 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 from skdeep.inspection._axes import axes_for, require
 from skdeep.metrics import clustering_accuracy_score
-from skdeep.metrics._contingency import class_cluster_counts
-from skdeep.metrics._rows import numpy_of
+from skdeep.metrics._contingency import class_cluster_counts, coded_labels
 
 MOST_VALUES = 20
 """Classes and clusters up to which the counts are written."""
@@ -135,15 +134,16 @@ class ClusterConfusionDisplay:
         Raises
         ------
         ValueError
-            If the labels are empty, not one-dimensional, or differ in length.
+            If the labels are empty, not one-dimensional, missing, or differ in length.
         """
-        labels_true, labels_pred = numpy_of(labels_true), numpy_of(labels_pred)
+        classes, labels_true = coded_labels(labels_true, "labels_true")
+        clusters, labels_pred = coded_labels(labels_pred, "labels_pred")
         counts = class_cluster_counts(labels_true, labels_pred)
         rows, columns = matched_order(counts)
         display = cls(
             counts[np.ix_(rows, columns)],
-            np.unique(labels_true)[rows],
-            np.unique(labels_pred)[columns],
+            classes[rows],
+            clusters[columns],
             accuracy=clustering_accuracy_score(labels_true, labels_pred),
         )
         return display.plot(ax)

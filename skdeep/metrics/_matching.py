@@ -39,7 +39,7 @@ def clustering_accuracy_score(labels_true, labels_pred):
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional, or differ in length.
+        If the labels are empty, not one-dimensional, missing, or differ in length.
 
     See Also
     --------
@@ -95,7 +95,7 @@ def purity_score(labels_true, labels_pred):
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional, or differ in length.
+        If the labels are empty, not one-dimensional, missing, or differ in length.
 
     See Also
     --------
@@ -154,8 +154,8 @@ def matched_iou_score(labels_true, labels_pred, *, average="macro"):
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional, or differ in length, or if
-        `average` is neither "macro" nor None.
+        If the labels are empty, not one-dimensional, missing, or differ in length, or
+        if `average` is neither "macro" nor None.
 
     See Also
     --------

@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_consistent_length
 
 from skdeep._compat import Interval, checks_parameters
+from skdeep.metrics._contingency import distinct_labels, label_array
 from skdeep.metrics._rows import numpy_of, require_no_missing_labels
 
 
@@ -85,7 +86,7 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
 def edge_shares(neighbors, labels):
     """Shares of a graph's edges inside the clusters: those found, those by chance."""
     neighbors = np.asarray(numpy_of(neighbors))
-    labels = np.asarray(numpy_of(labels))
+    labels = label_array(labels)
     if neighbors.ndim != 2 or labels.ndim != 1 or len(neighbors) != len(labels):
         raise ValueError(
             "graph_modularity needs neighbors of shape (n_samples, n_neighbors) and "
@@ -110,7 +111,7 @@ def edge_shares(neighbors, labels):
     n_edges = np.count_nonzero(edges)
     if n_edges == 0:
         return 0.0, 0.0
-    clusters, tail = np.unique(labels, return_inverse=True)
+    clusters, tail = distinct_labels(labels)
     head = tail[neighbors]
     e = np.count_nonzero((head == tail[:, np.newaxis]) & edges) / n_edges
     # Half the weight of an edge goes with its tail and half with its head.

@@ -43,8 +43,8 @@ def pairwise_precision_recall_f_score(labels_true, labels_pred, *, beta=1.0):
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional, or differ in length, or if
-        `beta` is not a positive number.
+        If the labels are empty, not one-dimensional, missing, or differ in length, or
+        if `beta` is not a positive number.
 
     See Also
     --------

@@ -18,9 +18,10 @@ from sklearn.metrics import (
 from sklearn.pipeline import Pipeline
 from sklearn.utils import resample
 
+from skdeep.metrics._contingency import coded_labels
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
-from skdeep.metrics._rows import n_rows, numpy_of
+from skdeep.metrics._rows import n_rows
 from skdeep.sampling import unwrapped
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,
@@ -49,7 +50,7 @@ def clustering_accuracy_scorer(estimator, X, y=None):
     Raises
     ------
     ValueError
-        If `y` is None.
+        If `y` is None, or labels are missing.
 
     See Also
     --------
@@ -94,7 +95,7 @@ def normalized_mutual_info_scorer(estimator, X, y=None):
     Raises
     ------
     ValueError
-        If `y` is None.
+        If `y` is None, or labels are missing.
 
     See Also
     --------
@@ -116,7 +117,7 @@ def normalized_mutual_info_scorer(estimator, X, y=None):
     1.0
     """
     _require_labels(y, "normalized_mutual_info_scorer")
-    y, labels = numpy_of(y), estimator.predict(X)
+    (_, y), labels = coded_labels(y, "y"), estimator.predict(X)
     return float(normalized_mutual_info_score(y, labels, average_method="geometric"))
 
 
@@ -141,7 +142,7 @@ def adjusted_rand_scorer(estimator, X, y=None):
     Raises
     ------
     ValueError
-        If `y` is None.
+        If `y` is None, or labels are missing.
 
     See Also
     --------
@@ -166,7 +167,8 @@ def adjusted_rand_scorer(estimator, X, y=None):
     1.0
     """
     _require_labels(y, "adjusted_rand_scorer")
-    return float(adjusted_rand_score(numpy_of(y), estimator.predict(X)))
+    _, y = coded_labels(y, "y")
+    return float(adjusted_rand_score(y, estimator.predict(X)))
 
 
 def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001

@@ -410,6 +410,15 @@ def test_classes_and_clusters_without_a_partner_come_last():
     assert display.counts.trace() == 3
 
 
+def test_classes_may_be_of_several_types_and_none_may_be_missing():
+    draw = ClusterConfusionDisplay.from_predictions
+    display = draw(["b", 1, 1, "b"], [0, 0, 0, 1])
+    assert display.class_names.tolist() == [1, "b"]
+    assert display.counts.tolist() == [[2, 0], [1, 1]]
+    with pytest.raises(ValueError, match="labels_true has missing values"):
+        draw(["b", None], [0, 1])
+
+
 def test_counts_are_written_unless_there_are_many():
     few = ClusterConfusionDisplay.from_predictions([0, 1], [0, 1])
     assert [text.get_text() for text in few.ax_.texts] == ["1", "1"]

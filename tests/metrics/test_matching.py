@@ -1,6 +1,7 @@
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skdeep.metrics import (
@@ -12,6 +13,8 @@ from skdeep.metrics import (
 
 SCORES = [clustering_accuracy_score, purity_score, matched_iou_score]
 ALL_SCORES = [*SCORES, pairwise_precision_recall_f_score]
+
+TEXTS = ("string", "str", "category", "object")
 
 rng = np.random.RandomState(0)
 SHAPES = [(2, 2), (3, 3), (4, 4), (2, 4), (4, 2), (5, 3), (1, 3), (3, 1)]
@@ -188,11 +191,19 @@ def test_two_dimensional_labels_raise(score):
 
 @pytest.mark.parametrize("score", ALL_SCORES)
 def test_missing_labels_raise(score):
-    with pytest.raises(ValueError, match="labels_true contains NaN"):
-        score([0.0, np.nan], [0, 1])
-    for missing in (None, np.datetime64("NaT")):
+    for missing in (None, np.nan, np.datetime64("NaT")):
         with pytest.raises(ValueError, match="labels_true has missing values"):
             score(np.array([missing, missing]), [0, 1])
+    for labels in (["a", np.nan], *(pd.Series(["a", None], dtype=t) for t in TEXTS)):
+        with pytest.raises(ValueError, match="labels_pred has missing values"):
+            score([0, 1], labels)
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_labels_may_be_of_several_types(score):
+    labels = [1, "1", 2.5, "a", 2.5, True]
+    assert score(labels, [0, 1, 2, 3, 2, 0]) == score(labels, labels)
+    assert score(pd.Series(labels), [0, 1, 2, 2, 2, 0]) != score(labels, labels)
 
 
 @pytest.mark.parametrize("score", ALL_SCORES)
