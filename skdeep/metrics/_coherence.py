@@ -61,7 +61,13 @@ def npmi_coherence_score(X, terms):
     array([ 1., -1.,  0.])
     """
     X = check_array(numpy_of(X), accept_sparse="csc", input_name="X")
-    terms = np.asarray(numpy_of(terms))
+    try:
+        terms = np.asarray(numpy_of(terms))
+    except ValueError as error:
+        raise ValueError(
+            "npmi_coherence_score needs terms of as many column numbers for each "
+            "topic: fill up those of fewer terms with -1."
+        ) from error
     if terms.ndim != 2 or terms.dtype.kind not in "iu":
         raise ValueError(
             "npmi_coherence_score needs terms of shape (n_topics, n_top_terms), column "

@@ -178,7 +178,7 @@ def matched_iou_score(labels_true, labels_pred, *, average="macro"):
     >>> matched_iou_score(labels_true, labels_pred)
     0.5
     """
-    if average not in ("macro", None):
+    if average is not None and not (isinstance(average, str) and average == "macro"):
         raise ValueError(
             "The 'average' parameter of matched_iou_score must be 'macro' (the mean "
             f"over classes) or None (one value for each class). Got {average!r} "

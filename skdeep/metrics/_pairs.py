@@ -80,9 +80,17 @@ def pairwise_precision_recall_f_score(labels_true, labels_pred, *, beta=1.0):
 
     precision = right / found if found else 1.0
     recall = right / existing if existing else 1.0
-    # F from the counts, where it is finite as soon as there is any pair at all.
-    weighted = found + beta**2 * existing
-    f = (1 + beta**2) * right / weighted if weighted else 1.0
+    # F from the counts, where it is finite as soon as there is any pair at all; by the
+    # smaller of beta^2 and its inverse, which do not overflow.
+    if beta <= 1:
+        weight, weighted = beta**2, found + beta**2 * existing
+    else:
+        weight = float(beta) ** -2
+        weighted = weight * found + existing
+    if weighted:
+        f = (1 + weight) * right / weighted
+    else:
+        f = 0.0 if found or existing else 1.0
     return precision, recall, f
 
 

@@ -26,7 +26,8 @@ from skdeep._compat import (
     StrOptions,
     validate_parameter_constraints,
 )
-from skdeep.metrics._rows import numpy_of
+from skdeep.metrics._contingency import distinct_labels, label_array
+from skdeep.metrics._rows import numpy_of, require_no_missing_labels
 
 RIVALS = ("raw", "pca", "random")
 
@@ -333,11 +334,16 @@ def _probe(
             f"The 'baselines' parameter of {owner} must hold some of "
             f"{', '.join(map(repr, RIVALS))}. Got {baselines!r} instead."
         )
-    X, y = numpy_of(X), column_or_1d(numpy_of(y))
+    X, y = numpy_of(X), column_or_1d(label_array(y))
     check_consistent_length(X, y)
-    check_classification_targets(y)
-    if len(np.unique(y)) < 2:
-        raise ValueError(f"{owner} needs y of two classes at least. Got one: {y[0]}.")
+    require_no_missing_labels(y, f"{owner} needs the class of each row. Got y with")
+    if y.dtype != object:
+        check_classification_targets(y)
+    classes, y = distinct_labels(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{owner} needs y of two classes at least. Got one: {classes[0]}."
+        )
 
     # Rows and labels are drawn first, so that they are the same for every encoder.
     rng = check_random_state(random_state)

@@ -213,7 +213,7 @@ def test_continuous_labels_warn_at_the_line_of_the_caller(score):
     assert record[0].filename == __file__
 
 
-@pytest.mark.parametrize("average", ["micro", 1, ""])
+@pytest.mark.parametrize("average", ["micro", 1, "", np.array([1, 2])])
 def test_unknown_average_raises(average):
     with pytest.raises(ValueError, match=r"'average' parameter .* must be 'macro'"):
         matched_iou_score([0, 1], [0, 1], average=average)
