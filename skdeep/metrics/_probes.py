@@ -234,7 +234,9 @@ def knn_probe(
     y : array-like of shape (n_samples,)
         Class of each row, seen by the probe alone.
     n_neighbors : int, default=5
-        Labelled rows that vote; all of them if there are fewer.
+        Labelled rows that vote, but no more than there are of a class on average: with
+        two labels a class two rows, since a vote of all would always be a tie. Of ties,
+        the class of the nearest row wins.
     metric : {"euclidean", "cosine"}, default="euclidean"
         Distance. Contrastive representations are trained by the cosine.
     n_labels : tuple of {int, "all"}, default=(5, 10, "all")
@@ -284,8 +286,8 @@ def knn_probe(
     validate_parameter_constraints(CONSTRAINTS, given, "knn_probe")
 
     def learned(Z, y):
-        k = min(n_neighbors, len(y))
-        return KNeighborsClassifier(k, metric=metric).fit(Z, y)
+        k = min(n_neighbors, max(1, len(y) // len(np.unique(y))))
+        return KNeighborsClassifier(k, weights=_votes, metric=metric).fit(Z, y)
 
     return _probe(
         "knn_probe",
@@ -457,6 +459,12 @@ def _with_common_scale(train, test):
     variance = np.mean(scaler.var_ * varies)
     scale = np.sqrt(variance) if variance > 0 else 1.0
     return train / scale, test / scale
+
+
+def _votes(distances):
+    """Weights of neighbours, nearest first: equal, but for the half that parts ties."""
+    n_rows, k = distances.shape
+    return np.tile(1 + 0.5 ** np.arange(2, k + 2), (n_rows, 1))
 
 
 def _label_draws(y, n_labels, n_repeats, rng):
