@@ -5,9 +5,14 @@ are the sizes of class and cluster, n is the number of rows.
 """
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from skdeep.metrics._contingency import class_cluster_counts
+
+# Classes times clusters up to which a dense table is quick: 8 megabytes.
+_MAX_CELLS = 1_000_000
 
 
 def clustering_accuracy_score(labels_true, labels_pred):
@@ -67,9 +72,8 @@ def clustering_accuracy_score(labels_true, labels_pred):
     >>> clustering_accuracy_score(["a", "a", "a", "b"], [5, 5, -1, -1])
     0.75
     """
-    counts = class_cluster_counts(labels_true, labels_pred)
-    matched = linear_sum_assignment(counts, maximize=True)
-    return float(counts[matched].sum() / counts.sum())
+    counts = class_cluster_counts(labels_true, labels_pred, sparse=True)
+    return float(counts[matching(counts)].sum() / counts.sum())
 
 
 def purity_score(labels_true, labels_pred):
@@ -184,11 +188,28 @@ def matched_iou_score(labels_true, labels_pred, *, average="macro"):
             f"over classes) or None (one value for each class). Got {average!r} "
             "instead."
         )
-    counts = class_cluster_counts(labels_true, labels_pred)
-    a = counts.sum(axis=1, keepdims=True)
-    b = counts.sum(axis=0, keepdims=True)
-    overlap = counts / (a + b - counts)
-    classes, clusters = linear_sum_assignment(overlap, maximize=True)
-    iou = np.zeros(len(counts))
-    iou[classes] = overlap[classes, clusters]
+    counts = class_cluster_counts(labels_true, labels_pred, sparse=True)
+    a, b = (np.asarray(counts.sum(axis=axis)).ravel() for axis in (1, 0))
+    n, (c, k) = counts.data, counts.nonzero()
+    overlap = sparse.csr_matrix((n / (a[c] + b[k] - n), (c, k)), counts.shape)
+    classes, clusters = matching(overlap)
+    iou = np.zeros(len(a))
+    iou[classes] = np.asarray(overlap[classes, clusters]).ravel()
     return iou if average is None else float(iou.mean())
+
+
+def matching(gain):
+    """Rows and columns of a sparse matrix, matched one to one for the largest sum."""
+    n_rows, n_columns = gain.shape
+    if n_rows * n_columns <= _MAX_CELLS:
+        return linear_sum_assignment(gain.toarray(), maximize=True)
+    if n_rows > n_columns:
+        return matching(gain.T.tocsr())[::-1]
+    # All rows must be matched, so that each has a column of its own to stay alone with;
+    # one more for every entry, since a zero would be no edge.
+    edges = gain.astype(np.float64)
+    edges.data += 1
+    edges = sparse.hstack([edges, sparse.identity(n_rows)], format="csr")
+    rows, columns = min_weight_full_bipartite_matching(edges, maximize=True)
+    matched = columns < n_columns
+    return rows[matched], columns[matched]

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from skdeep.metrics import (
+    _matching,
     clustering_accuracy_score,
     matched_iou_score,
     pairwise_precision_recall_f_score,
@@ -166,6 +167,21 @@ def test_scores_are_finite_on_degenerate_partitions(score, labels_true, labels_p
 @pytest.mark.parametrize("score", SCORES)
 def test_scores_are_python_floats(score):
     assert type(score([0, 0, 1], [0, 1, 1])) is float
+
+
+def test_matching_of_large_tables_is_that_of_small_ones(monkeypatch):
+    shapes = [(40, 30), (30, 40), (35, 35)]
+    labels = [labels_of_shape(*shape, n_samples=120) for shape in shapes]
+    expected = [(score(*y), matched_iou_score(*y)) for y in labels for score in SCORES]
+    monkeypatch.setattr(_matching, "_MAX_CELLS", 0)
+    found = [(score(*y), matched_iou_score(*y)) for y in labels for score in SCORES]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_thousands_of_clusters_are_matched_without_a_dense_table():
+    rows = np.arange(3000)
+    assert clustering_accuracy_score(rows, rows[::-1]) == 1
+    assert matched_iou_score(rows, rows // 2, average=None).sum() == 750
 
 
 # Errors
