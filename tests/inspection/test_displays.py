@@ -1,6 +1,7 @@
 """What all displays owe, and what each of them shows."""
 
 import inspect
+import itertools
 import re
 import sys
 from decimal import Decimal
@@ -461,6 +462,31 @@ def test_counts_are_written_unless_there_are_many():
     many = ClusterConfusionDisplay.from_predictions(range(30), range(30))
     assert len(many.ax_.texts) == 0
     assert len(many.plot(include_values=True).ax_.texts) == 30
+
+
+def test_long_names_leave_the_matrix_its_room_and_the_bar_its_height():
+    names = [
+        "a class whose name would leave no room for anything " * 3 + c for c in "ab"
+    ]
+    display = ClusterConfusionDisplay.from_predictions(names, names)
+    display.figure_.canvas.draw()
+    boxes = (ax.get_window_extent() for ax in (display.ax_, display.ax_.child_axes[0]))
+    matrix, bar = (box.size / display.figure_.dpi for box in boxes)
+    assert matrix.min() > 2
+    assert bar[1] == pytest.approx(matrix[1])
+    texts = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert [text[15] + text[-1] for text in texts] == ["…a", "…b"]
+
+
+@pytest.mark.parametrize(("n", "n_named"), [(20, 20), (60, 60), (200, 50)])
+def test_names_of_many_clusters_do_not_overlap(n, n_named):
+    numbers = np.arange(n)
+    display = ClusterConfusionDisplay(np.eye(n), numbers, numbers).plot()
+    display.figure_.canvas.draw()
+    labels = display.ax_.get_xticklabels()
+    boxes = [label.get_window_extent() for label in labels]
+    assert len(labels) == n_named
+    assert all(a.x1 <= b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_confusion_of_an_estimator_is_that_of_its_predictions(dec):
