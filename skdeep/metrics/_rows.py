@@ -5,9 +5,11 @@ Symbols of this file: F is what a feature map makes of the rows X. Tables come b
 """
 
 import numpy as np
-from sklearn.utils import check_array
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array, resample
 
 from skdeep._compat import is_null, raise_advised
+from skdeep.sampling import unwrapped
 
 
 def comparable_features(tables, features, owner, *, min_rows=1):
@@ -154,3 +156,23 @@ def numpy_of(X):
 def n_rows(X):
     """Count the rows of an array, a matrix, a data frame or a list."""
     return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def some_rows(X, max_rows):
+    """All rows, or of more of them a sample that is always the same."""
+    # All candidates of a search are judged on the same rows.
+    if n_rows(X) <= max_rows:
+        return X
+    return resample(X, replace=False, n_samples=max_rows, random_state=0)
+
+
+def last_step(estimator, X, *, until=None):
+    """Model at the end of searches and pipelines, and the rows that it is given there.
+
+    A pipeline that has the method `until` is that model itself.
+    """
+    model = unwrapped(estimator)
+    while isinstance(model, Pipeline) and not (until and hasattr(model, until)):
+        X = model[:-1].transform(X) if len(model) > 1 else X
+        model = unwrapped(model[-1])
+    return model, X

@@ -15,14 +15,12 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
     silhouette_score,
 )
-from sklearn.pipeline import Pipeline
 from sklearn.utils import resample
 
 from skdeep.metrics._contingency import coded_labels
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
-from skdeep.metrics._rows import n_rows
-from skdeep.sampling import unwrapped
+from skdeep.metrics._rows import last_step, n_rows, some_rows
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,
 # and some twenty of them for dense rows as wide as images.
@@ -232,7 +230,7 @@ def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001
     >>> search.fit(X).best_params_
     {'n_clusters': 3}
     """
-    X = _sample_rows(X, _MAX_SILHOUETTE_ROWS)
+    X = some_rows(X, _MAX_SILHOUETTE_ROWS)
     labels = np.asarray(estimator.predict(X))
     if not 1 < len(np.unique(labels)) < len(labels):
         return -1.0
@@ -278,9 +276,10 @@ def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
     >>> round(neighbor_modularity_scorer(KMeans(4, random_state=0).fit(X), X), 2)
     0.75
     """
-    X = _sample_rows(X, _MAX_MODULARITY_ROWS)
+    X = some_rows(X, _MAX_MODULARITY_ROWS)
     labels = estimator.predict(X)
-    return neighbor_modularity_score(_prepared(estimator, X), labels)
+    _, prepared = last_step(estimator, X)
+    return neighbor_modularity_score(prepared, labels)
 
 
 def stability_scorer(estimator, X, y=None):  # noqa: ARG001
@@ -353,6 +352,7 @@ CLUSTERING_SCORERS = {
     "NMI": normalized_mutual_info_scorer,
     "ARI": adjusted_rand_scorer,
 }
+"""Scorers of clusterers against labels, by the names of the papers."""
 
 
 def _require_labels(y, name):
@@ -378,19 +378,3 @@ def _unwatched_clone(estimator):
         if hasattr(part, "set_callbacks") and part is not given.get(name):
             part.set_callbacks()
     return copy
-
-
-def _prepared(estimator, X):
-    """Rows as the clusterer inside searches and pipelines is given them."""
-    estimator = unwrapped(estimator)
-    if isinstance(estimator, Pipeline):
-        before = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return _prepared(estimator[-1], before)
-    return X
-
-
-def _sample_rows(X, max_rows):
-    # The seed is fixed so that all candidates of a search are judged on the same rows.
-    if n_rows(X) <= max_rows:
-        return X
-    return resample(X, replace=False, n_samples=max_rows, random_state=0)
