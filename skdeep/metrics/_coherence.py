@@ -1,12 +1,14 @@
 """Coherence of the terms of a topic."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_array
 
 from skdeep.metrics._rows import numpy_of
 
 
-def npmi_coherence_score(X, terms):
+def npmi_coherence_score(X: Any, terms: Any) -> np.ndarray:
     r"""Coherence of topics: how often their terms share a document.
 
     With :math:`p(a)` the share of the documents that hold term a and :math:`p(a, b)`
@@ -81,7 +83,7 @@ def npmi_coherence_score(X, terms):
     return np.array([_coherence(X, topic[topic >= 0]) for topic in terms])
 
 
-def _coherence(X, topic):
+def _coherence(X: Any, topic: np.ndarray) -> float:
     if len(topic) < 2:
         return np.nan
     held = X[:, topic]

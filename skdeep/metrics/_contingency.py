@@ -2,6 +2,7 @@
 
 import warnings
 from numbers import Number
+from typing import Any
 
 import numpy as np
 from sklearn.metrics.cluster import contingency_matrix
@@ -10,7 +11,9 @@ from sklearn.utils import check_array, check_consistent_length
 from skdeep.metrics._rows import numpy_of, require_no_missing_labels
 
 
-def class_cluster_counts(labels_true, labels_pred, *, sparse=False):
+def class_cluster_counts(
+    labels_true: Any, labels_pred: Any, *, sparse: bool = False
+) -> Any:
     """Count the rows of each class in each cluster.
 
     Parameters
@@ -39,7 +42,7 @@ def class_cluster_counts(labels_true, labels_pred, *, sparse=False):
     return contingency_matrix(labels_true, labels_pred, sparse=sparse, dtype=np.int64)
 
 
-def coded_labels(labels, name):
+def coded_labels(labels: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Distinct labels in sorted order, and the place of the label of each row."""
     labels = label_array(labels)
     if labels.ndim == 1:
@@ -58,7 +61,7 @@ def coded_labels(labels, name):
     return distinct_labels(labels)
 
 
-def label_array(labels):
+def label_array(labels: Any) -> np.ndarray:
     """Labels as an array, where what is missing or no text does not become text."""
     labels = numpy_of(labels)
     # Also of columns of pandas: scikit-learn fails at their missing values.
@@ -72,7 +75,7 @@ def label_array(labels):
     return np.asarray(labels.tolist()) if are_alike else labels
 
 
-def distinct_labels(labels):
+def distinct_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct labels in sorted order, those of mixed types type by type, and codes."""
     try:
         return np.unique(labels, return_inverse=True)

@@ -4,6 +4,8 @@ Symbols of this file: n_ck is the number of rows of class c in cluster k, a_c an
 are the sizes of class and cluster, n is the number of rows.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
@@ -15,7 +17,7 @@ from skdeep.metrics._contingency import class_cluster_counts
 _MAX_CELLS = 1_000_000
 
 
-def clustering_accuracy_score(labels_true, labels_pred):
+def clustering_accuracy_score(labels_true: Any, labels_pred: Any) -> float:
     r"""Share of rows classified right by the best one-to-one naming of the clusters.
 
     Each cluster is named after at most one class and each class names at most one
@@ -76,7 +78,7 @@ def clustering_accuracy_score(labels_true, labels_pred):
     return float(counts[matching(counts)].sum() / counts.sum())
 
 
-def purity_score(labels_true, labels_pred):
+def purity_score(labels_true: Any, labels_pred: Any) -> float:
     r"""Share of rows that belong to the largest class of their cluster.
 
     .. math:: \mathrm{purity} = \frac{1}{n} \sum_k \max_c n_{ck},
@@ -128,7 +130,9 @@ def purity_score(labels_true, labels_pred):
     return float(counts.max(axis=0).sum() / counts.sum())
 
 
-def matched_iou_score(labels_true, labels_pred, *, average="macro"):
+def matched_iou_score(
+    labels_true: Any, labels_pred: Any, *, average: str | None = "macro"
+) -> float | np.ndarray:
     r"""Intersection over union of each class with the cluster matched to it.
 
     A class :math:`c` and a cluster :math:`k` overlap by
@@ -198,7 +202,7 @@ def matched_iou_score(labels_true, labels_pred, *, average="macro"):
     return iou if average is None else float(iou.mean())
 
 
-def matching(gain):
+def matching(gain: Any) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of a sparse matrix, matched one to one for the largest sum."""
     n_rows, n_columns = gain.shape
     if n_rows * n_columns <= _MAX_CELLS:

@@ -1,6 +1,7 @@
 """Modularity of labels on a nearest-neighbour graph."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -12,7 +13,7 @@ from skdeep.metrics._rows import numpy_of, require_no_missing_labels
 
 
 @checks_parameters({"resolution": [Interval(Real, 0, None, closed="left")]})
-def graph_modularity(neighbors, labels, *, resolution=1.0):
+def graph_modularity(neighbors: Any, labels: Any, *, resolution: float = 1.0) -> float:
     r"""Newman's modularity of labels on the graph of given neighbours.
 
     The graph has a directed edge from each row :math:`i` to each of its :math:`k`
@@ -83,7 +84,7 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     return kept - resolution * by_chance
 
 
-def edge_shares(neighbors, labels):
+def edge_shares(neighbors: Any, labels: Any) -> tuple[float, float]:
     """Shares of a graph's edges inside the clusters: those found, those by chance."""
     neighbors = np.asarray(numpy_of(neighbors))
     labels = label_array(labels)
@@ -123,7 +124,7 @@ def edge_shares(neighbors, labels):
 
 
 @checks_parameters({"n_neighbors": [Interval(Integral, 1, None, closed="left")]})
-def neighbor_modularity_score(X, labels, *, n_neighbors=15):
+def neighbor_modularity_score(X: Any, labels: Any, *, n_neighbors: int = 15) -> float:
     r"""Modularity of labels on the nearest-neighbour graph of the rows of X.
 
     Labels that cut few edges of the graph score high, without any assumption on the
@@ -191,7 +192,7 @@ def neighbor_modularity_score(X, labels, *, n_neighbors=15):
     return graph_modularity(graph.kneighbors(return_distance=False), labels)
 
 
-def _near_one(X):
+def _near_one(X: Any) -> Any:
     """Scale rows by a power of two, so that no squared distance over- or underflows."""
     if X.dtype.kind != "f":
         return X

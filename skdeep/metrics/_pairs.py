@@ -1,13 +1,16 @@
 """Precision and recall over pairs of rows."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
 from skdeep.metrics._contingency import class_cluster_counts
 
 
-def pairwise_precision_recall_f_score(labels_true, labels_pred, *, beta=1.0):
+def pairwise_precision_recall_f_score(
+    labels_true: Any, labels_pred: Any, *, beta: float = 1.0
+) -> tuple[float, float, float]:
     r"""Precision, recall and F of the pairs of rows that a clustering puts together.
 
     A pair of distinct rows is found when both rows share a cluster, and right when
@@ -94,7 +97,7 @@ def pairwise_precision_recall_f_score(labels_true, labels_pred, *, beta=1.0):
     return precision, recall, f
 
 
-def _n_pairs(sizes):
+def _n_pairs(sizes: Any) -> int:
     # int64 holds n (n - 1) up to 3e9 rows; int() because Python's do not wrap after it.
     sizes = np.asarray(sizes, dtype=np.int64)
     return int((sizes * (sizes - 1)).sum()) // 2

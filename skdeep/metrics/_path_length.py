@@ -5,6 +5,7 @@ path, from 0 to 1, and g is the decoder.
 """
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_random_state, gen_batches
@@ -25,16 +26,16 @@ _ROWS_AT_ONCE = 1024
     }
 )
 def perceptual_path_length(
-    decoder,
-    codes,
-    end_codes=None,
+    decoder: Any,
+    codes: Any,
+    end_codes: Any = None,
     *,
-    interpolation="spherical",
-    epsilon=1e-4,
-    features=None,
-    distance=None,
-    random_state=None,
-):
+    interpolation: str = "spherical",
+    epsilon: float = 1e-4,
+    features: Any = None,
+    distance: Any = None,
+    random_state: Any = None,
+) -> float:
     r"""Mean speed, squared, of decoded rows on paths between codes.
 
     .. math::
@@ -127,7 +128,7 @@ def perceptual_path_length(
     a, b = _ends(codes, end_codes, rng)
     t = rng.uniform(size=(len(a), 1))
 
-    def features_at(rows, t):
+    def features_at(rows: slice, t: np.ndarray) -> Any:
         decoded = decode(path(a[rows], b[rows], t))
         if n_rows(decoded) != len(t):
             raise ValueError(
@@ -150,7 +151,9 @@ def perceptual_path_length(
     return float(total / epsilon**2 / len(a))
 
 
-def _ends(codes, end_codes, rng):
+def _ends(
+    codes: Any, end_codes: Any, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
     a = check_array(numpy_of(codes), dtype=np.float64, input_name="codes")
     if end_codes is not None:
         b = check_array(numpy_of(end_codes), dtype=np.float64, input_name="end_codes")
@@ -169,7 +172,7 @@ def _ends(codes, end_codes, rng):
     return a[order], a[np.roll(order, 1)]
 
 
-def _squared_distances(F, G):
+def _squared_distances(F: np.ndarray, G: np.ndarray) -> np.ndarray:
     # In float64, since float32 would round the squares of small steps again.
     difference = F.astype(np.float64) - G
     return np.einsum("ij,ij->i", difference, difference)

@@ -4,6 +4,8 @@ Symbols of this file: F is what a feature map makes of the rows X. Tables come b
 ``{"X_real": X_real, "X_sampled": X_sampled}``, so that errors can name them.
 """
 
+from typing import Any
+
 import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, resample
@@ -12,7 +14,9 @@ from skdeep._compat import is_null, raise_advised
 from skdeep.sampling import unwrapped
 
 
-def comparable_features(tables, features, owner, *, min_rows=1):
+def comparable_features(
+    tables: dict[str, Any], features: Any, owner: str, *, min_rows: int = 1
+) -> list[Any]:
     """Features of each table: arrays or CSR matrices of floats, of equal width."""
     tables = aligned_tables(tables)
     if features is not None:  # which may ask for the names of the columns
@@ -28,7 +32,7 @@ def comparable_features(tables, features, owner, *, min_rows=1):
     return found
 
 
-def features_of(X, features, owner, name):
+def features_of(X: Any, features: Any, owner: str, name: str) -> Any:
     """Features of the rows of X, flattened if they are images."""
     if features is None:
         F = X
@@ -67,7 +71,7 @@ def features_of(X, features, owner, name):
     return F.reshape(len(F), -1) if F.ndim > 2 else F
 
 
-def aligned_tables(tables):
+def aligned_tables(tables: dict[str, Any]) -> dict[str, Any]:
     """Return the tables, the columns of data frames in the order of the first one."""
     for name, X in tables.items():
         if isinstance(X, tuple) and len(X) == 2 and np.ndim(X[0]) == 2:
@@ -82,7 +86,7 @@ def aligned_tables(tables):
     }
 
 
-def _with_columns_of(reference, X, reference_name, name):
+def _with_columns_of(reference: Any, X: Any, reference_name: str, name: str) -> Any:
     expected, found = column_names(reference), column_names(X)
     if expected is None or found is None:
         return X
@@ -97,14 +101,14 @@ def _with_columns_of(reference, X, reference_name, name):
     return X if expected == found else selected(X, expected)
 
 
-def column_names(X):
+def column_names(X: Any) -> Any:
     """Names of the columns of a frame or of a table of pyarrow, else None."""
     # A pyarrow table has its columns themselves where frames have the names.
     named = "column_names" if hasattr(type(X), "column_names") else "columns"
     return getattr(X, named, None)
 
 
-def named_like(reference, X):
+def named_like(reference: Any, X: Any) -> Any:
     """Array X as a frame or table of the columns of another; anything else as is."""
     names = column_names(reference)
     if names is None or not isinstance(X, np.ndarray) or X.ndim != 2:
@@ -116,12 +120,12 @@ def named_like(reference, X):
     return table(dict(zip(names, X.T, strict=True)))
 
 
-def selected(X, names):
+def selected(X: Any, names: Any) -> Any:
     """Frame or table of these columns only, in this order."""
     return X.select(names) if hasattr(type(X), "select") else X[names]
 
 
-def require_same_width(tables):
+def require_same_width(tables: dict[str, Any]) -> None:
     """Raise unless all have the same number of columns."""
     widths = {name: F.shape[1] for name, F in tables.items()}
     if len(set(widths.values())) > 1:
@@ -131,7 +135,7 @@ def require_same_width(tables):
         )
 
 
-def require_no_missing_labels(labels, subject):
+def require_no_missing_labels(labels: np.ndarray, subject: str) -> None:
     """Raise if labels are missing, in an error that begins with a subject."""
     kind = labels.dtype.kind
     if (kind in "fmM" and np.isnan(labels).any()) or (
@@ -143,7 +147,7 @@ def require_no_missing_labels(labels, subject):
         )
 
 
-def numpy_of(X):
+def numpy_of(X: Any) -> Any:
     """Return tensors of torch as arrays, and anything else as it is."""
     if not hasattr(X, "detach"):
         return X
@@ -153,12 +157,12 @@ def numpy_of(X):
         return X.float().numpy(force=True)
 
 
-def n_rows(X):
+def n_rows(X: Any) -> int:
     """Count the rows of an array, a matrix, a data frame or a list."""
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
-def some_rows(X, max_rows):
+def some_rows(X: Any, max_rows: int) -> Any:
     """All rows, or of more of them a sample that is always the same."""
     # All candidates of a search are judged on the same rows.
     if n_rows(X) <= max_rows:
@@ -166,7 +170,7 @@ def some_rows(X, max_rows):
     return resample(X, replace=False, n_samples=max_rows, random_state=0)
 
 
-def last_step(estimator, X, *, until=None):
+def last_step(estimator: Any, X: Any, *, until: str | None = None) -> tuple[Any, Any]:
     """Model at the end of searches and pipelines, and the rows that it is given there.
 
     A pipeline that has the method `until` is that model itself.

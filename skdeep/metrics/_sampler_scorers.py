@@ -5,8 +5,10 @@ X has, always with the same seed, and compare them with X: of a search, with the
 held out. They are plain functions, so that they pickle by name.
 """
 
+from typing import Any
+
 from skdeep.metrics._frechet import frechet_distance
-from skdeep.metrics._manifold import manifold_precision_recall
+from skdeep.metrics._manifold import ManifoldScores, manifold_precision_recall
 from skdeep.metrics._rows import last_step, n_rows, some_rows
 from skdeep.metrics._two_sample import classifier_two_sample_score
 from skdeep.sampling import drawn_rows
@@ -17,7 +19,13 @@ _SEED = 0
 _MAX_ROWS = 10_000
 
 
-def frechet_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+def frechet_scorer(
+    estimator: Any,
+    X: Any,
+    y: Any = None,  # noqa: ARG001
+    *,
+    features: Any = None,
+) -> float:
     """Minus the Fréchet distance of X and rows that the estimator samples.
 
     Of a pipeline, rows are compared as the steps before the last one prepare them.
@@ -83,7 +91,7 @@ def frechet_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
     return -frechet_distance(real, sampled, features=features)
 
 
-def classifier_two_sample_scorer(estimator, X, y=None):  # noqa: ARG001
+def classifier_two_sample_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     r"""How well the rows that the estimator samples pass for X.
 
     .. math:: 1 - |2 \, \mathrm{AUC} - 1|,
@@ -142,7 +150,13 @@ def classifier_two_sample_scorer(estimator, X, y=None):  # noqa: ARG001
     return 1 - abs(2 * auc - 1)
 
 
-def manifold_f_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+def manifold_f_scorer(
+    estimator: Any,
+    X: Any,
+    y: Any = None,  # noqa: ARG001
+    *,
+    features: Any = None,
+) -> float:
     r"""Harmonic mean of manifold precision and recall.
 
     .. math:: F = \frac{2 P R}{P + R},
@@ -204,7 +218,13 @@ def manifold_f_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
     return 2 * scores.precision * scores.recall / both if both else 0.0
 
 
-def manifold_precision_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+def manifold_precision_scorer(
+    estimator: Any,
+    X: Any,
+    y: Any = None,  # noqa: ARG001
+    *,
+    features: Any = None,
+) -> float:
     """Share of the rows that the estimator samples that lie among those of X.
 
     Parameters
@@ -245,7 +265,13 @@ def manifold_precision_scorer(estimator, X, y=None, *, features=None):  # noqa: 
     return _manifold_scores("precision", estimator, X, features).precision
 
 
-def manifold_recall_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+def manifold_recall_scorer(
+    estimator: Any,
+    X: Any,
+    y: Any = None,  # noqa: ARG001
+    *,
+    features: Any = None,
+) -> float:
     """Share of the rows of X that lie among those that the estimator samples.
 
     Parameters
@@ -296,13 +322,17 @@ SAMPLER_SCORERS = {
 """Scorers of samplers, by what a search over several of them calls their scores."""
 
 
-def _manifold_scores(which, estimator, X, features):
+def _manifold_scores(
+    which: str, estimator: Any, X: Any, features: Any
+) -> ManifoldScores:
     owner = f"manifold_{which}_scorer"
     real, sampled = _real_and_sampled(estimator, X, owner, prepared=features is None)
     return manifold_precision_recall(real, sampled, features=features)
 
 
-def _real_and_sampled(estimator, X, owner, *, prepared):
+def _real_and_sampled(
+    estimator: Any, X: Any, owner: str, *, prepared: bool
+) -> tuple[Any, Any]:
     """Rows of X and as many sampled ones, as the last step of a pipeline knows them.
 
     Unless `prepared`, those of a pipeline that can sample are as they come.

@@ -6,6 +6,7 @@ functions, so that they pickle by name, and they are finite for every partition 
 """
 
 from math import ceil
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -28,7 +29,7 @@ _MAX_SILHOUETTE_ROWS = 10_000
 _MAX_MODULARITY_ROWS = 20_000
 
 
-def clustering_accuracy_scorer(estimator, X, y=None):
+def clustering_accuracy_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     """Clustering accuracy of `estimator.predict(X)` against `y`.
 
     Parameters
@@ -66,7 +67,7 @@ def clustering_accuracy_scorer(estimator, X, y=None):
     return clustering_accuracy_score(y, estimator.predict(X))
 
 
-def normalized_mutual_info_scorer(estimator, X, y=None):
+def normalized_mutual_info_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     r"""Normalised mutual information of `estimator.predict(X)` and `y`, geometric.
 
     .. math:: \mathrm{NMI} = \frac{I(Y; C)}{\sqrt{H(Y) H(C)}}
@@ -119,7 +120,7 @@ def normalized_mutual_info_scorer(estimator, X, y=None):
     return float(normalized_mutual_info_score(y, labels, average_method="geometric"))
 
 
-def adjusted_rand_scorer(estimator, X, y=None):
+def adjusted_rand_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     """Rand index of `estimator.predict(X)` and `y`, adjusted for chance.
 
     Parameters
@@ -169,7 +170,7 @@ def adjusted_rand_scorer(estimator, X, y=None):
     return float(adjusted_rand_score(y, estimator.predict(X)))
 
 
-def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001
+def embedding_silhouette_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     r"""Silhouette of `estimator.predict(X)` in the space of `estimator.transform(X)`.
 
     The mean over rows :math:`i` of
@@ -237,7 +238,7 @@ def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001
     return float(silhouette_score(estimator.transform(X), labels))
 
 
-def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
+def neighbor_modularity_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     """Modularity of `estimator.predict(X)` on the 15-nearest-neighbour graph of X.
 
     The graph is that of the input of the clusterer: of a pipeline, or a search over
@@ -282,7 +283,7 @@ def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
     return neighbor_modularity_score(prepared, labels)
 
 
-def stability_scorer(estimator, X, y=None):  # noqa: ARG001
+def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     """Agreement of two fits of the estimator on overlapping samples of X.
 
     Clusters that are really there are found again when some rows are missing. Two
@@ -355,7 +356,7 @@ CLUSTERING_SCORERS = {
 """Scorers of clusterers against labels, by the names of the papers."""
 
 
-def _require_labels(y, name):
+def _require_labels(y: Any, name: str) -> None:
     if y is None:
         raise ValueError(
             f"{name} needs labels: it compares estimator.predict(X) with y, and y is "
@@ -365,13 +366,13 @@ def _require_labels(y, name):
         )
 
 
-def _labels_of_refit(estimator, X, seed):
+def _labels_of_refit(estimator: Any, X: Any, seed: int) -> np.ndarray:
     n_samples = ceil(0.8 * n_rows(X))
     rows = resample(X, replace=False, n_samples=n_samples, random_state=seed)
     return np.asarray(_unwatched_clone(estimator).fit(rows).predict(X))
 
 
-def _unwatched_clone(estimator):
+def _unwatched_clone(estimator: Any) -> Any:
     # Callbacks may call this scorer, whose fits would then call it again.
     copy, given = clone(estimator), estimator.get_params()
     for name, part in {"": copy, **copy.get_params()}.items():
