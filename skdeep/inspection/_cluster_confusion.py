@@ -35,7 +35,7 @@ class ClusterConfusionDisplay:
     counts : ndarray of int of shape (n_classes, n_clusters)
         Rows of each class in each cluster, in the order in which they are drawn.
     class_names : array-like of shape (n_classes,)
-        Names of the classes.
+        Names of the classes. Names of more than 31 characters lose their middle.
     cluster_names : array-like of shape (n_clusters,)
         Labels of the clusters.
     accuracy : float or None, default=None
