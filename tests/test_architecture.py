@@ -33,18 +33,19 @@ MAY_IMPORT = {
     | {"representation", "scaling", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
     "concurrency": set(),
-    "compose": {"_compat", "compose", "numpy", "scipy", "sklearn"},
+    "compose": {"_compat", "compose", "sampling", "numpy", "scipy", "sklearn"},
     "fitting": {"base", "nn", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "torch"},
-    "generative": {"_compat", "base", "fitting", "generative", "metrics", "nn"}
-    | {"objectives", "parameters", "scaling", "training", "warning"}
+    "generative": {"_compat", "base", "fitting", "generative", "nn", "objectives"}
+    | {"parameters", "sampling", "scaling", "training", "warning"}
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
     "identity": {"_version", "joblib", "numpy", "scipy", "sklearn", "torch"},
     "inspection": {"_compat", "base", "inspection", "metrics", "parameters"}
-    | {"matplotlib", "numpy", "scipy", "sklearn"},
-    "metrics": {"_compat", "metrics", "warning", "numpy", "scipy", "sklearn"},
+    | {"sampling", "matplotlib", "numpy", "scipy", "sklearn"},
+    "metrics": {"_compat", "metrics", "sampling", "warning"}
+    | {"numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
     "parameters": {"warning", "numpy"},
@@ -59,6 +60,7 @@ MAY_IMPORT = {
     }
     | {"parameters", "representation", "scaling", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
+    "sampling": {"numpy", "sklearn"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "storage": {"numpy"},
     "training": {"nn", "storage", "training", "warning"} | {"numpy", "scipy", "torch"},

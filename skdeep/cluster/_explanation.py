@@ -263,8 +263,11 @@ def cluster_terms(
     check_consistent_length(labels, X)
     if len(names) != X.shape[1]:
         raise ValueError(f"feature_names has {len(names)} names, X {X.shape[1]} terms.")
-    if labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ValueError("cluster_terms needs labels that are integers from 0 on.")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(
+            "cluster_terms needs labels of shape (n_documents,) that are integers from "
+            f"0 on. Got an array of shape {labels.shape} and type {labels.dtype}."
+        )
     correlations = contrasts(X, labels, int(labels.max()) + 1)[2]
     order = np.argsort(-correlations, axis=1, kind="stable")[:, :n_terms]
     top = np.where(np.take_along_axis(correlations, order, axis=1) > 0, order, -1)
@@ -281,6 +284,10 @@ def names_of(table: Any, feature_names: Any) -> np.ndarray | None:
 
 def checked_names(feature_names: Any) -> np.ndarray:
     """Return names of columns as an array of one dimension."""
+    if isinstance(feature_names, list | tuple) and any(
+        isinstance(name, tuple) for name in feature_names
+    ):  # as of several levels, which NumPy would make columns of
+        return np.fromiter(feature_names, dtype=object, count=len(feature_names))
     names = np.asarray(feature_names, dtype=object)
     if names.ndim != 1:
         raise ValueError(

@@ -1,7 +1,7 @@
 """A pipeline from which rows can be drawn, in the units and columns of its input."""
 
 from collections.abc import Callable, Iterator
-from copy import copy, deepcopy
+from copy import deepcopy
 from inspect import signature
 from numbers import Integral
 from typing import Any, Self
@@ -24,6 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdeep.compose._jacobians import NoJacobianError, is_outside, log_stretches
 from skdeep.compose._table_format import TableFormat, container_of
+from skdeep.sampling import drawn_rows
 
 Steps = list[tuple[str, Any]]
 """Names and transformers."""
@@ -492,23 +493,15 @@ def drawn(sampler: Any, n_samples: int, y: Any, random_state: Any) -> np.ndarray
 
     The last bits of float32 count as soon as a scaler adds a large mean.
     """
-    sampler = thawed(sampler)
-    accepted = signature(sampler.sample).parameters
-    arguments = {}
-    if "y" in accepted:
-        arguments["y"] = y
-    elif y is not None:
-        raise ValueError(
-            f"{type(sampler).__name__} knows no classes: leave y out, or sample from "
-            "one of skdeep with conditional=True."
-        )
-    if "random_state" in accepted:
-        arguments["random_state"] = random_state
-    elif random_state is not None or "random_state" in sampler.get_params():
-        sampler = copy(sampler).set_params(random_state=random_state)
-    X = sampler.sample(n_samples, **arguments)
-    # Mixtures return the component of each row as well.
-    return np.asarray(X[0] if isinstance(X, tuple) else X, dtype=np.float64)
+    X = drawn_rows(
+        thawed(sampler),
+        n_samples,
+        random_state,
+        y=y,
+        needs_seed=random_state is not None,
+        keeps_seed=False,
+    )
+    return np.asarray(X, dtype=np.float64)
 
 
 def of_rows(X: Any, kept: np.ndarray) -> Any:

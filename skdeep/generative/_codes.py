@@ -12,7 +12,7 @@ from sklearn.utils.validation import column_or_1d
 from skdeep._compat import StrOptions, checks_parameters
 from skdeep.base import flat_rows
 from skdeep.generative._base import classes_of
-from skdeep.metrics._path_length import PATHS
+from skdeep.sampling import PATHS
 
 
 @checks_parameters({"method": [StrOptions(set(PATHS))]})

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.sampling import unwrapped
 
 
 def axes_for(ax: Any, display: Any, size: tuple[float, float] = (6.4, 4.8)) -> Any:

@@ -7,11 +7,19 @@ from scipy.optimize import linear_sum_assignment
 
 from skdeep.inspection._axes import axes_for, require
 from skdeep.metrics import clustering_accuracy_score
-from skdeep.metrics._contingency import class_cluster_counts
-from skdeep.metrics._rows import numpy_of
+from skdeep.metrics._contingency import class_cluster_counts, coded_labels
 
 MOST_VALUES = 20
 """Classes and clusters up to which the counts are written."""
+
+MOST_CHARACTERS = 31
+"""Of a name, of which longer ones lose their middle."""
+
+CHARACTER, LINE = 0.09, 0.165
+"""Width and height of the letters of a name, in inches."""
+
+LEAST_SIDE = 2.4
+"""Inches of a matrix of few rows or columns, where the colour bar has its name."""
 
 
 class ClusterConfusionDisplay:
@@ -27,7 +35,7 @@ class ClusterConfusionDisplay:
     counts : ndarray of int of shape (n_classes, n_clusters)
         Rows of each class in each cluster, in the order in which they are drawn.
     class_names : array-like of shape (n_classes,)
-        Names of the classes.
+        Names of the classes. Names of more than 31 characters lose their middle.
     cluster_names : array-like of shape (n_clusters,)
         Labels of the clusters.
     accuracy : float or None, default=None
@@ -135,15 +143,16 @@ class ClusterConfusionDisplay:
         Raises
         ------
         ValueError
-            If the labels are empty, not one-dimensional, or differ in length.
+            If the labels are empty, not one-dimensional, missing, or differ in length.
         """
-        labels_true, labels_pred = numpy_of(labels_true), numpy_of(labels_pred)
+        classes, labels_true = coded_labels(labels_true, "labels_true")
+        clusters, labels_pred = coded_labels(labels_pred, "labels_pred")
         counts = class_cluster_counts(labels_true, labels_pred)
         rows, columns = matched_order(counts)
         display = cls(
             counts[np.ix_(rows, columns)],
-            np.unique(labels_true)[rows],
-            np.unique(labels_pred)[columns],
+            classes[rows],
+            clusters[columns],
             accuracy=clustering_accuracy_score(labels_true, labels_pred),
         )
         return display.plot(ax)
@@ -173,10 +182,16 @@ class ClusterConfusionDisplay:
         """
         counts = np.asarray(self.counts)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        side = np.clip(0.45 * max(counts.shape), 3.6, 10)
-        self.ax_ = axes_for(ax, self, (side + 1.2, side))
+        classes, clusters = map(short_names, (self.class_names, self.cluster_names))
+        width, height, aspect = matrix_size(counts.shape)
+        beside = 1.5 + 0.08 * width + CHARACTER * longest(classes)
+        under = CHARACTER * longest(clusters)
+        under = 0.8 + (under if under > width / len(clusters) else LINE)
+        self.ax_ = axes_for(ax, self, (width + beside, height + under))
         self.figure_ = self.ax_.figure
-        self.im_ = self.ax_.imshow(shares, cmap=cmap, vmin=0, vmax=1)
+        if ax is not None:
+            width, height = ax.get_window_extent().size / self.figure_.dpi
+        self.im_ = self.ax_.imshow(shares, cmap=cmap, vmin=0, vmax=1, aspect=aspect)
         if include_values is None:
             include_values = max(counts.shape) <= MOST_VALUES
         if include_values:
@@ -186,19 +201,45 @@ class ClusterConfusionDisplay:
                     self.ax_.text(
                         column, row, str(count), ha="center", va="center", color=color
                     )
-        self._name_axes()
-        return self
-
-    def _name_axes(self) -> None:
-        self.figure_.colorbar(self.im_, ax=self.ax_, label="share of the class")
-        n_rows, n_columns = self.im_.get_array().shape
+        name_ticks(self.ax_.xaxis, clusters, width / len(clusters))
+        name_ticks(self.ax_.yaxis, classes, height / len(classes))
         self.ax_.set(xlabel="cluster", ylabel="class")
-        self.ax_.set_xticks(range(n_columns), [str(c) for c in self.cluster_names])
-        self.ax_.set_yticks(range(n_rows), [str(c) for c in self.class_names])
-        if max(len(str(c)) for c in self.cluster_names) > 3:
-            self.ax_.tick_params("x", rotation=90)
+        # Within the axes, to be as high as the matrix wherever these are wider.
+        place = self.ax_.inset_axes((1.03, 0, 0.04, 1))
+        self.figure_.colorbar(self.im_, cax=place, label="share of the class")
         if self.accuracy is not None:
             self.ax_.set_title(f"clustering accuracy {self.accuracy:.3f}")
+        return self
+
+
+def matrix_size(shape: tuple[int, ...]) -> tuple[float, float, str]:
+    """Width and height of a matrix in inches, and whether its cells are squares."""
+    cell = np.clip(0.45 * max(shape), 3.6, 10) / max(shape)
+    height, width = (max(cell * n, LEAST_SIDE) for n in shape)
+    return width, height, "equal" if cell * min(shape) >= LEAST_SIDE else "auto"
+
+
+def short_names(names: Any) -> list[str]:
+    """Names as text, long ones without their middle."""
+    kept = (MOST_CHARACTERS - 1) // 2
+    texts = [str(name) for name in names]
+    return [
+        text if len(text) <= MOST_CHARACTERS else f"{text[:kept]}…{text[-kept:]}"
+        for text in texts
+    ]
+
+
+def longest(names: list[str]) -> int:
+    """Characters of the longest name."""
+    return max(map(len, names))
+
+
+def name_ticks(axis: Any, names: list[str], room: float) -> None:
+    """Name rows or columns that have so many inches each: of very many, every few."""
+    step = int(np.ceil(LINE / room))
+    axis.set_ticks(range(0, len(names), step), names[::step])
+    if axis.axis_name == "x" and CHARACTER * longest(names) > step * room:
+        axis.set_tick_params(rotation=90)
 
 
 def matched_order(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,8 @@ from sklearn.utils import check_array, check_scalar
 
 from skdeep.base import flat_rows
 from skdeep.inspection._axes import axes_for, require
-from skdeep.metrics._rows import classes_for, column_names, named_like
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.metrics._rows import column_names, named_like, numpy_of
+from skdeep.sampling import classes_for, unwrapped
 
 DEPTH = 12.0
 """Nats below the largest log-density at which its colours end."""
@@ -152,7 +152,7 @@ class DensityDisplay:
         grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
         if hasattr(model, "feature_names_in_"):
             grid = named_like(X, grid)
-        given = classes_for(model, "score_samples", y)
+        given = classes_for(model, "score_samples", numpy_of(y))
         log_density = np.asarray(model.score_samples(grid, **given))
         display = cls(
             across,

@@ -1,5 +1,6 @@
 """An embedding in the plane."""
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -9,9 +10,10 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import column_or_1d
 
 from skdeep._compat import is_null
+from skdeep.base import BaseDeepEstimator
 from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
-from skdeep.metrics._rows import classes_for, numpy_of
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.metrics._rows import numpy_of
+from skdeep.sampling import classes_for, unwrapped
 
 MOST_NAMES = 20
 """Labels up to which each has a line in the legend."""
@@ -98,7 +100,9 @@ class EmbeddingDisplay:
         ----------
         estimator : estimator
             A fitted estimator with `transform`, or a pipeline that ends in one. Where
-            it predicts clusters, they colour the rows, and its centers are drawn.
+            it predicts clusters, they colour the rows, and its centers are drawn: those
+            of k-means, whose embedding is the distances from them, where rows at the
+            centers would be.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : class, array-like of shape (n_samples,) or None, default=None
@@ -125,7 +129,7 @@ class EmbeddingDisplay:
             If the estimator lacks a method that is called, or takes no classes but is
             given some.
         """
-        model = unwrapped(estimator)
+        model, y = unwrapped(estimator), numpy_of(y)
         require(
             model,
             "transform",
@@ -146,14 +150,11 @@ class EmbeddingDisplay:
                 'color_by="label" needs no probabilities.',
             )
             probability = model.predict_proba(X).max(axis=1)
-        centers = getattr(fitted_model(estimator), "cluster_centers_", None)
-        if centers is not None and centers.shape[1] != Z.shape[1]:
-            centers = None
         return cls.from_embedding(
             Z,
             labels=labels,
             probability=probability,
-            centers=centers,
+            centers=embedded_centers(fitted_model(estimator), Z.shape[1]),
             color_by=color_by,
             transformer=transformer,
             ax=ax,
@@ -292,6 +293,19 @@ class EmbeddingDisplay:
             self.ax_.annotate(
                 str(number), center, xytext=(4, 4), textcoords="offset points"
             )
+
+
+def embedded_centers(model: Any, n_components: int) -> np.ndarray | None:
+    """Centers of the clusters of a model in its embedding; None if there are none."""
+    centers = getattr(model, "cluster_centers_", None)
+    if centers is None:
+        return None
+    is_of_input = centers.shape[1] == getattr(model, "n_features_in_", None)
+    if is_of_input and not isinstance(model, BaseDeepEstimator):
+        with warnings.catch_warnings():  # of the names of columns, which no center has
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            centers = np.asarray(model.transform(centers))
+    return centers if centers.shape[1] == n_components else None
 
 
 def in_the_plane(

@@ -17,6 +17,9 @@ PHASES = {
 }
 """Attributes that hold a history, or an estimator with one, in the order of a fit."""
 
+MOST_CHARACTERS = 80
+"""Of an argument that is shown in an error."""
+
 FEW = 30
 """Epochs up to which each has a marker."""
 
@@ -124,9 +127,12 @@ class LossCurveDisplay:
 
         Raises
         ------
+        TypeError
+            If `histories` is no dict of phases, or `names` no list.
         ValueError
-            If a name was recorded in no phase.
+            If a name was recorded in no phase, or no loss was.
         """
+        require_phases(self.histories)
         chosen = chosen_curves(self.histories, names)
         n_phases = len(chosen)
         self.ax_ = axes_for(ax, self, (3.4 + 2.6 * n_phases, 3.6))
@@ -138,7 +144,7 @@ class LossCurveDisplay:
                 epochs = range(1, len(values) + 1)
                 panel.plot(epochs, values, marker=marker, label=name.replace("_", " "))
             panel.set(title=phase, xlabel="epoch")
-            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
             panel.legend()
         return self
 
@@ -175,8 +181,31 @@ def histories_of(estimator: Any) -> Histories:
     return found
 
 
+def require_phases(histories: Any) -> None:
+    """Raise unless histories are a dict of what each phase recorded."""
+    if not isinstance(histories, dict) or not all(
+        isinstance(history, dict) for history in histories.values()
+    ):
+        raise TypeError(
+            "The 'histories' parameter must be a dict of a history for each phase, as "
+            "{'training': estimator.history_}; LossCurveDisplay.from_estimator finds "
+            f"them itself. Got {shortened(histories)} instead."
+        )
+
+
+def shortened(value: Any) -> str:
+    """Text of a value, as much of it as an error shows."""
+    text = repr(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+
+
 def chosen_curves(histories: Histories, names: list[str] | None) -> Histories:
     """Part of the histories that has these names, or is a loss."""
+    if isinstance(names, str):
+        raise TypeError(
+            f"The 'names' parameter must be a list of names, [{names!r}] for one. Got "
+            f"{names!r} instead."
+        )
     recorded = {name for history in histories.values() for name in history}
     unknown = set(names or []) - recorded
     if unknown:
@@ -192,4 +221,9 @@ def chosen_curves(histories: Histories, names: list[str] | None) -> Histories:
         }
         for phase, history in histories.items()
     }
+    if not any(curves.values()):
+        raise ValueError(
+            f"The 'histories' parameter holds no loss, but {sorted(recorded)}: choose "
+            "from these by names."
+        )
     return {phase: found for phase, found in curves.items() if found}

@@ -17,7 +17,7 @@ class NClustersDisplay:
         Numbers of clusters that were tried.
     scores : array-like of shape (n_candidates,) or (n_candidates, n_repeats)
         Criterion of each. Repeats (folds, seeds) are drawn as their mean and standard
-        deviation.
+        deviation, NaN aside.
     chosen : int or None, default=None
         The number that was chosen; None: that of the largest mean score.
     score_name : str, default="score"
@@ -82,7 +82,7 @@ class NClustersDisplay:
             If the estimator did not search the number of clusters.
         """
         model = fitted_model(estimator)
-        if not hasattr(model, "n_clusters_"):
+        if not (hasattr(model, "n_clusters_") and hasattr(model, "results_")):
             raise TypeError(
                 "NClustersDisplay.from_estimator draws a fitted NClustersSearch. Got "
                 f"{estimator!r} instead; give other curves to from_scores."
@@ -156,7 +156,9 @@ class NClustersDisplay:
             )
         order = candidates.argsort(kind="stable")
         candidates, scores = candidates[order], scores[order].reshape(len(order), -1)
-        mean, spread = scores.mean(axis=1), scores.std(axis=1)
+        known = np.ma.masked_array(scores, np.isnan(scores))
+        mean = known.mean(axis=1).filled(np.nan)
+        spread = known.std(axis=1).filled(np.nan)
         if self.chosen is None and np.isnan(mean).all():
             raise ValueError("All scores are NaN: there is no best one to be marked.")
         chosen = candidates[np.nanargmax(mean)] if self.chosen is None else self.chosen
@@ -173,7 +175,7 @@ class NClustersDisplay:
         at = np.flatnonzero(candidates == chosen)
         self.ax_.axvline(chosen, color="0.6", linestyle=":", zorder=0)
         self.ax_.plot(candidates[at], mean[at], "o", color="C3", markersize=9)
-        self.ax_.xaxis.get_major_locator().set_params(integer=True)
+        self.ax_.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         self.ax_.set(
             xlabel="number of clusters",
             ylabel=self.score_name,

@@ -15,8 +15,8 @@ from skdeep.inspection._images import (
     limits_of,
 )
 from skdeep.inspection._tables import columns_of
-from skdeep.metrics._rows import aligned_tables, classes_for, numpy_of
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.metrics._rows import aligned_tables, numpy_of
+from skdeep.sampling import classes_for, unwrapped
 
 MOST_COLUMNS = 20
 """Columns of a table that are shown: those rebuilt worst."""
@@ -27,6 +27,7 @@ class ReconstructionDisplay:
 
     Images are drawn above their reconstructions. Of a table, bars show how much of the
     variance of each column is rebuilt: 1 is all of it, 0 as much as its mean would.
+    Missing cells do not count.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ class ReconstructionDisplay:
             If the estimator cannot code rows, or has no decoder, or takes no classes
             but is given some.
         """
-        model = unwrapped(estimator)
+        model, y = unwrapped(estimator), numpy_of(y)
         require(
             model,
             "inverse_transform",
@@ -126,7 +127,7 @@ class ReconstructionDisplay:
         rows = X
         if image_shape is not None:
             rows = X[:n_images]
-            y = y if np.ndim(y) == 0 else np.asarray(numpy_of(y))[:n_images]
+            y = y if np.ndim(y) == 0 else np.asarray(y)[:n_images]
         Z = model.transform(rows, **classes_for(model, "transform", y))
         rebuilt = model.inverse_transform(
             Z, **classes_for(model, "inverse_transform", y)
@@ -187,7 +188,8 @@ class ReconstructionDisplay:
         Raises
         ------
         ValueError
-            If there is not one reconstruction of each row.
+            If there is not one reconstruction of each row, or if it misses values
+            that X has.
         """
         check_scalar(n_images, "n_images", Integral, min_val=1)
         if self.image_shape is None:
@@ -238,12 +240,22 @@ def require_same_shape(X: np.ndarray, reconstruction: np.ndarray) -> None:
 def rebuilt_shares(X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     """Share of the variance of each column that is rebuilt; 1 of a constant one.
 
-    Shares of columns that are rebuilt far worse than by their mean end at -1.
+    Shares of columns that are rebuilt far worse than by their mean end at -1. Cells
+    that are missing in X do not count.
+
+    Raises
+    ------
+    ValueError
+        If a cell of X is there and its reconstruction is not.
     """
-    X = X.astype(float)
-    error = ((X - reconstruction) ** 2).mean(axis=0)
-    variance = X.var(axis=0)
+    X, reconstruction = X.astype(float), reconstruction.astype(float)
+    missing = np.isnan(X)
+    if np.isnan(reconstruction[~missing]).any():
+        raise ValueError("reconstruction has missing values where X has none.")
+    known = np.ma.masked_array(X, missing)
+    error = ((known - reconstruction) ** 2).mean(axis=0).filled(0)
+    variance = known.var(axis=0).filled(0)
     # A constant may have a rounding error for variance, but never for range.
-    varies = (X.max(axis=0) > X.min(axis=0)) & (variance > 0)
+    varies = (known.max(axis=0) > known.min(axis=0)).filled(False) & (variance > 0)
     shares = 1 - error / np.where(varies, variance, 1)
     return np.where(varies, np.maximum(shares, -1), 1.0)

@@ -26,8 +26,8 @@ from skdeep.inspection._tables import (
     draw_pair,
     is_number,
 )
-from skdeep.metrics._rows import drawn_rows, n_rows
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.metrics._rows import n_rows, numpy_of
+from skdeep.sampling import drawn_rows, unwrapped
 
 KINDS = ("auto", "images", "marginals", "pairs")
 MOST_MARGINALS, MOST_PAIRED = 12, 4
@@ -154,7 +154,9 @@ class SampleDisplay:
             n_samples = 1000 if X is None else min(n_rows(X), 2000)
             if image_shape is not None and kind in ("auto", "images"):
                 n_samples = N_IMAGES
-        samples = drawn_rows(sampler, n_samples, random_state, y=y, needs_seed=True)
+        samples = drawn_rows(
+            sampler, n_samples, random_state, y=numpy_of(y), needs_seed=True
+        )
         return cls.from_samples(
             samples, X, image_shape=image_shape, kind=kind, columns=columns, ax=ax
         )

@@ -22,10 +22,23 @@ MOST_POINTS = 2000
 def columns_of(X: Any) -> Columns:
     """Columns of a frame or array by name; those of an array are x0, x1, ..."""
     found = column_names(X)
-    if found is not None:
-        return {str(name): of_numbers(np.asarray(X[name])) for name in found}
-    columns = map(of_numbers, dense_rows(X).T)
-    return {f"x{i}": column for i, column in enumerate(columns)}
+    if found is None:
+        columns = list(dense_rows(X).T)
+        names = [f"x{i}" for i in range(len(columns))]
+    else:
+        columns = [column_at(X, i, name) for i, name in enumerate(found)]
+        names = [str(name) for name in found]
+    if len(set(names)) < len(names):  # as two columns of pandas may have one name
+        names = [
+            name if names.count(name) == 1 else f"{name} (column {i})"
+            for i, name in enumerate(names)
+        ]
+    return dict(zip(names, map(of_numbers, columns), strict=True))
+
+
+def column_at(X: Any, place: int, name: Any) -> np.ndarray:
+    """Column of a frame or table, whose name others of pandas may have too."""
+    return np.asarray(X.iloc[:, place] if hasattr(X, "iloc") else X[name])
 
 
 def of_numbers(column: np.ndarray) -> np.ndarray:

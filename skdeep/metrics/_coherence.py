@@ -1,12 +1,14 @@
 """Coherence of the terms of a topic."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_array
 
 from skdeep.metrics._rows import numpy_of
 
 
-def npmi_coherence_score(X, terms):
+def npmi_coherence_score(X: Any, terms: Any) -> np.ndarray:
     r"""Coherence of topics: how often their terms share a document.
 
     With :math:`p(a)` the share of the documents that hold term a and :math:`p(a, b)`
@@ -61,7 +63,13 @@ def npmi_coherence_score(X, terms):
     array([ 1., -1.,  0.])
     """
     X = check_array(numpy_of(X), accept_sparse="csc", input_name="X")
-    terms = np.asarray(numpy_of(terms))
+    try:
+        terms = np.asarray(numpy_of(terms))
+    except ValueError as error:
+        raise ValueError(
+            "npmi_coherence_score needs terms of as many column numbers for each "
+            "topic: fill up those of fewer terms with -1."
+        ) from error
     if terms.ndim != 2 or terms.dtype.kind not in "iu":
         raise ValueError(
             "npmi_coherence_score needs terms of shape (n_topics, n_top_terms), column "
@@ -75,7 +83,7 @@ def npmi_coherence_score(X, terms):
     return np.array([_coherence(X, topic[topic >= 0]) for topic in terms])
 
 
-def _coherence(X, topic):
+def _coherence(X: Any, topic: np.ndarray) -> float:
     if len(topic) < 2:
         return np.nan
     held = X[:, topic]

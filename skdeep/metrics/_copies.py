@@ -1,6 +1,8 @@
 """Whether sampled rows are new: copies of each other, or of the training rows."""
 
+from collections.abc import Iterable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -12,7 +14,7 @@ from skdeep.metrics._rows import comparable_features
 from skdeep.metrics._tables import comparable_tables
 
 
-def uniqueness_score(X_sampled):
+def uniqueness_score(X_sampled: Any) -> float:
     """Share of distinct rows among sampled ones.
 
     Parameters
@@ -51,7 +53,9 @@ def uniqueness_score(X_sampled):
 
 
 @checks_parameters({"tolerance": [Interval(Real, 0, None, closed="left")]})
-def novelty_score(X_real, X_sampled, *, tolerance=0.0, features=None):
+def novelty_score(
+    X_real: Any, X_sampled: Any, *, tolerance: float = 0.0, features: Any = None
+) -> float:
     """Share of sampled rows that are no copies of training rows.
 
     Parameters
@@ -111,8 +115,13 @@ def novelty_score(X_real, X_sampled, *, tolerance=0.0, features=None):
 
 
 def closest_record_share(
-    X_real, X_sampled, X_holdout, *, features=None, random_state=None
-):
+    X_real: Any,
+    X_sampled: Any,
+    X_holdout: Any,
+    *,
+    features: Any = None,
+    random_state: Any = None,
+) -> float:
     """Share of sampled rows that are nearer to training rows than to held-out ones.
 
     A sampler that has learned the distribution draws rows as near to rows that it has
@@ -190,7 +199,9 @@ def closest_record_share(
     return float(shares.mean(axis=1).mean())
 
 
-def _distances_from_parts(F_real, F_sampled, n, rng):
+def _distances_from_parts(
+    F_real: Any, F_sampled: Any, n: int, rng: np.random.RandomState
+) -> np.ndarray:
     """Distances of sampled rows from each part of n real ones, a row a part."""
     order = rng.permutation(F_real.shape[0])
     starts = range(0, len(order) - n + 1, n)
@@ -199,7 +210,7 @@ def _distances_from_parts(F_real, F_sampled, n, rng):
     )
 
 
-def _nearest_distances(F_real, F_sampled):
+def _nearest_distances(F_real: Any, F_sampled: Any) -> np.ndarray:
     """Distance of each sampled row from the nearest real one."""
     search = NearestNeighbors(n_neighbors=1).fit(F_real)
     nearest = search.kneighbors(F_sampled, return_distance=False)[:, 0]
@@ -210,7 +221,7 @@ def _nearest_distances(F_real, F_sampled):
     return np.linalg.norm(difference, axis=1)
 
 
-def _keys(tables):
+def _keys(tables: dict[str, Any]) -> Iterable[Any]:
     """One value for each row of each table, the same for equal rows."""
     if not any(map(sparse.issparse, tables.values())):
         return map(_dense_keys, comparable_tables(tables)[0])
@@ -219,13 +230,13 @@ def _keys(tables):
     return [_sparse_keys(sparse.csr_matrix(F, dtype=coarse, copy=True)) for F in found]
 
 
-def _dense_keys(rows):
+def _dense_keys(rows: np.ndarray) -> np.ndarray:
     rows = np.ascontiguousarray(rows) + 0.0  # -0.0 becomes 0.0, whose bytes differ
     rows[np.isnan(rows)] = np.nan
     return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
 
 
-def _sparse_keys(rows):
+def _sparse_keys(rows: Any) -> np.ndarray:
     rows.sum_duplicates()
     rows.eliminate_zeros()
     starts, ends = rows.indptr[:-1], rows.indptr[1:]

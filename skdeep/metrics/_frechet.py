@@ -1,5 +1,7 @@
 """Distance of two samples by their means and covariances."""
 
+from typing import Any
+
 import numpy as np
 from scipy import linalg, sparse
 from sklearn.utils import gen_batches
@@ -9,7 +11,7 @@ from skdeep.metrics._rows import comparable_features
 _ROWS_AT_ONCE = 4096
 
 
-def frechet_distance(X_real, X_sampled, *, features=None):
+def frechet_distance(X_real: Any, X_sampled: Any, *, features: Any = None) -> float:
     r"""Fréchet distance of two Gaussians with the moments of real and sampled rows.
 
     .. math::
@@ -103,7 +105,7 @@ def frechet_distance(X_real, X_sampled, *, features=None):
     return max(float(distance), 0.0)  # rounding may leave it just below
 
 
-def _mean_and_root(F):
+def _mean_and_root(F: Any) -> tuple[np.ndarray, np.ndarray]:
     """Mean of the rows, and a matrix R of which R^T R is their covariance."""
     n, n_columns = F.shape
     mean = np.asarray(F.mean(axis=0, dtype=np.float64)).ravel()
@@ -120,5 +122,5 @@ def _mean_and_root(F):
     return mean, np.sqrt(variances[kept])[:, np.newaxis] * directions[:, kept].T
 
 
-def _centered(F, mean):
+def _centered(F: Any, mean: np.ndarray) -> np.ndarray:
     return (F.toarray() if sparse.issparse(F) else F) - mean

@@ -1,6 +1,7 @@
 """How sure a classifier is of sampled rows, and how many classes it finds."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy.special import entr
@@ -11,7 +12,9 @@ from skdeep.metrics._rows import numpy_of
 
 
 @checks_parameters({"classifier": [HasMethods("predict_proba"), None]})
-def inception_score(X_sampled, *, classifier=None, n_splits=None):
+def inception_score(
+    X_sampled: Any, *, classifier: Any = None, n_splits: int | None = None
+) -> float | np.ndarray:
     r"""Effective number of classes among sampled rows, as a classifier sees them.
 
     .. math::
@@ -104,7 +107,7 @@ def inception_score(X_sampled, *, classifier=None, n_splits=None):
     return np.array([_score(part) for part in np.array_split(p, n_splits)])
 
 
-def _score(p):
+def _score(p: np.ndarray) -> float:
     # The mean divergence from the mean is the entropy of the mean less the mean one.
     information = entr(p.mean(axis=0)).sum() - entr(p).sum(axis=1).mean()
     return float(np.exp(max(information, 0.0)))

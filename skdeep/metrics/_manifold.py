@@ -5,7 +5,7 @@ row, s_j the one from sampled row y_j to its k-th nearest sampled row.
 """
 
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -32,7 +32,9 @@ class ManifoldScores(NamedTuple):
 
 
 @checks_parameters({"n_neighbors": [Interval(Integral, 1, None, closed="left")]})
-def manifold_precision_recall(X_real, X_sampled, *, n_neighbors=5, features=None):
+def manifold_precision_recall(
+    X_real: Any, X_sampled: Any, *, n_neighbors: int = 5, features: Any = None
+) -> ManifoldScores:
     r"""Precision, recall, density and coverage of sampled rows among real ones.
 
     A ball around each real row :math:`x_i` reaches to its k-th nearest real row, at the
@@ -159,7 +161,7 @@ def manifold_precision_recall(X_real, X_sampled, *, n_neighbors=5, features=None
     )
 
 
-def _near_the_origin(X, Y):
+def _near_the_origin(X: Any, Y: Any) -> tuple[Any, Any]:
     """Both in float64, moved so that products round as little as possible."""
     X, Y = X.astype(np.float64), Y.astype(np.float64)
     if not sparse.issparse(X) and not sparse.issparse(Y):
@@ -169,7 +171,7 @@ def _near_the_origin(X, Y):
     return X, Y
 
 
-def _far_rows(X, Y):
+def _far_rows(X: Any, Y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Whether rows are so far out that products of two of them lose their distance."""
     if sparse.issparse(X) or sparse.issparse(Y):
         return np.zeros(X.shape[0], dtype=bool), np.zeros(Y.shape[0], dtype=bool)
@@ -179,7 +181,7 @@ def _far_rows(X, Y):
     return tuple(norm > limit for norm in norms)
 
 
-def _radii(F, n_neighbors, far):
+def _radii(F: Any, n_neighbors: int, far: np.ndarray) -> np.ndarray:
     # scikit-learn takes trees up to 15 columns, which products overtake at 6 or 7.
     algorithm = "brute" if F.shape[1] > _MAX_TREE_COLUMNS else "auto"
     search = NearestNeighbors(n_neighbors=n_neighbors, algorithm=algorithm).fit(F)
@@ -190,6 +192,6 @@ def _radii(F, n_neighbors, far):
     return radii
 
 
-def _with_columns(F, *columns):
-    columns = [F, *(column[:, np.newaxis] for column in columns)]
-    return sparse.hstack(columns, "csr") if sparse.issparse(F) else np.hstack(columns)
+def _with_columns(F: Any, *columns: np.ndarray) -> Any:
+    parts = [F, *(column[:, np.newaxis] for column in columns)]
+    return sparse.hstack(parts, "csr") if sparse.issparse(F) else np.hstack(parts)

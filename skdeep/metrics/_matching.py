@@ -4,13 +4,20 @@ Symbols of this file: n_ck is the number of rows of class c in cluster k, a_c an
 are the sizes of class and cluster, n is the number of rows.
 """
 
+from typing import Any
+
 import numpy as np
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from skdeep.metrics._contingency import class_cluster_counts
 
+# Classes times clusters up to which a dense table is quick: 8 megabytes.
+_MAX_CELLS = 1_000_000
 
-def clustering_accuracy_score(labels_true, labels_pred):
+
+def clustering_accuracy_score(labels_true: Any, labels_pred: Any) -> float:
     r"""Share of rows classified right by the best one-to-one naming of the clusters.
 
     Each cluster is named after at most one class and each class names at most one
@@ -39,7 +46,7 @@ def clustering_accuracy_score(labels_true, labels_pred):
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional, or differ in length.
+        If the labels are empty, not one-dimensional, missing, or differ in length.
 
     See Also
     --------
@@ -67,12 +74,11 @@ def clustering_accuracy_score(labels_true, labels_pred):
     >>> clustering_accuracy_score(["a", "a", "a", "b"], [5, 5, -1, -1])
     0.75
     """
-    counts = class_cluster_counts(labels_true, labels_pred)
-    matched = linear_sum_assignment(counts, maximize=True)
-    return float(counts[matched].sum() / counts.sum())
+    counts = class_cluster_counts(labels_true, labels_pred, sparse=True)
+    return float(counts[matching(counts)].sum() / counts.sum())
 
 
-def purity_score(labels_true, labels_pred):
+def purity_score(labels_true: Any, labels_pred: Any) -> float:
     r"""Share of rows that belong to the largest class of their cluster.
 
     .. math:: \mathrm{purity} = \frac{1}{n} \sum_k \max_c n_{ck},
@@ -95,7 +101,7 @@ def purity_score(labels_true, labels_pred):
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional, or differ in length.
+        If the labels are empty, not one-dimensional, missing, or differ in length.
 
     See Also
     --------
@@ -124,7 +130,9 @@ def purity_score(labels_true, labels_pred):
     return float(counts.max(axis=0).sum() / counts.sum())
 
 
-def matched_iou_score(labels_true, labels_pred, *, average="macro"):
+def matched_iou_score(
+    labels_true: Any, labels_pred: Any, *, average: str | None = "macro"
+) -> float | np.ndarray:
     r"""Intersection over union of each class with the cluster matched to it.
 
     A class :math:`c` and a cluster :math:`k` overlap by
@@ -154,8 +162,8 @@ def matched_iou_score(labels_true, labels_pred, *, average="macro"):
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional, or differ in length, or if
-        `average` is neither "macro" nor None.
+        If the labels are empty, not one-dimensional, missing, or differ in length, or
+        if `average` is neither "macro" nor None.
 
     See Also
     --------
@@ -178,17 +186,34 @@ def matched_iou_score(labels_true, labels_pred, *, average="macro"):
     >>> matched_iou_score(labels_true, labels_pred)
     0.5
     """
-    if average not in ("macro", None):
+    if average is not None and not (isinstance(average, str) and average == "macro"):
         raise ValueError(
             "The 'average' parameter of matched_iou_score must be 'macro' (the mean "
             f"over classes) or None (one value for each class). Got {average!r} "
             "instead."
         )
-    counts = class_cluster_counts(labels_true, labels_pred)
-    a = counts.sum(axis=1, keepdims=True)
-    b = counts.sum(axis=0, keepdims=True)
-    overlap = counts / (a + b - counts)
-    classes, clusters = linear_sum_assignment(overlap, maximize=True)
-    iou = np.zeros(len(counts))
-    iou[classes] = overlap[classes, clusters]
+    counts = class_cluster_counts(labels_true, labels_pred, sparse=True)
+    a, b = (np.asarray(counts.sum(axis=axis)).ravel() for axis in (1, 0))
+    n, (c, k) = counts.data, counts.nonzero()
+    overlap = sparse.csr_matrix((n / (a[c] + b[k] - n), (c, k)), counts.shape)
+    classes, clusters = matching(overlap)
+    iou = np.zeros(len(a))
+    iou[classes] = np.asarray(overlap[classes, clusters]).ravel()
     return iou if average is None else float(iou.mean())
+
+
+def matching(gain: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of a sparse matrix, matched one to one for the largest sum."""
+    n_rows, n_columns = gain.shape
+    if n_rows * n_columns <= _MAX_CELLS:
+        return linear_sum_assignment(gain.toarray(), maximize=True)
+    if n_rows > n_columns:
+        return matching(gain.T.tocsr())[::-1]
+    # All rows must be matched, so that each has a column of its own to stay alone with;
+    # one more for every entry, since a zero would be no edge.
+    edges = gain.astype(np.float64)
+    edges.data += 1
+    edges = sparse.hstack([edges, sparse.identity(n_rows)], format="csr")
+    rows, columns = min_weight_full_bipartite_matching(edges, maximize=True)
+    matched = columns < n_columns
+    return rows[matched], columns[matched]

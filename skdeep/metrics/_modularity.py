@@ -1,17 +1,19 @@
 """Modularity of labels on a nearest-neighbour graph."""
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_array, check_consistent_length
 
 from skdeep._compat import Interval, checks_parameters
+from skdeep.metrics._contingency import distinct_labels, label_array
 from skdeep.metrics._rows import numpy_of, require_no_missing_labels
 
 
 @checks_parameters({"resolution": [Interval(Real, 0, None, closed="left")]})
-def graph_modularity(neighbors, labels, *, resolution=1.0):
+def graph_modularity(neighbors: Any, labels: Any, *, resolution: float = 1.0) -> float:
     r"""Newman's modularity of labels on the graph of given neighbours.
 
     The graph has a directed edge from each row :math:`i` to each of its :math:`k`
@@ -82,10 +84,10 @@ def graph_modularity(neighbors, labels, *, resolution=1.0):
     return kept - resolution * by_chance
 
 
-def edge_shares(neighbors, labels):
+def edge_shares(neighbors: Any, labels: Any) -> tuple[float, float]:
     """Shares of a graph's edges inside the clusters: those found, those by chance."""
     neighbors = np.asarray(numpy_of(neighbors))
-    labels = np.asarray(numpy_of(labels))
+    labels = label_array(labels)
     if neighbors.ndim != 2 or labels.ndim != 1 or len(neighbors) != len(labels):
         raise ValueError(
             "graph_modularity needs neighbors of shape (n_samples, n_neighbors) and "
@@ -110,7 +112,7 @@ def edge_shares(neighbors, labels):
     n_edges = np.count_nonzero(edges)
     if n_edges == 0:
         return 0.0, 0.0
-    clusters, tail = np.unique(labels, return_inverse=True)
+    clusters, tail = distinct_labels(labels)
     head = tail[neighbors]
     e = np.count_nonzero((head == tail[:, np.newaxis]) & edges) / n_edges
     # Half the weight of an edge goes with its tail and half with its head.
@@ -122,7 +124,7 @@ def edge_shares(neighbors, labels):
 
 
 @checks_parameters({"n_neighbors": [Interval(Integral, 1, None, closed="left")]})
-def neighbor_modularity_score(X, labels, *, n_neighbors=15):
+def neighbor_modularity_score(X: Any, labels: Any, *, n_neighbors: int = 15) -> float:
     r"""Modularity of labels on the nearest-neighbour graph of the rows of X.
 
     Labels that cut few edges of the graph score high, without any assumption on the
@@ -190,7 +192,7 @@ def neighbor_modularity_score(X, labels, *, n_neighbors=15):
     return graph_modularity(graph.kneighbors(return_distance=False), labels)
 
 
-def _near_one(X):
+def _near_one(X: Any) -> Any:
     """Scale rows by a power of two, so that no squared distance over- or underflows."""
     if X.dtype.kind != "f":
         return X

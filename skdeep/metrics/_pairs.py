@@ -1,13 +1,16 @@
 """Precision and recall over pairs of rows."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
 from skdeep.metrics._contingency import class_cluster_counts
 
 
-def pairwise_precision_recall_f_score(labels_true, labels_pred, *, beta=1.0):
+def pairwise_precision_recall_f_score(
+    labels_true: Any, labels_pred: Any, *, beta: float = 1.0
+) -> tuple[float, float, float]:
     r"""Precision, recall and F of the pairs of rows that a clustering puts together.
 
     A pair of distinct rows is found when both rows share a cluster, and right when
@@ -43,8 +46,8 @@ def pairwise_precision_recall_f_score(labels_true, labels_pred, *, beta=1.0):
     Raises
     ------
     ValueError
-        If the labels are empty, not one-dimensional, or differ in length, or if
-        `beta` is not a positive number.
+        If the labels are empty, not one-dimensional, missing, or differ in length, or
+        if `beta` is not a positive number.
 
     See Also
     --------
@@ -80,13 +83,21 @@ def pairwise_precision_recall_f_score(labels_true, labels_pred, *, beta=1.0):
 
     precision = right / found if found else 1.0
     recall = right / existing if existing else 1.0
-    # F from the counts, where it is finite as soon as there is any pair at all.
-    weighted = found + beta**2 * existing
-    f = (1 + beta**2) * right / weighted if weighted else 1.0
+    # F from the counts, where it is finite as soon as there is any pair at all; by the
+    # smaller of beta^2 and its inverse, which do not overflow.
+    if beta <= 1:
+        weight, weighted = beta**2, found + beta**2 * existing
+    else:
+        weight = float(beta) ** -2
+        weighted = weight * found + existing
+    if weighted:
+        f = (1 + weight) * right / weighted
+    else:
+        f = 0.0 if found or existing else 1.0
     return precision, recall, f
 
 
-def _n_pairs(sizes):
+def _n_pairs(sizes: Any) -> int:
     # int64 holds n (n - 1) up to 3e9 rows; int() because Python's do not wrap after it.
     sizes = np.asarray(sizes, dtype=np.int64)
     return int((sizes * (sizes - 1)).sum()) // 2

@@ -5,42 +5,16 @@ path, from 0 to 1, and g is the decoder.
 """
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_random_state, gen_batches
 
 from skdeep._compat import HasMethods, Interval, StrOptions, checks_parameters
 from skdeep.metrics._rows import features_of, n_rows, numpy_of
+from skdeep.sampling import PATHS
 
 _ROWS_AT_ONCE = 1024
-
-
-def linear_path(a, b, t):
-    """Codes at t on the straight line from a to b."""
-    return (1 - t) * a + t * b
-
-
-def spherical_path(a, b, t):
-    """Codes at t on the great circle from a to b; straight where there is none."""
-    lengths = np.linalg.norm([a, b], axis=-1, keepdims=True)
-    directions = np.divide(
-        [a, b], lengths, where=lengths > 0, out=np.zeros((2, *a.shape))
-    )
-    # Of two directions, the sum and the difference tell small and large angles alike.
-    apart, along = np.linalg.norm(
-        [directions[0] - directions[1], directions[0] + directions[1]],
-        axis=-1,
-        keepdims=True,
-    )
-    angle = 2 * np.arctan2(apart, along)
-    sine = np.sin(angle)
-    curved = (sine > 1e-6) & (lengths > 0).all(axis=0)
-    sine = np.where(curved, sine, 1.0)
-    circle = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
-    return np.where(curved, circle, linear_path(a, b, t))
-
-
-PATHS = {"linear": linear_path, "spherical": spherical_path}
 
 
 @checks_parameters(
@@ -52,16 +26,16 @@ PATHS = {"linear": linear_path, "spherical": spherical_path}
     }
 )
 def perceptual_path_length(
-    decoder,
-    codes,
-    end_codes=None,
+    decoder: Any,
+    codes: Any,
+    end_codes: Any = None,
     *,
-    interpolation="spherical",
-    epsilon=1e-4,
-    features=None,
-    distance=None,
-    random_state=None,
-):
+    interpolation: str = "spherical",
+    epsilon: float = 1e-4,
+    features: Any = None,
+    distance: Any = None,
+    random_state: Any = None,
+) -> float:
     r"""Mean speed, squared, of decoded rows on paths between codes.
 
     .. math::
@@ -154,7 +128,7 @@ def perceptual_path_length(
     a, b = _ends(codes, end_codes, rng)
     t = rng.uniform(size=(len(a), 1))
 
-    def features_at(rows, t):
+    def features_at(rows: slice, t: np.ndarray) -> Any:
         decoded = decode(path(a[rows], b[rows], t))
         if n_rows(decoded) != len(t):
             raise ValueError(
@@ -177,7 +151,9 @@ def perceptual_path_length(
     return float(total / epsilon**2 / len(a))
 
 
-def _ends(codes, end_codes, rng):
+def _ends(
+    codes: Any, end_codes: Any, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
     a = check_array(numpy_of(codes), dtype=np.float64, input_name="codes")
     if end_codes is not None:
         b = check_array(numpy_of(end_codes), dtype=np.float64, input_name="end_codes")
@@ -196,7 +172,7 @@ def _ends(codes, end_codes, rng):
     return a[order], a[np.roll(order, 1)]
 
 
-def _squared_distances(F, G):
+def _squared_distances(F: np.ndarray, G: np.ndarray) -> np.ndarray:
     # In float64, since float32 would round the squares of small steps again.
     difference = F.astype(np.float64) - G
     return np.einsum("ij,ij->i", difference, difference)

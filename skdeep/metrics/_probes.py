@@ -4,7 +4,9 @@ Symbols of this file: Z is a representation of the rows X; a *rival* is a repres
 that costs nothing or little, and that Z has to beat to be worth its training.
 """
 
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -26,7 +28,8 @@ from skdeep._compat import (
     StrOptions,
     validate_parameter_constraints,
 )
-from skdeep.metrics._rows import numpy_of
+from skdeep.metrics._contingency import distinct_labels, label_array
+from skdeep.metrics._rows import numpy_of, require_no_missing_labels
 
 RIVALS = ("raw", "pca", "random")
 
@@ -54,7 +57,7 @@ class ProbeScores(dict):
         Accuracy with each drawn set of labels, kept as an attribute of this name.
     """
 
-    def __init__(self, draws):
+    def __init__(self, draws: dict[str, dict[Any, np.ndarray]]) -> None:
         super().__init__(
             {
                 name: {n: float(accuracies.mean()) for n, accuracies in row.items()}
@@ -63,10 +66,10 @@ class ProbeScores(dict):
         )
         self.draws = draws
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.draws,)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         columns = list(next(iter(self.draws.values())))
         width = max(map(len, ["labels a class", *self]))
         lines = ["labels a class".ljust(width) + "".join(f"{c!s:>15}" for c in columns)]
@@ -77,17 +80,17 @@ class ProbeScores(dict):
 
 
 def linear_probe(
-    encoder,
-    X,
-    y,
+    encoder: Any,
+    X: Any,
+    y: Any,
     *,
-    n_labels=(5, 10, "all"),
-    baselines=RIVALS,
-    C=1.0,
-    test_size=0.25,
-    n_repeats=10,
-    random_state=None,
-):
+    n_labels: tuple[int | str, ...] = (5, 10, "all"),
+    baselines: tuple[str, ...] = RIVALS,
+    C: float = 1.0,
+    test_size: float = 0.25,
+    n_repeats: int = 10,
+    random_state: Any = None,
+) -> ProbeScores:
     r"""Accuracy of a linear classifier on what an encoder makes of X, beside rivals.
 
     A good representation needs few labels. The encoder is fitted on the training rows
@@ -182,7 +185,7 @@ def linear_probe(
     """
     validate_parameter_constraints(CONSTRAINTS, {"C": C}, "linear_probe")
 
-    def learned(Z, y):
+    def learned(Z: Any, y: np.ndarray) -> Any:
         # Centred because the solver is slow far from the origin; the intercept, which
         # is not regularised, makes it the same classifier.
         center = StandardScaler(with_mean=not sparse.issparse(Z), with_std=False)
@@ -204,18 +207,18 @@ def linear_probe(
 
 
 def knn_probe(
-    encoder,
-    X,
-    y,
+    encoder: Any,
+    X: Any,
+    y: Any,
     *,
-    n_neighbors=5,
-    metric="euclidean",
-    n_labels=(5, 10, "all"),
-    baselines=RIVALS,
-    test_size=0.25,
-    n_repeats=10,
-    random_state=None,
-):
+    n_neighbors: int = 5,
+    metric: str = "euclidean",
+    n_labels: tuple[int | str, ...] = (5, 10, "all"),
+    baselines: tuple[str, ...] = RIVALS,
+    test_size: float = 0.25,
+    n_repeats: int = 10,
+    random_state: Any = None,
+) -> ProbeScores:
     """Accuracy of nearest neighbours in what an encoder makes of X, beside rivals.
 
     Each held-out row gets the class most frequent among its nearest labelled rows. So
@@ -233,7 +236,9 @@ def knn_probe(
     y : array-like of shape (n_samples,)
         Class of each row, seen by the probe alone.
     n_neighbors : int, default=5
-        Labelled rows that vote; all of them if there are fewer.
+        Labelled rows that vote, but no more than there are of a class on average: with
+        two labels a class two rows, since a vote of all would always be a tie. Of ties,
+        the class of the nearest row wins.
     metric : {"euclidean", "cosine"}, default="euclidean"
         Distance. Contrastive representations are trained by the cosine.
     n_labels : tuple of {int, "all"}, default=(5, 10, "all")
@@ -282,9 +287,9 @@ def knn_probe(
     given = {"n_neighbors": n_neighbors, "metric": metric}
     validate_parameter_constraints(CONSTRAINTS, given, "knn_probe")
 
-    def learned(Z, y):
-        k = min(n_neighbors, len(y))
-        return KNeighborsClassifier(k, metric=metric).fit(Z, y)
+    def learned(Z: Any, y: np.ndarray) -> Any:
+        k = min(n_neighbors, max(1, len(y) // len(np.unique(y))))
+        return KNeighborsClassifier(k, weights=_votes, metric=metric).fit(Z, y)
 
     return _probe(
         "knn_probe",
@@ -301,18 +306,18 @@ def knn_probe(
 
 
 def _probe(
-    owner,
-    learned,
-    encoder,
-    X,
-    y,
+    owner: str,
+    learned: Callable[[Any, np.ndarray], Any],
+    encoder: Any,
+    X: Any,
+    y: Any,
     *,
-    n_labels,
-    baselines,
-    test_size,
-    n_repeats,
-    random_state,
-):
+    n_labels: tuple[int | str, ...],
+    baselines: tuple[str, ...],
+    test_size: float,
+    n_repeats: int,
+    random_state: Any,
+) -> ProbeScores:
     """Scores of the classifiers ``learned(Z, y)`` on every representation of X."""
     given = {
         "encoder": encoder,
@@ -333,11 +338,16 @@ def _probe(
             f"The 'baselines' parameter of {owner} must hold some of "
             f"{', '.join(map(repr, RIVALS))}. Got {baselines!r} instead."
         )
-    X, y = numpy_of(X), column_or_1d(numpy_of(y))
+    X, y = numpy_of(X), column_or_1d(label_array(y))
     check_consistent_length(X, y)
-    check_classification_targets(y)
-    if len(np.unique(y)) < 2:
-        raise ValueError(f"{owner} needs y of two classes at least. Got one: {y[0]}.")
+    require_no_missing_labels(y, f"{owner} needs the class of each row. Got y with")
+    if y.dtype != object:
+        check_classification_targets(y)
+    classes, y = distinct_labels(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{owner} needs y of two classes at least. Got one: {classes[0]}."
+        )
 
     # Rows and labels are drawn first, so that they are the same for every encoder.
     rng = check_random_state(random_state)
@@ -347,7 +357,7 @@ def _probe(
     drawn = {n: _label_draws(y_train, n, n_repeats, rng) for n in n_labels}
     seed = rng.randint(2**31 - 1)
 
-    def accuracies(representation):
+    def accuracies(representation: tuple[Any, Any]) -> dict[Any, np.ndarray]:
         Z_train, Z_test = _with_common_scale(*representation)
         return {
             n: np.array(
@@ -365,7 +375,9 @@ def _probe(
     )
 
 
-def _representations(encoder, X_train, X_test, baselines, seed):
+def _representations(
+    encoder: Any, X_train: Any, X_test: Any, baselines: tuple[str, ...], seed: int
+) -> dict[str, list[Any]]:
     """Name -> pairs (training rows, held-out rows), of which the best one counts."""
     if encoder is None:
         raw = _as_numbers(X_train, "X"), _as_numbers(X_test, "X")
@@ -377,7 +389,7 @@ def _representations(encoder, X_train, X_test, baselines, seed):
     found = {"encoder": [embedding]}
     if "raw" in baselines or "pca" in baselines:
         before = _steps_before_the_last(fitted)
-        raw = tuple(_as_numbers(before(X), "X") for X in (X_train, X_test))
+        raw = _as_numbers(before(X_train), "X"), _as_numbers(before(X_test), "X")
         raws = [raw, _with_scaled_columns(*raw)]
     if "raw" in baselines:
         found["raw"] = raws
@@ -393,18 +405,18 @@ def _representations(encoder, X_train, X_test, baselines, seed):
     return found
 
 
-def _encoded(encoder, X):
+def _encoded(encoder: Any, X: Any) -> Any:
     return _as_numbers(encoder.transform(X), "encoder.transform(X)")
 
 
-def _as_numbers(X, name):
+def _as_numbers(X: Any, name: str) -> Any:
     X = check_array(
         X, accept_sparse="csr", dtype=np.float64, allow_nd=True, input_name=name
     )
     return X.reshape(len(X), -1) if X.ndim > 2 else X
 
 
-def _steps_before_the_last(encoder):
+def _steps_before_the_last(encoder: Any) -> Any:
     """Return what maps X to the rows that the last step of a pipeline is given."""
     if isinstance(encoder, FrozenEstimator):
         encoder = encoder.estimator
@@ -413,7 +425,7 @@ def _steps_before_the_last(encoder):
     return lambda X: X
 
 
-def _fitted_without_training(encoder, X):
+def _fitted_without_training(encoder: Any, X: Any) -> Any:
     """Return a clone as it is before the first epoch, None if it cannot be had."""
     if isinstance(encoder, FrozenEstimator):
         encoder = encoder.estimator
@@ -430,7 +442,7 @@ def _fitted_without_training(encoder, X):
         raise
 
 
-def _principal_components(train, test, width, seed):
+def _principal_components(train: Any, test: Any, width: int, seed: int) -> Any:
     # The solver for sparse rows finds one component less than there are columns.
     most = min(train.shape) - sparse.issparse(train)
     pca = PCA(min(width, most), random_state=seed).set_output(transform="default")
@@ -438,13 +450,13 @@ def _principal_components(train, test, width, seed):
     return pca.transform(train), pca.transform(test)
 
 
-def _with_scaled_columns(train, test):
+def _with_scaled_columns(train: Any, test: Any) -> tuple[Any, Any]:
     scaler = StandardScaler(with_mean=not sparse.issparse(train))
     scaler.set_output(transform="default").fit(train)
     return scaler.transform(train), scaler.transform(test)
 
 
-def _with_common_scale(train, test):
+def _with_common_scale(train: Any, test: Any) -> tuple[Any, Any]:
     scaler = StandardScaler(with_mean=False).fit(train)
     # Of columns that are constant but for rounding errors, scale_ is 1 instead.
     varies = np.isclose(scaler.scale_**2, scaler.var_, atol=0)
@@ -453,7 +465,15 @@ def _with_common_scale(train, test):
     return train / scale, test / scale
 
 
-def _label_draws(y, n_labels, n_repeats, rng):
+def _votes(distances: np.ndarray) -> np.ndarray:
+    """Weights of neighbours, nearest first: equal, but for the half that parts ties."""
+    n_rows, k = distances.shape
+    return np.tile(1 + 0.5 ** np.arange(2, k + 2), (n_rows, 1))
+
+
+def _label_draws(
+    y: np.ndarray, n_labels: int | str, n_repeats: int, rng: np.random.RandomState
+) -> list[np.ndarray]:
     """Row numbers of `n_labels` rows of each class, `n_repeats` times."""
     if n_labels == "all":
         return [np.arange(len(y))]
@@ -464,11 +484,11 @@ def _label_draws(y, n_labels, n_repeats, rng):
     ]
 
 
-def _overall(accuracies):
+def _overall(accuracies: dict[Any, np.ndarray]) -> float:
     return np.mean([drawn.mean() for drawn in accuracies.values()])
 
 
-def _mean_and_deviation(accuracies):
+def _mean_and_deviation(accuracies: np.ndarray) -> str:
     if len(accuracies) == 1:
         return f"{accuracies[0]:.3f}"
     return f"{accuracies.mean():.3f} ± {accuracies.std():.3f}"

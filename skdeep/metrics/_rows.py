@@ -4,17 +4,19 @@ Symbols of this file: F is what a feature map makes of the rows X. Tables come b
 ``{"X_real": X_real, "X_sampled": X_sampled}``, so that errors can name them.
 """
 
-from copy import deepcopy
-from inspect import signature
+from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array
+from sklearn.utils import check_array, resample
 
 from skdeep._compat import is_null, raise_advised
+from skdeep.sampling import unwrapped
 
 
-def comparable_features(tables, features, owner, *, min_rows=1):
+def comparable_features(
+    tables: dict[str, Any], features: Any, owner: str, *, min_rows: int = 1
+) -> list[Any]:
     """Features of each table: arrays or CSR matrices of floats, of equal width."""
     tables = aligned_tables(tables)
     if features is not None:  # which may ask for the names of the columns
@@ -30,7 +32,7 @@ def comparable_features(tables, features, owner, *, min_rows=1):
     return found
 
 
-def features_of(X, features, owner, name):
+def features_of(X: Any, features: Any, owner: str, name: str) -> Any:
     """Features of the rows of X, flattened if they are images."""
     if features is None:
         F = X
@@ -69,7 +71,7 @@ def features_of(X, features, owner, name):
     return F.reshape(len(F), -1) if F.ndim > 2 else F
 
 
-def aligned_tables(tables):
+def aligned_tables(tables: dict[str, Any]) -> dict[str, Any]:
     """Return the tables, the columns of data frames in the order of the first one."""
     for name, X in tables.items():
         if isinstance(X, tuple) and len(X) == 2 and np.ndim(X[0]) == 2:
@@ -84,7 +86,7 @@ def aligned_tables(tables):
     }
 
 
-def _with_columns_of(reference, X, reference_name, name):
+def _with_columns_of(reference: Any, X: Any, reference_name: str, name: str) -> Any:
     expected, found = column_names(reference), column_names(X)
     if expected is None or found is None:
         return X
@@ -99,14 +101,14 @@ def _with_columns_of(reference, X, reference_name, name):
     return X if expected == found else selected(X, expected)
 
 
-def column_names(X):
+def column_names(X: Any) -> Any:
     """Names of the columns of a frame or of a table of pyarrow, else None."""
     # A pyarrow table has its columns themselves where frames have the names.
     named = "column_names" if hasattr(type(X), "column_names") else "columns"
     return getattr(X, named, None)
 
 
-def named_like(reference, X):
+def named_like(reference: Any, X: Any) -> Any:
     """Array X as a frame or table of the columns of another; anything else as is."""
     names = column_names(reference)
     if names is None or not isinstance(X, np.ndarray) or X.ndim != 2:
@@ -118,12 +120,12 @@ def named_like(reference, X):
     return table(dict(zip(names, X.T, strict=True)))
 
 
-def selected(X, names):
+def selected(X: Any, names: Any) -> Any:
     """Frame or table of these columns only, in this order."""
     return X.select(names) if hasattr(type(X), "select") else X[names]
 
 
-def require_same_width(tables):
+def require_same_width(tables: dict[str, Any]) -> None:
     """Raise unless all have the same number of columns."""
     widths = {name: F.shape[1] for name, F in tables.items()}
     if len(set(widths.values())) > 1:
@@ -133,7 +135,7 @@ def require_same_width(tables):
         )
 
 
-def require_no_missing_labels(labels, subject):
+def require_no_missing_labels(labels: np.ndarray, subject: str) -> None:
     """Raise if labels are missing, in an error that begins with a subject."""
     kind = labels.dtype.kind
     if (kind in "fmM" and np.isnan(labels).any()) or (
@@ -145,7 +147,7 @@ def require_no_missing_labels(labels, subject):
         )
 
 
-def numpy_of(X):
+def numpy_of(X: Any) -> Any:
     """Return tensors of torch as arrays, and anything else as it is."""
     if not hasattr(X, "detach"):
         return X
@@ -155,49 +157,26 @@ def numpy_of(X):
         return X.float().numpy(force=True)
 
 
-def n_rows(X):
+def n_rows(X: Any) -> int:
     """Count the rows of an array, a matrix, a data frame or a list."""
     return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
-def classes_for(estimator, method, y):
-    """Arguments that hand classes on to a method of an estimator; none for None."""
-    if y is None:
-        return {}
-    if "y" not in signature(getattr(estimator, method)).parameters:
-        raise TypeError(
-            f"y was given, but {method} of {type(estimator).__name__} takes no "
-            "classes. Conditional samplers take them, and behind other steps a "
-            "SamplerPipeline."
-        )
-    return {"y": numpy_of(y)}
+def some_rows(X: Any, max_rows: int) -> Any:
+    """All rows, or of more of them a sample that is always the same."""
+    # All candidates of a search are judged on the same rows.
+    if n_rows(X) <= max_rows:
+        return X
+    return resample(X, replace=False, n_samples=max_rows, random_state=0)
 
 
-def drawn_rows(sampler, n_samples, random_state, *, y=None, needs_seed=False):
-    """Rows that any sampler draws; None leaves it the seed that it has.
+def last_step(estimator: Any, X: Any, *, until: str | None = None) -> tuple[Any, Any]:
+    """Model at the end of searches and pipelines, and the rows that it is given there.
 
-    A sampler that takes no seed draws without one, or raises if that is needed. Given
-    the class of all rows or of each, a conditional one draws of these.
+    A pipeline that has the method `until` is that model itself.
     """
-    given = classes_for(sampler, "sample", y)
-    last = sampler[-1] if isinstance(sampler, Pipeline) else sampler
-    takes_seed = "random_state" in {
-        *signature(sampler.sample).parameters,
-        *signature(last.sample).parameters,
-    }
-    parameters = sampler.get_params() if hasattr(sampler, "get_params") else ()
-    own = [name for name in parameters if name.split("__")[-1] == "random_state"]
-    if random_state is None or (not takes_seed and not own and not needs_seed):
-        rows = sampler.sample(n_samples, **given)
-    elif takes_seed:
-        rows = sampler.sample(n_samples, **given, random_state=random_state)
-    elif own:  # as of GaussianMixture, which draws with its own
-        seeded = deepcopy(sampler).set_params(**dict.fromkeys(own, random_state))
-        rows = seeded.sample(n_samples, **given)
-    else:
-        raise TypeError(
-            f"random_state={random_state!r} was given, but {type(sampler).__name__} "
-            "takes no seed, neither in 'sample' nor as a parameter."
-        )
-    # Mixtures return the component of each row as well.
-    return rows[0] if isinstance(rows, tuple) else rows
+    model = unwrapped(estimator)
+    while isinstance(model, Pipeline) and not (until and hasattr(model, until)):
+        X = model[:-1].transform(X) if len(model) > 1 else X
+        model = unwrapped(model[-1])
+    return model, X

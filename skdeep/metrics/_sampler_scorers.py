@@ -5,14 +5,13 @@ X has, always with the same seed, and compare them with X: of a search, with the
 held out. They are plain functions, so that they pickle by name.
 """
 
-from sklearn.pipeline import Pipeline
-from sklearn.utils import resample
+from typing import Any
 
 from skdeep.metrics._frechet import frechet_distance
-from skdeep.metrics._manifold import manifold_precision_recall
-from skdeep.metrics._rows import drawn_rows, n_rows
+from skdeep.metrics._manifold import ManifoldScores, manifold_precision_recall
+from skdeep.metrics._rows import last_step, n_rows, some_rows
 from skdeep.metrics._two_sample import classifier_two_sample_score
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.sampling import drawn_rows
 
 _SEED = 0
 
@@ -20,7 +19,13 @@ _SEED = 0
 _MAX_ROWS = 10_000
 
 
-def frechet_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+def frechet_scorer(
+    estimator: Any,
+    X: Any,
+    y: Any = None,  # noqa: ARG001
+    *,
+    features: Any = None,
+) -> float:
     """Minus the Fréchet distance of X and rows that the estimator samples.
 
     Of a pipeline, rows are compared as the steps before the last one prepare them.
@@ -86,7 +91,7 @@ def frechet_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
     return -frechet_distance(real, sampled, features=features)
 
 
-def classifier_two_sample_scorer(estimator, X, y=None):  # noqa: ARG001
+def classifier_two_sample_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     r"""How well the rows that the estimator samples pass for X.
 
     .. math:: 1 - |2 \, \mathrm{AUC} - 1|,
@@ -145,125 +150,20 @@ def classifier_two_sample_scorer(estimator, X, y=None):  # noqa: ARG001
     return 1 - abs(2 * auc - 1)
 
 
-def manifold_precision_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
-    """Share of the rows that the estimator samples that lie among those of X.
-
-    Balls around the rows of X reach to their fifth nearest neighbours.
-
-    Parameters
-    ----------
-    estimator : object
-        Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
-        pipeline that ends in one, or a search over such.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
-    y : None
-        Ignored.
-    features : callable, object or None, default=None
-        What maps rows to the numbers that are compared: a function of the rows, or an
-        estimator with `transform`, fitted already. None compares the rows themselves.
-
-    Returns
-    -------
-    score : float
-        Between 0 and 1, larger is better.
-
-    Raises
-    ------
-    TypeError
-        If `estimator` cannot sample.
-    ValueError
-        If `X` has less than six rows, or if the sampled rows are no finite numbers.
-
-    See Also
-    --------
-    manifold_precision_recall : The formula, and what it can and cannot see.
-    manifold_f_scorer : Precision and recall in one number.
-
-    Notes
-    -----
-    A sampler that draws one good row again and again has the best precision: search
-    with it beside others only.
-
-    Pipelines and units of columns are treated as by :func:`frechet_scorer`.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.neighbors import KernelDensity
-    >>> from skdeep.metrics import manifold_precision_scorer
-    >>> X, _ = load_iris(return_X_y=True)
-    >>> narrow, wide = (KernelDensity(bandwidth=h).fit(X) for h in (0.2, 5.0))
-    >>> manifold_precision_scorer(narrow, X) > manifold_precision_scorer(wide, X)
-    True
-    """
-    return _manifold_scores(
-        estimator, X, "manifold_precision_scorer", features
-    ).precision
-
-
-def manifold_recall_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
-    """Share of the rows of X that lie among those that the estimator samples.
-
-    Balls around the sampled rows reach to their fifth nearest neighbours.
-
-    Parameters
-    ----------
-    estimator : object
-        Fitted sampler with `sample`, as `KernelDensity` or `GaussianMixture`, or a
-        pipeline that ends in one, or a search over such.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Real rows. Above 10 000 rows, a fixed sample of 10 000 counts.
-    y : None
-        Ignored.
-    features : callable, object or None, default=None
-        What maps rows to the numbers that are compared: a function of the rows, or an
-        estimator with `transform`, fitted already. None compares the rows themselves.
-
-    Returns
-    -------
-    score : float
-        Between 0 and 1, larger is better.
-
-    Raises
-    ------
-    TypeError
-        If `estimator` cannot sample.
-    ValueError
-        If `X` has less than six rows, or if the sampled rows are no finite numbers.
-
-    See Also
-    --------
-    manifold_precision_recall : The formula, and what it can and cannot see.
-    manifold_f_scorer : Precision and recall in one number.
-
-    Notes
-    -----
-    A sampler that scatters its rows far enough has the best recall: search with it
-    beside others only.
-
-    Pipelines and units of columns are treated as by :func:`frechet_scorer`.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.neighbors import KernelDensity
-    >>> from skdeep.metrics import manifold_recall_scorer
-    >>> X, _ = load_iris(return_X_y=True)
-    >>> narrow, wide = (KernelDensity(bandwidth=h).fit(X) for h in (0.2, 5.0))
-    >>> manifold_recall_scorer(narrow, X) <= manifold_recall_scorer(wide, X)
-    True
-    """
-    return _manifold_scores(estimator, X, "manifold_recall_scorer", features).recall
-
-
-def manifold_f_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
+def manifold_f_scorer(
+    estimator: Any,
+    X: Any,
+    y: Any = None,  # noqa: ARG001
+    *,
+    features: Any = None,
+) -> float:
     r"""Harmonic mean of manifold precision and recall.
 
     .. math:: F = \frac{2 P R}{P + R},
 
     with the share P of sampled rows that lie among those of X, and the share R of the
-    rows of X that lie among the sampled ones.
+    rows of X that lie among the sampled ones: in balls around the rows of the other
+    sample that reach to their fifth nearest neighbours.
 
     Parameters
     ----------
@@ -294,6 +194,7 @@ def manifold_f_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
     --------
     manifold_precision_scorer : The share P.
     manifold_recall_scorer : The share R.
+    manifold_precision_recall : The formula, and what it can and cannot see.
 
     Notes
     -----
@@ -312,9 +213,103 @@ def manifold_f_scorer(estimator, X, y=None, *, features=None):  # noqa: ARG001
     >>> search.fit(X).best_params_
     {'bandwidth': 0.2}
     """
-    scores = _manifold_scores(estimator, X, "manifold_f_scorer", features)
+    scores = _manifold_scores("f", estimator, X, features)
     both = scores.precision + scores.recall
     return 2 * scores.precision * scores.recall / both if both else 0.0
+
+
+def manifold_precision_scorer(
+    estimator: Any,
+    X: Any,
+    y: Any = None,  # noqa: ARG001
+    *,
+    features: Any = None,
+) -> float:
+    """Share of the rows that the estimator samples that lie among those of X.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted sampler: this and all else as of :func:`manifold_f_scorer`.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Real rows.
+    y : None
+        Ignored.
+    features : callable, object or None, default=None
+        What maps rows to the numbers that are compared.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, larger is better.
+
+    See Also
+    --------
+    manifold_f_scorer : Precision and recall in one number.
+
+    Notes
+    -----
+    A sampler that draws one good row again and again has the best precision: search
+    with it beside others only.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from skdeep.metrics import manifold_precision_scorer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> narrow, wide = (KernelDensity(bandwidth=h).fit(X) for h in (0.2, 5.0))
+    >>> manifold_precision_scorer(narrow, X) > manifold_precision_scorer(wide, X)
+    True
+    """
+    return _manifold_scores("precision", estimator, X, features).precision
+
+
+def manifold_recall_scorer(
+    estimator: Any,
+    X: Any,
+    y: Any = None,  # noqa: ARG001
+    *,
+    features: Any = None,
+) -> float:
+    """Share of the rows of X that lie among those that the estimator samples.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted sampler: this and all else as of :func:`manifold_f_scorer`.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Real rows.
+    y : None
+        Ignored.
+    features : callable, object or None, default=None
+        What maps rows to the numbers that are compared.
+
+    Returns
+    -------
+    score : float
+        Between 0 and 1, larger is better.
+
+    See Also
+    --------
+    manifold_f_scorer : Precision and recall in one number.
+
+    Notes
+    -----
+    A sampler that scatters its rows far enough has the best recall: search with it
+    beside others only.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KernelDensity
+    >>> from skdeep.metrics import manifold_recall_scorer
+    >>> X, _ = load_iris(return_X_y=True)
+    >>> narrow, wide = (KernelDensity(bandwidth=h).fit(X) for h in (0.2, 5.0))
+    >>> manifold_recall_scorer(narrow, X) <= manifold_recall_scorer(wide, X)
+    True
+    """
+    return _manifold_scores("recall", estimator, X, features).recall
 
 
 SAMPLER_SCORERS = {
@@ -324,26 +319,26 @@ SAMPLER_SCORERS = {
     "recall": manifold_recall_scorer,
     "f": manifold_f_scorer,
 }
+"""Scorers of samplers, by what a search over several of them calls their scores."""
 
 
-def _manifold_scores(estimator, X, owner, features):
+def _manifold_scores(
+    which: str, estimator: Any, X: Any, features: Any
+) -> ManifoldScores:
+    owner = f"manifold_{which}_scorer"
     real, sampled = _real_and_sampled(estimator, X, owner, prepared=features is None)
     return manifold_precision_recall(real, sampled, features=features)
 
 
-def _real_and_sampled(estimator, X, owner, *, prepared):
+def _real_and_sampled(
+    estimator: Any, X: Any, owner: str, *, prepared: bool
+) -> tuple[Any, Any]:
     """Rows of X and as many sampled ones, as the last step of a pipeline knows them.
 
     Unless `prepared`, those of a pipeline that can sample are as they come.
     """
-    if n_rows(X) > _MAX_ROWS:
-        X = resample(X, replace=False, n_samples=_MAX_ROWS, random_state=_SEED)
-    sampler = unwrapped(estimator)
-    while isinstance(sampler, Pipeline) and (
-        prepared or not hasattr(sampler, "sample")
-    ):
-        X = sampler[:-1].transform(X) if len(sampler) > 1 else X
-        sampler = unwrapped(sampler[-1])
+    X = some_rows(X, _MAX_ROWS)
+    sampler, X = last_step(estimator, X, until=None if prepared else "sample")
     if not hasattr(sampler, "sample"):
         raise TypeError(
             f"{owner} needs an estimator with sample, as KernelDensity. Got "

@@ -6,6 +6,7 @@ functions, so that they pickle by name, and they are finite for every partition 
 """
 
 from math import ceil
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -15,13 +16,12 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
     silhouette_score,
 )
-from sklearn.pipeline import Pipeline
 from sklearn.utils import resample
 
+from skdeep.metrics._contingency import coded_labels
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
-from skdeep.metrics._rows import n_rows, numpy_of
-from skdeep.metrics._wrappers import unwrapped
+from skdeep.metrics._rows import last_step, n_rows, some_rows
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,
 # and some twenty of them for dense rows as wide as images.
@@ -29,7 +29,7 @@ _MAX_SILHOUETTE_ROWS = 10_000
 _MAX_MODULARITY_ROWS = 20_000
 
 
-def clustering_accuracy_scorer(estimator, X, y=None):
+def clustering_accuracy_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     """Clustering accuracy of `estimator.predict(X)` against `y`.
 
     Parameters
@@ -49,7 +49,7 @@ def clustering_accuracy_scorer(estimator, X, y=None):
     Raises
     ------
     ValueError
-        If `y` is None.
+        If `y` is None, or labels are missing.
 
     See Also
     --------
@@ -67,7 +67,7 @@ def clustering_accuracy_scorer(estimator, X, y=None):
     return clustering_accuracy_score(y, estimator.predict(X))
 
 
-def normalized_mutual_info_scorer(estimator, X, y=None):
+def normalized_mutual_info_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     r"""Normalised mutual information of `estimator.predict(X)` and `y`, geometric.
 
     .. math:: \mathrm{NMI} = \frac{I(Y; C)}{\sqrt{H(Y) H(C)}}
@@ -94,7 +94,7 @@ def normalized_mutual_info_scorer(estimator, X, y=None):
     Raises
     ------
     ValueError
-        If `y` is None.
+        If `y` is None, or labels are missing.
 
     See Also
     --------
@@ -116,11 +116,11 @@ def normalized_mutual_info_scorer(estimator, X, y=None):
     1.0
     """
     _require_labels(y, "normalized_mutual_info_scorer")
-    y, labels = numpy_of(y), estimator.predict(X)
+    (_, y), labels = coded_labels(y, "y"), estimator.predict(X)
     return float(normalized_mutual_info_score(y, labels, average_method="geometric"))
 
 
-def adjusted_rand_scorer(estimator, X, y=None):
+def adjusted_rand_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     """Rand index of `estimator.predict(X)` and `y`, adjusted for chance.
 
     Parameters
@@ -141,7 +141,7 @@ def adjusted_rand_scorer(estimator, X, y=None):
     Raises
     ------
     ValueError
-        If `y` is None.
+        If `y` is None, or labels are missing.
 
     See Also
     --------
@@ -166,10 +166,11 @@ def adjusted_rand_scorer(estimator, X, y=None):
     1.0
     """
     _require_labels(y, "adjusted_rand_scorer")
-    return float(adjusted_rand_score(numpy_of(y), estimator.predict(X)))
+    _, y = coded_labels(y, "y")
+    return float(adjusted_rand_score(y, estimator.predict(X)))
 
 
-def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001
+def embedding_silhouette_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     r"""Silhouette of `estimator.predict(X)` in the space of `estimator.transform(X)`.
 
     The mean over rows :math:`i` of
@@ -230,14 +231,14 @@ def embedding_silhouette_scorer(estimator, X, y=None):  # noqa: ARG001
     >>> search.fit(X).best_params_
     {'n_clusters': 3}
     """
-    X = _sample_rows(X, _MAX_SILHOUETTE_ROWS)
+    X = some_rows(X, _MAX_SILHOUETTE_ROWS)
     labels = np.asarray(estimator.predict(X))
     if not 1 < len(np.unique(labels)) < len(labels):
         return -1.0
     return float(silhouette_score(estimator.transform(X), labels))
 
 
-def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
+def neighbor_modularity_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     """Modularity of `estimator.predict(X)` on the 15-nearest-neighbour graph of X.
 
     The graph is that of the input of the clusterer: of a pipeline, or a search over
@@ -276,12 +277,13 @@ def neighbor_modularity_scorer(estimator, X, y=None):  # noqa: ARG001
     >>> round(neighbor_modularity_scorer(KMeans(4, random_state=0).fit(X), X), 2)
     0.75
     """
-    X = _sample_rows(X, _MAX_MODULARITY_ROWS)
+    X = some_rows(X, _MAX_MODULARITY_ROWS)
     labels = estimator.predict(X)
-    return neighbor_modularity_score(_prepared(estimator, X), labels)
+    _, prepared = last_step(estimator, X)
+    return neighbor_modularity_score(prepared, labels)
 
 
-def stability_scorer(estimator, X, y=None):  # noqa: ARG001
+def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     """Agreement of two fits of the estimator on overlapping samples of X.
 
     Clusters that are really there are found again when some rows are missing. Two
@@ -351,9 +353,10 @@ CLUSTERING_SCORERS = {
     "NMI": normalized_mutual_info_scorer,
     "ARI": adjusted_rand_scorer,
 }
+"""Scorers of clusterers against labels, by the names of the papers."""
 
 
-def _require_labels(y, name):
+def _require_labels(y: Any, name: str) -> None:
     if y is None:
         raise ValueError(
             f"{name} needs labels: it compares estimator.predict(X) with y, and y is "
@@ -363,32 +366,16 @@ def _require_labels(y, name):
         )
 
 
-def _labels_of_refit(estimator, X, seed):
+def _labels_of_refit(estimator: Any, X: Any, seed: int) -> np.ndarray:
     n_samples = ceil(0.8 * n_rows(X))
     rows = resample(X, replace=False, n_samples=n_samples, random_state=seed)
     return np.asarray(_unwatched_clone(estimator).fit(rows).predict(X))
 
 
-def _unwatched_clone(estimator):
+def _unwatched_clone(estimator: Any) -> Any:
     # Callbacks may call this scorer, whose fits would then call it again.
     copy, given = clone(estimator), estimator.get_params()
     for name, part in {"": copy, **copy.get_params()}.items():
         if hasattr(part, "set_callbacks") and part is not given.get(name):
             part.set_callbacks()
     return copy
-
-
-def _prepared(estimator, X):
-    """Rows as the clusterer inside searches and pipelines is given them."""
-    estimator = unwrapped(estimator)
-    if isinstance(estimator, Pipeline):
-        before = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return _prepared(estimator[-1], before)
-    return X
-
-
-def _sample_rows(X, max_rows):
-    # The seed is fixed so that all candidates of a search are judged on the same rows.
-    if n_rows(X) <= max_rows:
-        return X
-    return resample(X, replace=False, n_samples=max_rows, random_state=0)

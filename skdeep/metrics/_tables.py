@@ -1,7 +1,9 @@
 """Tables of mixed columns as arrays of numbers, in which equal cells stay equal."""
 
 import re
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
@@ -19,7 +21,7 @@ LARGEST_EXACT = 2**53
 """Integer up to which float64 holds all of them."""
 
 
-def comparable_tables(tables):
+def comparable_tables(tables: dict[str, Any]) -> tuple[list[np.ndarray], np.ndarray]:
     """Float64 arrays of the tables, and which of their columns are codes.
 
     Text is coded and missing cells are NaN. Columns that are float32 in one table are
@@ -38,7 +40,7 @@ def comparable_tables(tables):
     return found, np.array(is_code)
 
 
-def _as_array(X, name=""):
+def _as_array(X: Any, name: str = "") -> np.ndarray:
     kept = {"allow_nd": True, "ensure_all_finite": False, "input_name": name}
     found = check_array(numpy_of(X), dtype=None, **kept)
     if found.dtype.kind in "US" and not hasattr(X, "dtype"):
@@ -47,7 +49,7 @@ def _as_array(X, name=""):
     return found.reshape(len(found), -1)
 
 
-def _columns(X):
+def _columns(X: Any) -> list[np.ndarray]:
     """Columns of a table, each an array of its own type."""
     names = column_names(X)
     if names is None:
@@ -55,12 +57,12 @@ def _columns(X):
     return [_column(X, name) for name in names]
 
 
-def _column(X, name):
+def _column(X: Any, name: str) -> np.ndarray:
     column = X[name]
     dtype = getattr(column, "dtype", getattr(column, "type", None))
     if getattr(dtype, "kind", None) == "M":
         # Dates of a time zone, which scikit-learn would make objects, in UTC.
-        unit = re.search(r"\[(\w+)", str(dtype))[1]
+        unit, *_ = re.findall(r"\[(\w+)", str(dtype))
         return np.asarray(column, dtype=f"datetime64[{unit}]")
     found = _as_array(selected(X, [name]))[:, 0]
     if found.dtype.kind == "f" and "int" in str(dtype).lower() and is_beyond(found):
@@ -70,7 +72,7 @@ def _column(X, name):
     return found
 
 
-def _as_numbers(columns):
+def _as_numbers(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], bool]:
     """Return one column of all tables as float64, and whether these are codes."""
     if all(column.dtype.kind in "mM" for column in columns):
         return _ticks(columns), False
@@ -85,7 +87,7 @@ def _as_numbers(columns):
         return _codes(columns), True
 
 
-def _ticks(columns):
+def _ticks(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Microseconds from the earliest of dates or durations, which keeps them apart."""
     whole = [column.astype(f"{column.dtype.kind}8[us]") for column in columns]
     present = np.concatenate([micros[~np.isnat(micros)] for micros in whole])
@@ -98,27 +100,29 @@ def _ticks(columns):
     return found
 
 
-def has_text(column):
+def has_text(column: np.ndarray) -> bool:
     """Whether a column has cells of text, even such as look like numbers."""
     if column.dtype != object:
         return column.dtype.kind in "UST"
     return any(isinstance(cell, str | bytes) for cell in column)
 
 
-def is_large(column):
+def is_large(column: np.ndarray) -> bool:
     """Whether a column holds integers that float64 does not."""
     if column.dtype == object:
-        return any(isinstance(n, Integral) and abs(n) > LARGEST_EXACT for n in column)
+        return any(
+            isinstance(n, Integral) and abs(int(n)) > LARGEST_EXACT for n in column
+        )
     return column.dtype.kind in "iu" and is_beyond(column)
 
 
-def is_beyond(column):
+def is_beyond(column: np.ndarray) -> bool:
     """Whether a column of numbers has some beyond those of which float64 holds all."""
     low, high = np.nanmin(column, initial=0), np.nanmax(column, initial=0)
     return int(high) > LARGEST_EXACT or int(low) < -LARGEST_EXACT
 
 
-def _codes(columns):
+def _codes(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Places of the values in sorted order; NaN where they are missing."""
     everything = np.concatenate([column.astype(object) for column in columns])
     missing = np.array([is_null(cell) for cell in everything])

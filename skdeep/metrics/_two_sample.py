@@ -1,6 +1,7 @@
 """Whether a classifier can tell sampled rows from real ones."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -16,8 +17,14 @@ _MAX_CATEGORIES = 255
 
 
 def classifier_two_sample_score(
-    X_real, X_sampled, *, features=None, classifier=None, cv=5, random_state=None
-):
+    X_real: Any,
+    X_sampled: Any,
+    *,
+    features: Any = None,
+    classifier: Any = None,
+    cv: int = 5,
+    random_state: Any = None,
+) -> float:
     """Area under the ROC curve of a classifier that tells sampled rows from real ones.
 
     A classifier learns from some of the rows of both which are real, and is judged on
@@ -120,7 +127,9 @@ def classifier_two_sample_score(
     return float(scores.mean())
 
 
-def _numbers(X_real, X_sampled, features):
+def _numbers(
+    X_real: Any, X_sampled: Any, features: Any
+) -> tuple[list[Any], np.ndarray]:
     """Real and sampled rows, and which of their columns are codes of categories."""
     tables = {"X_real": X_real, "X_sampled": X_sampled}
     if features is None and not any(map(sparse.issparse, tables.values())):
@@ -129,11 +138,13 @@ def _numbers(X_real, X_sampled, features):
     return found, np.zeros(found[0].shape[1], dtype=bool)
 
 
-def _some_rows(F, n, rng):
+def _some_rows(F: Any, n: int, rng: np.random.RandomState) -> Any:
     return F if F.shape[0] == n else F[rng.permutation(F.shape[0])[:n]]
 
 
-def _default_classifier(rows, is_code, rng):
+def _default_classifier(
+    rows: Any, is_code: np.ndarray, rng: np.random.RandomState
+) -> Any:
     """Boosted trees, that split leaves of few rows only if there are few rows."""
     if sparse.issparse(rows):
         raise ValueError(
@@ -151,7 +162,7 @@ def _default_classifier(rows, is_code, rng):
     )
 
 
-def _frequent_codes(codes):
+def _frequent_codes(codes: np.ndarray) -> np.ndarray:
     """As many codes as the classifier takes, the rarest ones made one."""
     counts = np.bincount(codes[~np.isnan(codes)].astype(int))
     rare = np.argsort(-counts, kind="stable")[_MAX_CATEGORIES - 1 :]

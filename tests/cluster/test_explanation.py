@@ -210,6 +210,7 @@ def test_only_terms_heavier_inside_count():
         ([0, 1], "ab", "'feature_names' parameter must be a sequence"),
         ([0, -1], ["a", "b"], "integers from 0 on"),
         ([0.5, 1], ["a", "b"], "integers from 0 on"),
+        ([[0], [1]], ["a", "b"], r"labels of shape \(n_documents,\)"),
         ([0], ["a", "b"], "inconsistent numbers"),
     ],
 )
@@ -224,6 +225,15 @@ def test_negative_numbers_are_refused(model, table, name):
     with pytest.raises(ValueError, match=f"The '{name}' parameter of explain_clust"):
         explain_clusters(model, X, **{name: -1})
     assert str(explain_clusters(model, X, **{name: 0})).count("rows") == 3
+
+
+def test_names_may_be_tuples_of_several_levels(model, table):
+    X, _ = table
+    names = [("of money" if name in "income debt" else "else", name) for name in X]
+    found = explain_clusters(model, X, feature_names=names).columns
+    index = pd.MultiIndex.from_tuples(names)
+    expected = explain_clusters(model, X, feature_names=index).columns
+    assert found.tolist() == expected.tolist()
 
 
 def test_clusters_have_at_least_one_term():

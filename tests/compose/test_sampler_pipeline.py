@@ -466,7 +466,7 @@ def test_bad_number_of_samples_is_refused(n_samples):
 def test_classes_are_refused_by_samplers_without():
     model = make_sampler_pipeline(StandardScaler(), KernelDensity()).fit(X)
     with pytest.raises(
-        ValueError, match=r"KernelDensity knows no classes: leave y out"
+        TypeError, match=r"sample of KernelDensity takes no classes: leave y out"
     ):
         model.sample(3, y=1)
 
@@ -474,7 +474,7 @@ def test_classes_are_refused_by_samplers_without():
 def test_seed_is_refused_by_samplers_without():
     model = make_sampler_pipeline(StandardScaler(), Scored()).fit(X)
     assert model.sample(3).shape == (3, 2)
-    with pytest.raises(ValueError, match="random_state"):
+    with pytest.raises(TypeError, match="random_state=0 was given, but Scored takes"):
         model.sample(3, random_state=0)
 
 

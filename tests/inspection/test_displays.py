@@ -1,6 +1,7 @@
 """What all displays owe, and what each of them shows."""
 
 import inspect
+import itertools
 import re
 import sys
 from decimal import Decimal
@@ -15,8 +16,10 @@ import pytest
 import torch
 from numpydoc.docscrape import NumpyDocString
 from scipy import sparse
+from scipy.spatial.distance import cdist
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.exceptions import DataConversionWarning
@@ -217,6 +220,28 @@ def test_other_records_are_drawn_by_name(dec):
         LossCurveDisplay.from_estimator(dec, names=["bias"])
 
 
+@pytest.mark.parametrize(
+    ("histories", "names", "error", "text"),
+    [
+        ({"a": {"accuracy": [1, 2]}}, None, ValueError, "'histories' .* no loss, but"),
+        ({}, None, ValueError, "'histories' parameter holds no loss"),
+        ({"loss": [2.0, 1.0]}, None, TypeError, "'histories' .* Got {'loss'"),
+        ([1.0] * 99, None, TypeError, r"'histories' .* Got \[1.0.*\.\.\. instead"),
+        ({"a": {"loss": [2]}}, "loss", TypeError, r"'names' .* \['loss'\] for one"),
+    ],
+)
+def test_records_that_cannot_be_drawn_are_refused(histories, names, error, text):
+    with pytest.raises(error, match=text):
+        LossCurveDisplay.from_histories(histories, names=names)
+
+
+def test_ticks_of_one_epoch_and_of_one_number_of_clusters_are_integers():
+    one = LossCurveDisplay.from_histories({"training": {"loss": [2.0]}}).axes_[0]
+    for ax, number in ((one, 1), (NClustersDisplay.from_scores([5], [1.0]).ax_, 5)):
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [number]
+
+
 def test_loss_curves_of_a_model_without_epochs_are_refused():
     with pytest.raises(TypeError, match=r"history_\. Got PCA"):
         LossCurveDisplay.from_estimator(PCA().fit(X))
@@ -389,6 +414,18 @@ def test_embedding_of_a_pipeline_has_centers():
     assert EmbeddingDisplay.from_estimator(pipeline, X).centers.shape == (3, 2)
 
 
+@pytest.mark.parametrize("n_clusters", [3, 4])
+def test_centers_of_kmeans_lie_where_its_distances_put_them(n_clusters):
+    # Four centers of four columns are as wide as four distances.
+    kmeans = KMeans(n_clusters, n_init=1, random_state=0).fit(X)
+    scaled = make_pipeline(StandardScaler(), clone(kmeans)).fit(X)
+    for model, last in ((kmeans, kmeans), (scaled, scaled[-1])):
+        display = EmbeddingDisplay.from_estimator(model, X)
+        plane = PCA(2).fit(model.transform(X))
+        distances = cdist(last.cluster_centers_, last.cluster_centers_)
+        np.testing.assert_allclose(display.centers, plane.transform(distances))
+
+
 # clusters and classes
 
 
@@ -410,12 +447,46 @@ def test_classes_and_clusters_without_a_partner_come_last():
     assert display.counts.trace() == 3
 
 
+def test_classes_may_be_of_several_types_and_none_may_be_missing():
+    draw = ClusterConfusionDisplay.from_predictions
+    display = draw(["b", 1, 1, "b"], [0, 0, 0, 1])
+    assert display.class_names.tolist() == [1, "b"]
+    assert display.counts.tolist() == [[2, 0], [1, 1]]
+    with pytest.raises(ValueError, match="labels_true has missing values"):
+        draw(["b", None], [0, 1])
+
+
 def test_counts_are_written_unless_there_are_many():
     few = ClusterConfusionDisplay.from_predictions([0, 1], [0, 1])
     assert [text.get_text() for text in few.ax_.texts] == ["1", "1"]
     many = ClusterConfusionDisplay.from_predictions(range(30), range(30))
     assert len(many.ax_.texts) == 0
     assert len(many.plot(include_values=True).ax_.texts) == 30
+
+
+def test_long_names_leave_the_matrix_its_room_and_the_bar_its_height():
+    names = [
+        "a class whose name would leave no room for anything " * 3 + c for c in "ab"
+    ]
+    display = ClusterConfusionDisplay.from_predictions(names, names)
+    display.figure_.canvas.draw()
+    boxes = (ax.get_window_extent() for ax in (display.ax_, display.ax_.child_axes[0]))
+    matrix, bar = (box.size / display.figure_.dpi for box in boxes)
+    assert matrix.min() > 2
+    assert bar[1] == pytest.approx(matrix[1])
+    texts = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert [text[15] + text[-1] for text in texts] == ["…a", "…b"]
+
+
+@pytest.mark.parametrize(("n", "n_named"), [(20, 20), (60, 60), (200, 50)])
+def test_names_of_many_clusters_do_not_overlap(n, n_named):
+    numbers = np.arange(n)
+    display = ClusterConfusionDisplay(np.eye(n), numbers, numbers).plot()
+    display.figure_.canvas.draw()
+    labels = display.ax_.get_xticklabels()
+    boxes = [label.get_window_extent() for label in labels]
+    assert len(labels) == n_named
+    assert all(a.x1 <= b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_confusion_of_an_estimator_is_that_of_its_predictions(dec):
@@ -450,6 +521,32 @@ def test_constant_columns_and_bad_reconstructions_have_bars_too():
     rows = np.column_stack([np.full(10, 1 / 3), np.arange(10.0)])
     display = ReconstructionDisplay.from_reconstruction(rows, rows[:, ::-1])
     assert sorted(bar.get_width() for bar in display.ax_.patches) == [-1, 1]
+
+
+def test_missing_cells_do_not_count_in_the_share_that_is_rebuilt():
+    rows = X.to_numpy()[:, [0, 0, 0]].copy()
+    rows[::2, 1] = np.nan
+    rows[:, 2] = np.nan
+    rebuilt = np.column_stack([rows[:, 0] + 0.1] * 3)
+    display = ReconstructionDisplay.from_reconstruction(rows, rebuilt)
+    whole, other, empty = sorted(bar.get_width() for bar in display.ax_.patches)
+    assert empty == 1
+    assert other == pytest.approx(1 - 0.01 / rows[1::2, 0].var())
+    assert whole == pytest.approx(1 - 0.01 / rows[:, 0].var())
+    zeros = ReconstructionDisplay.from_reconstruction(rows, 0 * rebuilt)
+    assert sorted(bar.get_width() for bar in zeros.ax_.patches) == [-1, -1, 1]
+    with pytest.raises(ValueError, match="reconstruction has missing values where X"):
+        ReconstructionDisplay.from_reconstruction(rebuilt, rows)
+
+
+def test_columns_of_one_name_have_a_bar_each():
+    for names in (["a", "a"], [1, "1"]):
+        frame = pd.DataFrame(X.to_numpy()[:, :2], columns=names)
+        for rebuilt in (frame, frame.to_numpy()):
+            display = ReconstructionDisplay.from_reconstruction(frame, rebuilt)
+            texts = [label.get_text() for label in display.ax_.get_yticklabels()]
+            assert sorted(texts) == [f"{names[0]} (column 0)", f"{names[1]} (column 1)"]
+        assert SampleDisplay.from_samples(frame, frame).axes_.shape == (2, 2)
 
 
 def test_columns_are_held_against_those_of_their_name():
@@ -792,6 +889,19 @@ def test_missing_scores_are_never_the_best():
     assert display.ax_.get_title() == "4 clusters"
     with pytest.raises(ValueError, match="All scores are NaN"):
         NClustersDisplay.from_scores([2, 3], [np.nan, np.nan])
+
+
+def test_one_missing_repeat_leaves_the_mean_of_the_others():
+    scores = [[0.9, np.nan], [0.1, 0.3], [np.nan, np.nan]]
+    display = NClustersDisplay.from_scores([2, 3, 4], scores)
+    assert display.ax_.get_title() == "2 clusters"
+    np.testing.assert_allclose(display.line_.get_ydata(), [0.9, 0.2, np.nan])
+
+
+def test_curves_of_other_clusterers_are_refused():
+    model = AgglomerativeClustering(2).fit(X)
+    with pytest.raises(TypeError, match="a fitted NClustersSearch"):
+        NClustersDisplay.from_estimator(model)
 
 
 def test_curve_of_a_search_is_the_one_it_chose_from():

@@ -51,6 +51,7 @@ def test_topics_of_one_term_have_no_coherence():
     [
         ([0, 1], "terms of shape"),
         ([[0.5, 1]], "terms of shape"),
+        ([[0, 1], [2]], "npmi_coherence_score needs terms .* fill up"),
         ([[0, 3]], "from 0 to 2"),
         ([[0, -2]], "from 0 to 2"),
     ],

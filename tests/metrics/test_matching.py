@@ -1,9 +1,11 @@
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skdeep.metrics import (
+    _matching,
     clustering_accuracy_score,
     matched_iou_score,
     pairwise_precision_recall_f_score,
@@ -12,6 +14,8 @@ from skdeep.metrics import (
 
 SCORES = [clustering_accuracy_score, purity_score, matched_iou_score]
 ALL_SCORES = [*SCORES, pairwise_precision_recall_f_score]
+
+TEXTS = ("string", "str", "category", "object")
 
 rng = np.random.RandomState(0)
 SHAPES = [(2, 2), (3, 3), (4, 4), (2, 4), (4, 2), (5, 3), (1, 3), (3, 1)]
@@ -165,6 +169,21 @@ def test_scores_are_python_floats(score):
     assert type(score([0, 0, 1], [0, 1, 1])) is float
 
 
+def test_matching_of_large_tables_is_that_of_small_ones(monkeypatch):
+    shapes = [(40, 30), (30, 40), (35, 35)]
+    labels = [labels_of_shape(*shape, n_samples=120) for shape in shapes]
+    expected = [(score(*y), matched_iou_score(*y)) for y in labels for score in SCORES]
+    monkeypatch.setattr(_matching, "_MAX_CELLS", 0)
+    found = [(score(*y), matched_iou_score(*y)) for y in labels for score in SCORES]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_thousands_of_clusters_are_matched_without_a_dense_table():
+    rows = np.arange(3000)
+    assert clustering_accuracy_score(rows, rows[::-1]) == 1
+    assert matched_iou_score(rows, rows // 2, average=None).sum() == 750
+
+
 # Errors
 
 
@@ -188,11 +207,19 @@ def test_two_dimensional_labels_raise(score):
 
 @pytest.mark.parametrize("score", ALL_SCORES)
 def test_missing_labels_raise(score):
-    with pytest.raises(ValueError, match="labels_true contains NaN"):
-        score([0.0, np.nan], [0, 1])
-    for missing in (None, np.datetime64("NaT")):
+    for missing in (None, np.nan, np.datetime64("NaT")):
         with pytest.raises(ValueError, match="labels_true has missing values"):
             score(np.array([missing, missing]), [0, 1])
+    for labels in (["a", np.nan], *(pd.Series(["a", None], dtype=t) for t in TEXTS)):
+        with pytest.raises(ValueError, match="labels_pred has missing values"):
+            score([0, 1], labels)
+
+
+@pytest.mark.parametrize("score", ALL_SCORES)
+def test_labels_may_be_of_several_types(score):
+    labels = [1, "1", 2.5, "a", 2.5, True]
+    assert score(labels, [0, 1, 2, 3, 2, 0]) == score(labels, labels)
+    assert score(pd.Series(labels), [0, 1, 2, 2, 2, 0]) != score(labels, labels)
 
 
 @pytest.mark.parametrize("score", ALL_SCORES)
@@ -202,7 +229,7 @@ def test_continuous_labels_warn_at_the_line_of_the_caller(score):
     assert record[0].filename == __file__
 
 
-@pytest.mark.parametrize("average", ["micro", 1, ""])
+@pytest.mark.parametrize("average", ["micro", 1, "", np.array([1, 2])])
 def test_unknown_average_raises(average):
     with pytest.raises(ValueError, match=r"'average' parameter .* must be 'macro'"):
         matched_iou_score([0, 1], [0, 1], average=average)

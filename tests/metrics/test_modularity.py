@@ -173,7 +173,13 @@ def test_resolution_out_of_range_raises(resolution):
         graph_modularity([[1], [0]], [0, 1], resolution=resolution)
 
 
-@pytest.mark.parametrize("labels", [[0.0, np.nan], np.array(["a", None], object)])
+def test_labels_may_be_of_several_types():
+    assert graph_modularity([[1], [0], [3], [2]], ["a", "a", 1, 1]) == 0.5
+
+
+@pytest.mark.parametrize(
+    "labels", [[0.0, np.nan], ["a", np.nan], np.array(["a", None], object)]
+)
 def test_missing_labels_raise(labels):
     with pytest.raises(ValueError, match="labels with missing values"):
         graph_modularity([[1], [0]], labels)

@@ -80,6 +80,16 @@ def test_a_million_classes_and_clusters_stay_sparse():
     assert pairwise_precision_recall_f_score(rows, rows // 2) == (0, 1, 0)
 
 
+def test_f_goes_to_recall_and_precision_as_beta_does():
+    labels = [0, 0, 0, 1, 1], [0, 0, 1, 1, 1]
+    for labels_true, labels_pred in (labels, ([0, 1, 2], [0, 0, 1])):
+        score = pairwise_precision_recall_f_score
+        _, recall, f = score(labels_true, labels_pred, beta=1e200)
+        assert f == (recall if labels_true is labels[0] else 0)
+        precision, _, f = score(labels_true, labels_pred, beta=1e-200)
+        assert f == precision
+
+
 @pytest.mark.parametrize("beta", [0, -1.0, np.inf, np.nan, "1", None])
 def test_beta_that_is_not_a_positive_number_raises(beta):
     with pytest.raises(ValueError, match=r"'beta' parameter .* in the range"):

@@ -6,7 +6,6 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import FunctionTransformer
 
 from skdeep.metrics import perceptual_path_length
-from skdeep.metrics._path_length import linear_path, spherical_path
 
 
 @pytest.fixture
@@ -93,39 +92,6 @@ def test_length_equals_that_of_a_loop(codes):
 
 
 # paths
-
-
-@pytest.mark.parametrize("path", [linear_path, spherical_path])
-def test_paths_lead_from_one_end_to_the_other(codes, path):
-    ends = 2 * codes[::-1]
-    np.testing.assert_allclose(path(codes, ends, np.zeros((300, 1))), codes)
-    np.testing.assert_allclose(path(codes, ends, np.ones((300, 1))), ends)
-
-
-def test_great_circles_keep_the_length_of_the_codes(codes):
-    start, end = on_sphere(codes, 2), on_sphere(codes[::-1], 2)
-    middle = spherical_path(start, end, np.full((300, 1), 0.3))
-    np.testing.assert_allclose(np.linalg.norm(middle, axis=1), 2)
-    straight = linear_path(start, end, np.full((300, 1), 0.3))
-    assert np.linalg.norm(straight, axis=1).mean() < 1.9
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [([1.0, 0.0], [2.0, 0.0]), ([1.0, 0.0], [-1.0, 0.0]), ([0.0, 0.0], [1.0, 2.0])],
-)
-def test_codes_that_span_no_circle_are_joined_by_a_line(a, b):
-    a, b, t = np.array([a]), np.array([b]), np.array([[0.25]])
-    np.testing.assert_allclose(spherical_path(a, b, t), linear_path(a, b, t))
-
-
-def test_nearly_parallel_codes_make_no_jump():
-    a = np.array([[1.0, 0.0]])
-    for angle in np.logspace(-12, -1, 12):
-        b = np.array([[np.cos(angle), np.sin(angle)]])
-        middle = spherical_path(a, b, np.array([[0.5]]))
-        expected = [[np.cos(angle / 2), np.sin(angle / 2)]]
-        np.testing.assert_allclose(middle, expected, atol=1e-10)
 
 
 def test_ends_that_are_not_given_are_other_codes(codes):

@@ -327,11 +327,13 @@ def test_labels_may_be_strings(probe, iris):
     )
 
 
-def test_neighbors_are_at_most_the_labelled_rows(iris):
-    scores = knn_probe(
-        None, iris.X, iris.y, n_neighbors=50, n_labels=(1,), random_state=0
-    )
-    assert scores["raw"][1] == pytest.approx(1 / 3, abs=0.02)
+def test_neighbors_are_at_most_the_labelled_rows_of_a_class(iris):
+    options = dict(n_labels=(1, 2), random_state=0)
+    scores = knn_probe(None, iris.X, iris.y, n_neighbors=50, **options)["raw"]
+    assert min(scores.values()) > 0.8
+    # Two neighbours of two classes are a tie, which the nearest one decides.
+    nearest = knn_probe(None, iris.X, iris.y, n_neighbors=1, **options)["raw"]
+    assert scores == pytest.approx(nearest, abs=0.01)
 
 
 # input
@@ -536,3 +538,13 @@ def test_clusterers_with_an_embedding_are_encoders(probe, iris):
     scores = probe(encoder, iris.X, iris.y, n_repeats=2, random_state=0)
     assert scores["encoder"]["all"] > 0.8
     assert "random" not in scores
+
+
+@every_probe
+def test_classes_may_be_of_several_types_and_none_may_be_missing(probe, iris):
+    named = np.array(["zero", 1, 2], dtype=object)[iris.y]
+    scores = probe(None, iris.X, named, n_labels=(5,), n_repeats=1, random_state=0)
+    expected = probe(None, iris.X, iris.y, n_labels=(5,), n_repeats=1, random_state=0)
+    assert scores["raw"][5] == pytest.approx(expected["raw"][5], abs=0.1)
+    with pytest.raises(ValueError, match=f"{probe.__name__} needs the .* missing"):
+        probe(None, iris.X, np.where(iris.y == 0, None, iris.y))

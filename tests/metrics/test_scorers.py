@@ -337,6 +337,18 @@ def test_missing_labels_raise_and_name_the_label_free_scorers(blobs, kmeans, sco
         scorer(kmeans, blobs[0])
 
 
+@pytest.mark.parametrize("scorer", WITH_LABELS)
+def test_labels_of_several_types_are_scored_and_missing_ones_refused(
+    blobs, kmeans, scorer
+):
+    X, y = blobs
+    named = np.where(y == "a", None, y)
+    with pytest.raises(ValueError, match=r"y has missing|labels_true has missing"):
+        scorer(kmeans, X, named)
+    named[y == "a"] = 0
+    assert scorer(kmeans, X, named) == pytest.approx(scorer(kmeans, X, y))
+
+
 def test_an_estimator_without_an_embedding_raises(blobs):
     class NoEmbedding(ClusterMixin, BaseEstimator):
         def predict(self, X):

@@ -14,7 +14,11 @@ from skdeep.metrics import clustering_accuracy_score
 from skdeep.nn import AttentionEncoder
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.objectives.contrastive import neighbor_contrastive_loss
-from skdeep.representation import AutoencoderTransformer, _autoencoder_objective
+from skdeep.representation import (
+    AutoencoderTransformer,
+    _autoencoder,
+    _autoencoder_objective,
+)
 from skdeep.representation._neighbors import nearest_neighbors, principal_points
 from skdeep.training import Rows
 
