@@ -22,6 +22,7 @@ from skdeep.training import (
     BETAS,
     Adam,
     AveragedWeights,
+    Batches,
     BestWeights,
     FitTask,
     OneCycle,
@@ -30,8 +31,6 @@ from skdeep.training import (
     Step,
     Thing,
     applied,
-    epochs_for,
-    n_batches,
     train,
 )
 
@@ -166,13 +165,9 @@ class Fitting:
             self.training = order[n_rows - self.n_training :]
             self.held_out = order[: n_rows - self.n_training]
         self._moving: list[Thing] = [self.shuffle, self.noise]
-        self.max_iter = epochs_for(
-            estimator.max_iter,
-            n_steps,
-            self.n_training,
-            estimator.batch_size,
-            most_epochs,
-        )
+        size = estimator.batch_size
+        self.batches = Batches(self.n_training, size, self.shuffle, device)
+        self.max_iter = self.batches.epochs(estimator.max_iter, n_steps, most_epochs)
 
     def _reads_a_table(self) -> bool:
         """Whether the columns were scaled each by itself, and are not too many."""
@@ -201,8 +196,7 @@ class Fitting:
             betas=betas,
             max_gradient_norm=max_gradient_norm,
         )
-        n_steps = self.max_iter * n_batches(self.n_training, estimator.batch_size)
-        schedule = OneCycle(optimizer, n_steps)
+        schedule = OneCycle(optimizer, self.max_iter * len(self.batches))
         self.moves(optimizer, schedule)
         return optimizer, schedule
 
@@ -264,17 +258,10 @@ class Fitting:
             networks = [net for optimizer in optimizers for net in optimizer.networks]
             for optimizer in optimizers:
                 stack.enter_context(optimizer.training(networks))
-            train(
-                step if validation is None else validation.on_training_rows(step),
-                self.n_training,
-                phase,
-                batch_size=self.estimator.batch_size,
-                rng=self.shuffle,
-                device=self.rows.device,
-                after_epoch=after_epoch
-                if validation is None
-                else validation.after_epoch,
-            )
+            if validation is not None:
+                step = validation.on_training_rows(step)
+                after_epoch = validation.after_epoch
+            train(step, self.batches, phase, after_epoch)
             if returned is not None:
                 returned.restore()
         for optimizer in optimizers:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, Self
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from skdeep._compat import Interval, fit_context
 from skdeep.base import image_shape_of
@@ -381,9 +381,9 @@ class DCNClusterer(BaseDeepClusterer):
                 counts[emptied] = 1
                 return q
 
-            shuffle = Generator().manual_seed(shuffle_seed)
+            batches = begin.batches(self.batch_size, shuffle_seed)
             fitted = self_training(
-                self, begin, lambda _: step, refresh, optimizer, task, shuffle
+                self, begin, lambda _: step, refresh, optimizer, task, batches
             )
             self.__dict__.update(fitted)
         return self

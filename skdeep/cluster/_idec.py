@@ -5,7 +5,7 @@ from numbers import Real
 from typing import Any, Self
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from skdeep._compat import Interval, fit_context
 from skdeep.base import image_shape_of
@@ -360,9 +360,9 @@ class IDECClusterer(BaseDeepClusterer):
 
             # Phase 2: move networks and centroids towards the target distribution.
             optimizer, toward, refresh = self._deep_stage(begin, noise_seed)
-            shuffle = Generator().manual_seed(shuffle_seed)
+            batches = begin.batches(self.batch_size, shuffle_seed)
             fitted = self_training(
-                self, begin, toward, refresh, optimizer, task, shuffle
+                self, begin, toward, refresh, optimizer, task, batches
             )
             self.__dict__.update(fitted)
             self.reservoir_: Reservoir | None = None
@@ -430,8 +430,8 @@ class IDECClusterer(BaseDeepClusterer):
             precision=self.precision,
         )
 
-        def toward(q: Tensor, frequency: Tensor | None = None) -> Step:
-            p = target_distribution(q, frequency)
+        def toward(q: Tensor) -> Step:
+            p = target_distribution(q, begin.frequency(q))
 
             def step(index: Tensor) -> dict[str, Tensor]:
                 x = view(rows[index])

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +29,12 @@ from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import LEFT_OPEN
 from skdeep.training import (
     Adam,
+    Batches,
     FitTask,
     OneCycle,
     Step,
     descend,
     in_chunks,
-    n_batches,
 )
 
 CAPACITY = 2000
@@ -221,17 +221,16 @@ def taught(
 
     # Phase 3: the deep stage.
     optimizer, toward, refresh = training(begin, noise_seed)
-    shares = torch.from_numpy(weights).to(rows.device, torch.float32).unsqueeze(1)
 
     def toward_drawn(q: Tensor) -> Step:
-        step = toward(q, (shares * q).sum(0))
+        step = toward(q)
         return lambda index: step(draw(index))
 
-    n_drawn = max(len(rows), clusterer.batch_size)
-    max_iter = epochs_of(N_PASSES * n_new, n_drawn)
-    shuffle = Generator().manual_seed(seed)
-    how = optimizer, task, shuffle, max_iter, n_drawn
-    fitted = self_training(clusterer, begin, toward_drawn, refresh, *how)
+    batches = draws_of(begin, clusterer.batch_size, seed)
+    max_iter = epochs_of(N_PASSES * n_new, batches)
+    fitted = self_training(
+        clusterer, begin, toward_drawn, refresh, optimizer, task, batches, max_iter
+    )
     of_new = {
         name: fitted[name][n_old:].copy() for name in ("labels_", "initial_labels_")
     }
@@ -311,9 +310,15 @@ class WeightedDraw:
         return choices.gather(1, drawn).squeeze(1)
 
 
-def epochs_of(n_draws: int, n_drawn: int) -> int:
+def draws_of(begin: Start, size: int, seed: int) -> Batches:
+    """Batches of which each number stands for a row that is drawn: of one at least."""
+    n_drawn = max(len(begin.rows), size)
+    return replace(begin.batches(size, seed), n_samples=n_drawn)
+
+
+def epochs_of(n_draws: int, batches: Batches) -> int:
     """Epochs in which about so many rows are drawn, some in each."""
-    return max(1, round(n_draws / n_drawn))
+    return max(1, round(n_draws / batches.n_samples))
 
 
 def rehearse(
@@ -337,13 +342,13 @@ def rehearse(
     paired = weight > 0 and neighbors.shape[1] > 0
     if not (paired or rebuilds):
         return
-    shuffle = Generator().manual_seed(seed)
+    batches = draws_of(begin, encoder.batch_size, seed)
     objective = AutoencoderObjective(
         encoder.encoder_,
         encoder.decoder_ if rebuilds else None,
         RECONSTRUCTIONS[encoder.loss if rebuilds else "squared_error"].loss,
         weight,
-        encoder._corruption(rows, shuffle) if rebuilds else lambda x, _: x,
+        encoder._corruption(rows, batches.rng) if rebuilds else lambda x, _: x,
     )
     optimizer = Adam(
         [encoder.encoder_, *([encoder.decoder_] if rebuilds else [])],
@@ -351,15 +356,12 @@ def rehearse(
         weight_decay=encoder.weight_decay,
         precision=encoder.precision,
     )
-    n_drawn = max(len(rows), encoder.batch_size)
-    n_epochs = epochs_of(n_draws, n_drawn)
-    phase = task.phase("rehearse", n_epochs)
-    n_steps = n_epochs * n_batches(n_drawn, encoder.batch_size)
-    schedule = OneCycle(optimizer, n_steps)
+    phase = task.phase("rehearse", epochs_of(n_draws, batches))
+    schedule = OneCycle(optimizer, phase.max_iter * len(batches))
     partners = torch.from_numpy(neighbors).to(rows.device)
     view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
     noise = Generator(rows.device).manual_seed(seed)
-    phase.moves(optimizer, schedule, noise, shuffle, draw.rng, *begin.moving)
+    phase.moves(optimizer, schedule, noise, batches.rng, draw.rng, *begin.moving)
 
     def step(index: Tensor) -> dict[str, Tensor]:
         index = draw(index)
@@ -372,15 +374,7 @@ def rehearse(
         optimizer.step(losses["loss"])
         return losses
 
-    descend(
-        optimizer,
-        step,
-        n_drawn,
-        phase,
-        batch_size=encoder.batch_size,
-        rng=shuffle,
-        device=rows.device,
-    )
+    descend(optimizer, step, batches, phase)
 
 
 def in_old_order(old: np.ndarray, new: np.ndarray, n_clusters: int) -> np.ndarray:

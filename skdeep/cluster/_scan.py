@@ -27,7 +27,7 @@ from skdeep.objectives.scan import (
 from skdeep.representation import SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._views import default_views
-from skdeep.training import FitTask
+from skdeep.training import FitTask, OneCycle
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -332,14 +332,14 @@ class SCANClusterer(BaseDeepClusterer):
             head = discriminant_head(Z, begin.labels.to(rows.device), self.n_clusters)
             model = Model(encoder, head)
             view, strong_view = views(self, begin, view_seed)
-            rng = Generator().manual_seed(shuffle_seed)
-            stage = DeepStage(self, begin, model, task, rng)
+            batches = begin.batches(self.batch_size, shuffle_seed)
+            stage = DeepStage(self, begin, model, task, batches)
 
             # Phase 2: a row and its neighbours belong to one cluster.
             partners = code_neighbors(Z, self.n_neighbors, neighbor_seed)
             choice = Generator(rows.device).manual_seed(partner_seed)
             adam = stage.optimizer(self.learning_rate)
-            schedule = stage.schedule(adam)
+            schedule = OneCycle(adam, stage.cluster.max_iter * len(batches))
 
             def agree(index: Tensor) -> dict[str, Tensor]:
                 drawn = torch.randint(

@@ -18,14 +18,12 @@ from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.training import (
     Adam,
+    Batches,
     FitTask,
-    OneCycle,
     Phase,
     Rows,
     Thing,
-    epochs_for,
     in_chunks,
-    n_batches,
     train_epoch,
 )
 
@@ -94,8 +92,8 @@ class DeepStage:
     model : Model
         Trained in place.
     task : FitTask
-    rng : Generator
-        Of the shuffles.
+    batches : Batches
+        Of an epoch.
     """
 
     def __init__(
@@ -104,28 +102,23 @@ class DeepStage:
         begin: Start,
         model: Model,
         task: FitTask,
-        rng: Generator,
+        batches: Batches,
     ) -> None:
         self.clusterer = clusterer
         self.rows = begin.rows
         self.neighbors = begin.neighbors
         self.model = model
-        self.rng = rng
+        self.batches = batches
         self.before = clustering_of(model, self.rows)
         self.watch = LabelWatch(torch.from_numpy(self.before.labels), self.neighbors)
-        self.moving: list[Thing] = [rng, self.watch, *begin.moving]
+        self.moving: list[Thing] = [batches.rng, self.watch, *begin.moving]
         self.cluster, self.self_label = (
-            task.phase(name, self.n_epochs(given, n_steps), self.now)
+            task.phase(name, batches.epochs(given, n_steps), self.now)
             for name, given, n_steps in (
                 ("cluster", clusterer.max_iter, N_STEPS),
                 ("self-label", clusterer.self_label_iter, N_SELF_LABEL_STEPS),
             )
         )
-
-    def n_epochs(self, given: int | str, n_steps: int) -> int:
-        """Epochs that a parameter asks for; "auto": as many as make these steps."""
-        size = len(self.rows), self.clusterer.batch_size
-        return epochs_for(given, n_steps, *size)
 
     def optimizer(self, learning_rate: float) -> Adam:
         """Adam on the model as it is now."""
@@ -135,11 +128,6 @@ class DeepStage:
             weight_decay=self.clusterer.weight_decay,
             precision=self.clusterer.precision,
         )
-
-    def schedule(self, adam: Adam) -> OneCycle:
-        """Course of the steps of `cluster`."""
-        n_steps = n_batches(len(self.rows), self.clusterer.batch_size)
-        return OneCycle(adam, self.cluster.max_iter * n_steps)
 
     def run(
         self,
@@ -169,13 +157,7 @@ class DeepStage:
         phase.moves(optimizer, last, *moving, *self.moving)
         for _ in phase:
             with optimizer.training():
-                losses = train_epoch(
-                    toward(last["p"]),
-                    len(rows),
-                    batch_size=self.clusterer.batch_size,
-                    rng=self.rng,
-                    device=rows.device,
-                )
+                losses = train_epoch(toward(last["p"]), self.batches)
             p = last["p"] = probabilities()
             phase.record({**losses, **self.watch.look(p.argmax(1).cpu())})
         phase.check_weights(optimizer.networks)

@@ -30,12 +30,12 @@ from skdeep.representation._pretraining import fitted_encoder
 from skdeep.representation._views import Views, on_rows, resolved_augment
 from skdeep.training import (
     Adam,
+    Batches,
     FitTask,
     Phase,
     Rows,
     Step,
     Thing,
-    epochs_for,
     in_chunks,
     train_epoch,
 )
@@ -62,7 +62,7 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
 }
 """What the parameters of `self_training` may be."""
 
-Toward = Callable[..., Step]
+Toward = Callable[[Tensor], Step]
 """Takes the soft assignment of all rows; returns the step of the epoch towards it."""
 
 Refresh = Callable[[Tensor], Tensor]
@@ -88,6 +88,18 @@ class Start:
     neighbors: np.ndarray | None
     moving: list[Thing] = field(default_factory=list)
     weights: np.ndarray | None = None
+
+    def batches(self, size: int, seed: int) -> Batches:
+        """Batches of all rows."""
+        rng = Generator().manual_seed(seed)
+        return Batches(len(self.rows), size, rng, self.rows.device)
+
+    def frequency(self, q: Tensor) -> Tensor:
+        """Soft sizes of the clusters."""
+        if self.weights is None:
+            return q.sum(0)
+        weights = torch.from_numpy(self.weights).to(q)
+        return (weights.unsqueeze(1) * q).sum(0)
 
 
 def start(
@@ -173,9 +185,8 @@ def self_training(
     refresh: Refresh,
     optimizer: Adam,
     task: FitTask,
-    rng: Generator,
+    batches: Batches,
     max_iter: int | None = None,
-    n_drawn: int | None = None,
 ) -> dict[str, Any]:
     """Run the deep stage and keep it, unless the guard prefers what was before.
 
@@ -193,12 +204,10 @@ def self_training(
     optimizer : Adam
         Of the networks that the steps train.
     task : FitTask
-    rng : Generator
-        Of the shuffles.
+    batches : Batches
+        Of an epoch.
     max_iter : int or None
         Epochs at most, if not those of the parameter.
-    n_drawn : int or None
-        Row numbers that an epoch shuffles, if not those of all rows.
 
     Returns
     -------
@@ -207,16 +216,14 @@ def self_training(
     """
     alpha = clusterer.alpha
     before = clustering_of(start, alpha)
-    n_drawn = n_drawn or len(start.rows)
     if max_iter is None:
-        size = n_drawn, clusterer.batch_size
-        max_iter = epochs_for(clusterer.max_iter, N_STEPS, *size)
+        max_iter = batches.epochs(clusterer.max_iter, N_STEPS)
 
     def snapshot() -> dict[str, Any]:
         return {**clustering_of(start, alpha).attributes, "history_": phase.history}
 
     phase = task.phase("cluster", max_iter, snapshot)
-    rank = alternate(clusterer, start, toward, refresh, optimizer, phase, rng, n_drawn)
+    rank = alternate(clusterer, start, toward, refresh, optimizer, phase, batches)
     after = clustering_of(start, alpha)
     fitted = guarded(clusterer, before, after, start.neighbors, rank.lost)
     rank.warn(fitted["deep_stage_kept_"], type(clusterer).__name__)
@@ -299,8 +306,7 @@ def alternate(
     refresh: Refresh,
     optimizer: Adam,
     phase: Phase,
-    rng: Generator,
-    n_drawn: int,
+    batches: Batches,
 ) -> RankWatch:
     """Alternate assignments of all rows with epochs of steps towards them.
 
@@ -316,16 +322,10 @@ def alternate(
     q = exact_assignment(z, start.centroids, clusterer.alpha)
     watch = LabelWatch(q.argmax(1), start.neighbors)
     last: dict[str, Any] = {"q": q.float(), "seen": {}, "calm": 0}
-    phase.moves(optimizer, rng, watch, last, rank, *start.moving)
+    phase.moves(optimizer, batches.rng, watch, last, rank, *start.moving)
     for epoch in phase:
         with optimizer.training():
-            losses = train_epoch(
-                toward(last["q"]),
-                n_drawn,
-                batch_size=clusterer.batch_size,
-                rng=rng,
-                device=rows.device,
-            )
+            losses = train_epoch(toward(last["q"]), batches)
         if epoch % clusterer.update_interval == 0 or epoch in (1, phase.max_iter):
             z = embedding()
             q = refresh(z)

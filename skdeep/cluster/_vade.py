@@ -33,10 +33,8 @@ from skdeep.training import (
     FitTask,
     OneCycle,
     descend,
-    epochs_for,
     in_chunks,
     inferring,
-    n_batches,
 )
 
 N_STEPS = 2000
@@ -303,8 +301,8 @@ class VaDEClusterer(BaseDeepClusterer):
             before = clustering_of(model, begin)
 
             # Phase 2: raise the bound of the whole model.
-            size = len(rows), self.batch_size
-            max_iter = epochs_for(self.max_iter, N_STEPS, *size)
+            batches = begin.batches(self.batch_size, shuffle_seed)
+            max_iter = batches.epochs(self.max_iter, N_STEPS)
             optimizer = Adam(
                 [model.encoder, decoder],
                 model.mixture,
@@ -312,8 +310,7 @@ class VaDEClusterer(BaseDeepClusterer):
                 weight_decay=self.weight_decay,
                 precision=self.precision,
             )
-            n_steps = max_iter * n_batches(*size)
-            schedule = OneCycle(optimizer, n_steps)
+            schedule = OneCycle(optimizer, max_iter * len(batches))
             view = augmentation(self.augment, begin, view_seed)
             noise = Generator(rows.device).manual_seed(noise_seed)
 
@@ -329,17 +326,8 @@ class VaDEClusterer(BaseDeepClusterer):
                 return {**found, "history_": phase.history}
 
             phase = task.phase("cluster", max_iter, snapshot)
-            shuffle = Generator().manual_seed(shuffle_seed)
-            phase.moves(optimizer, schedule, shuffle, noise, *begin.moving)
-            descend(
-                optimizer,
-                step,
-                len(rows),
-                phase,
-                batch_size=self.batch_size,
-                rng=shuffle,
-                device=rows.device,
-            )
+            phase.moves(optimizer, schedule, batches.rng, noise, *begin.moving)
+            descend(optimizer, step, batches, phase)
             after = clustering_of(model, begin)
             fitted = guarded(self, before, after, begin.neighbors)
             self.__dict__.update(fitted)

@@ -32,12 +32,11 @@ from skdeep.representation._autoencoder import AutoencoderTransformer
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import (
     Adam,
+    Batches,
     FitTask,
     OneCycle,
     Phase,
-    epochs_for,
     in_chunks,
-    n_batches,
     train,
 )
 
@@ -267,13 +266,20 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         with FitTask(self, X, y, max_subtasks=3) as task:
             pretrain_seed, head_seed, fine_tune_seed = task.seeds(self, 3)
             classes, labelled, targets = classes_of(y, X, type(self).__name__)
-            frozen_iter, max_iter = self._epochs(len(labelled))
-
             # Phase 1: pretrain the encoder on all rows.
             encoder, _ = fitted_encoder(self, X, image_shape, pretrain_seed, task)
             code_of = encoder._output()
             rows = encoder._scaled_rows(X, resident=True)
             labelled, targets = labelled.to(rows.device), targets.to(rows.device)
+            head_batches, batches = (
+                Batches(
+                    len(labelled),
+                    self.batch_size,
+                    Generator().manual_seed(seed),
+                    rows.device,
+                )
+                for seed in (head_seed, fine_tune_seed)
+            )
 
             def fitted() -> dict[str, Any]:
                 return {
@@ -285,6 +291,8 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
                     "history_": phase.history,
                 }
 
+            frozen_iter = head_batches.epochs(self.frozen_iter, N_FROZEN_STEPS)
+            max_iter = batches.epochs(self.max_iter, min(N_STEPS, len(labelled)))
             head_phase = task.phase("head", frozen_iter, fitted)
             phase = task.phase("fine-tune", max_iter, fitted)
 
@@ -292,22 +300,23 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             Z = torch.from_numpy(in_chunks(code_of, rows)).to(rows.device)
             center, spread = Z.mean(0), global_deviation(Z)
             codes = (Z[labelled] - center) / spread
-            rng = Generator().manual_seed(head_seed)
-            head = initialized(MLP, rng, sizes=[Z.shape[1], len(classes)])
+            sizes = [Z.shape[1], len(classes)]
+            head = initialized(MLP, head_batches.rng, sizes=sizes)
             for weight in head.to(rows.device).parameters():
                 torch.nn.init.zeros_(weight)
-            self._descend(head_phase, [head], lambda i: head(codes[i]), targets, rng)
+            self._descend(
+                head_phase, [head], lambda i: head(codes[i]), targets, head_batches
+            )
 
             # Phase 3: train all layers, the encoder by smaller steps.
             def logits(index: Tensor) -> Tensor:
                 z = code_of(rows[labelled[index]])
                 return head((z - center) / spread)
 
-            rng = Generator().manual_seed(fine_tune_seed)
             networks = [encoder.encoder_, head]
             # Of a dense network that is fused, no hidden layer can be had for training.
             fused = code_of is encoder.encoder_
-            self._descend(phase, networks, logits, targets, rng, fused_layers=fused)
+            self._descend(phase, networks, logits, targets, batches, fused_layers=fused)
             self.__dict__.update(fitted())
         return self
 
@@ -367,21 +376,13 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
     def _image_shape(self) -> tuple[int, int, int] | None:
         return self.encoder_.image_shape_
 
-    def _epochs(self, n_labelled: int) -> tuple[int, int]:
-        """Epochs of the head alone, and of all layers."""
-        size = n_labelled, self.batch_size
-        return (
-            epochs_for(self.frozen_iter, N_FROZEN_STEPS, *size),
-            epochs_for(self.max_iter, min(N_STEPS, n_labelled), *size),
-        )
-
     def _descend(
         self,
         phase: Phase,
         networks: list[Network],
         logits: Callable[[Tensor], Tensor],
         targets: Tensor,
-        rng: Generator,
+        batches: Batches,
         fused_layers: bool = True,
     ) -> None:
         """Lower the cross-entropy by all `networks`, of which the last is the head."""
@@ -394,8 +395,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             precision=self.precision,
             fused_layers=fused_layers,
         )
-        n_steps = phase.max_iter * n_batches(len(targets), self.batch_size)
-        schedule = OneCycle(optimizer, n_steps)
+        schedule = OneCycle(optimizer, phase.max_iter * len(batches))
 
         def step(index: Tensor) -> dict[str, Tensor]:
             loss = cross_entropy(logits(index), targets[index])
@@ -403,19 +403,12 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             optimizer.step(loss)
             return {"loss": loss}
 
-        phase.moves(optimizer, schedule, rng)
+        phase.moves(optimizer, schedule, batches.rng)
         with optimizer.training():
             # Few labelled rows say less of the features than all rows did.
             for network in networks:
                 keep_statistics(network)
-            train(
-                step,
-                len(targets),
-                phase,
-                batch_size=self.batch_size,
-                rng=rng,
-                device=targets.device,
-            )
+            train(step, batches, phase)
         phase.check_weights(networks)
 
 

@@ -6,7 +6,6 @@ together, *negative* ones were put together from different rows.
 
 import math
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -41,11 +40,10 @@ from skdeep.parameters import positive_integers
 from skdeep.scaling import fitted_scaling
 from skdeep.training import (
     Adam,
+    Batches,
     OneCycle,
     Rows,
-    epochs_for,
     learning,
-    n_batches,
     train_epoch,
 )
 
@@ -398,11 +396,8 @@ def mutual_information(
         losses = trained(
             batch_loss(estimator, critic, x, y, shuffle),
             optimizer,
-            len(x),
-            n_epochs=epochs_for(max_iter, N_STEPS, len(x), batch_size),
-            batch_size=batch_size,
-            rng=shuffle,
-            device=home,
+            Batches(len(x), batch_size, shuffle, home),
+            max_iter,
         )
         halves = zip(held_out_x, held_out_y, strict=True)
         return judged(estimator, critic, losses, (x, y), *halves)
@@ -440,16 +435,12 @@ def batch_loss(
 def trained(
     loss_of: Callable[[Tensor], Tensor],
     optimizer: Adam,
-    n_rows: int,
-    *,
-    n_epochs: int,
-    batch_size: int,
-    rng: Generator,
-    device: torch.device,
+    batches: Batches,
+    max_iter: int | str,
 ) -> list[float]:
     """Minimise a loss of batches, and return its mean in each epoch."""
-    n_steps = n_epochs * n_batches(n_rows, batch_size)
-    schedule = OneCycle(optimizer, n_steps)
+    n_epochs = batches.epochs(max_iter, N_STEPS)
+    schedule = OneCycle(optimizer, n_epochs * len(batches))
 
     def step(index: Tensor) -> dict[str, Tensor]:
         loss = loss_of(index)
@@ -457,11 +448,11 @@ def trained(
         optimizer.step(loss)
         return {"loss": loss}
 
-    epoch = partial(
-        train_epoch, step, n_rows, batch_size=batch_size, rng=rng, device=device
-    )
     with optimizer.training():
-        return [finite_loss(epoch(), number) for number in range(1, 1 + n_epochs)]
+        return [
+            finite_loss(train_epoch(step, batches), number)
+            for number in range(1, 1 + n_epochs)
+        ]
 
 
 def judged(

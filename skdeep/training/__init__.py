@@ -2,9 +2,9 @@
 
 from skdeep.training.checkpoints import Store
 from skdeep.training.epochs import (
+    Batches,
     OneCycle,
     descend,
-    epochs_for,
     n_batches,
     train,
     train_epoch,
@@ -22,6 +22,7 @@ __all__ = [
     "BETAS",
     "Adam",
     "AveragedWeights",
+    "Batches",
     "BestWeights",
     "FitTask",
     "OneCycle",
@@ -34,7 +35,6 @@ __all__ = [
     "changing",
     "depends_on_host",
     "descend",
-    "epochs_for",
     "fit_task_of",
     "in_chunks",
     "inferring",

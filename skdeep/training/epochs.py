@@ -7,6 +7,7 @@ needs. What is here knows nothing of losses or networks.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,68 +27,66 @@ from skdeep.training.tasks import Phase
 CPU = torch.device("cpu")
 
 
+@dataclass(frozen=True)
+class Batches:
+    """Row numbers of the batches of an epoch, shuffled anew each time.
+
+    A last batch of one row is joined to the one before it.
+
+    Parameters
+    ----------
+    n_samples : int
+    size : int
+        Rows of a batch.
+    rng : Generator
+        Of the shuffles, on the CPU: a seed shuffles alike on every device.
+    device : torch.device
+        Where the row numbers are wanted.
+    """
+
+    n_samples: int
+    size: int
+    rng: Generator
+    device: torch.device = CPU
+
+    def __len__(self) -> int:
+        return n_batches(self.n_samples, self.size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = torch.randperm(self.n_samples, generator=self.rng).to(self.device)
+        size = int(self.size)
+        last = (len(self) - 1) * size
+        for start in range(0, last, size):
+            yield order[start : start + size]
+        yield order[last:]
+
+    def epochs(self, max_iter: int | str, n_steps: int, most: int = 200) -> int:
+        """Epochs that `max_iter` asks for; "auto": as many as make about `n_steps`.
+
+        But at least 2 and at most `most`: long tables are seen twice, and short ones,
+        of which each epoch makes few steps, not thousands of times.
+        """
+        if max_iter != "auto":
+            return int(max_iter)
+        return min(max(math.ceil(n_steps / len(self)), 2), most)
+
+
 def n_batches(n_samples: int, batch_size: int) -> int:
-    """Batches of an epoch; a last batch of one row is joined to the one before it."""
+    """Batches of an epoch."""
     # NumPy's narrow integers overflow.
     full, rest = divmod(n_samples, int(batch_size))
     return full + (rest > 1 or full == 0)
 
 
-def epochs_for(
-    max_iter: int | str,
-    n_steps: int,
-    n_samples: int,
-    batch_size: int,
-    most_epochs: int = 200,
-) -> int:
-    """Epochs that `max_iter` asks for; "auto": as many as make about `n_steps` steps.
+def train_epoch(step: Step, batches: Batches) -> dict[str, float]:
+    """Step through one epoch and return the mean of each loss over its rows.
 
-    But at least 2 and at most `most_epochs`: long tables are seen twice, and short
-    ones, of which each epoch makes few steps, not thousands of times.
+    The step takes the row numbers of a batch and returns a dict of scalar tensors.
     """
-    if max_iter != "auto":
-        return int(max_iter)
-    epochs = math.ceil(n_steps / n_batches(n_samples, batch_size))
-    return min(max(epochs, 2), most_epochs)
-
-
-def batches(
-    n_samples: int, batch_size: int, rng: Generator, device: torch.device = CPU
-) -> Iterator[Tensor]:
-    """Row numbers of each batch of one shuffled epoch, on the device."""
-    order = torch.randperm(n_samples, generator=rng).to(device)
-    size = int(batch_size)
-    last = (n_batches(n_samples, size) - 1) * size
-    for start in range(0, last, size):
-        yield order[start : start + size]
-    yield order[last:]
-
-
-def train_epoch(
-    step: Step,
-    n_samples: int,
-    *,
-    batch_size: int,
-    rng: Generator,
-    device: torch.device = CPU,
-) -> dict[str, float]:
-    """Step through one shuffled epoch and return the mean of each loss over its rows.
-
-    Parameters
-    ----------
-    step : callable
-        Takes the row numbers of a batch, returns a dict of scalar tensors.
-    n_samples : int
-    batch_size : int
-    rng : Generator
-        Of the shuffle, on the CPU: a seed shuffles alike on every device.
-    device : torch.device
-        Where the row numbers are wanted.
-    """
-    if are_asked_for(device) and n_batches(n_samples, batch_size) >= LEAST_STEPS:
-        step = repeated(step, batch_size, device)
+    if are_asked_for(batches.device) and len(batches) >= LEAST_STEPS:
+        step = repeated(step, batches.size, batches.device)
     totals: dict[str, Tensor] = {}
-    for index in batches(n_samples, batch_size, rng, device):
+    for index in batches:
         # A loss may hold on to a tensor of the size of the batch: only its number is
         # kept, and no name for it when the next batch is read. And it stays where it
         # is: to read it here would wait for the device.
@@ -97,17 +96,13 @@ def train_epoch(
                 totals[name].add_(loss, alpha=len(index))
             else:
                 totals[name] = loss * len(index)
-    return {name: float(total) / n_samples for name, total in totals.items()}
+    return {name: float(total) / batches.n_samples for name, total in totals.items()}
 
 
 def train(
     step: Step,
-    n_samples: int,
+    batches: Batches,
     phase: Phase,
-    *,
-    batch_size: int,
-    rng: Generator,
-    device: torch.device = CPU,
     after_epoch: Callable[[Phase], dict[str, float]] | None = None,
 ) -> None:
     """Run the epochs of `phase` with nothing but `after_epoch` between them.
@@ -115,27 +110,15 @@ def train(
     It may stop the phase, and returns further numbers for the record.
     """
     for _ in phase:
-        losses = train_epoch(
-            step, n_samples, batch_size=batch_size, rng=rng, device=device
-        )
-        phase.record(losses)
+        phase.record(train_epoch(step, batches))
         if after_epoch is not None:
             phase.record(after_epoch(phase))
 
 
-def descend(
-    optimizer: Adam,
-    step: Step,
-    n_samples: int,
-    phase: Phase,
-    *,
-    batch_size: int,
-    rng: Generator,
-    device: torch.device = CPU,
-) -> None:
+def descend(optimizer: Adam, step: Step, batches: Batches, phase: Phase) -> None:
     """Run the epochs of a phase that one optimiser steps, and check what it moved."""
     with optimizer.training():
-        train(step, n_samples, phase, batch_size=batch_size, rng=rng, device=device)
+        train(step, batches, phase)
     phase.check_weights(optimizer.networks)
 
 

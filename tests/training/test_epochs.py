@@ -9,13 +9,12 @@ from torch import Generator
 from skdeep.nn import MLP
 from skdeep.training import (
     Adam,
+    Batches,
     OneCycle,
-    epochs_for,
     n_batches,
     train,
     train_epoch,
 )
-from skdeep.training.epochs import batches
 
 SIZES = [1, 2, 3, 5, 8, 9, 16, 17, 100]
 BATCH_SIZES = [1, 2, 3, 4, 8, 16, 99, 100, 101, 1000]
@@ -33,13 +32,13 @@ def generator(seed=0):
 
 @every_size
 def test_batches_cover_each_row_once(n, batch_size):
-    found = torch.cat(list(batches(n, batch_size, generator())))
+    found = torch.cat(list(Batches(n, batch_size, generator())))
     assert torch.equal(found.sort().values, torch.arange(n))
 
 
 @every_size
 def test_batches_are_full_and_a_last_one_of_one_row_is_merged(n, batch_size):
-    sizes = [len(batch) for batch in batches(n, batch_size, generator())]
+    sizes = [len(batch) for batch in Batches(n, batch_size, generator())]
     assert all(size == batch_size for size in sizes[:-1])
     assert sizes[-1] <= batch_size + 1
     if min(n, batch_size) > 1:
@@ -47,30 +46,31 @@ def test_batches_are_full_and_a_last_one_of_one_row_is_merged(n, batch_size):
 
 
 def test_last_batch_of_one_row_joins_the_one_before():
-    sizes = {n: [len(b) for b in batches(n, 4, generator())] for n in (1, 8, 9, 10)}
+    sizes = {n: [len(b) for b in Batches(n, 4, generator())] for n in (1, 8, 9, 10)}
     assert sizes == {1: [1], 8: [4, 4], 9: [4, 5], 10: [4, 4, 2]}
 
 
 @every_size
 def test_number_of_batches_is_the_real_one(n, batch_size):
-    assert n_batches(n, batch_size) == len(list(batches(n, batch_size, generator())))
+    batches = Batches(n, batch_size, generator())
+    assert n_batches(n, batch_size) == len(batches) == len(list(batches))
 
 
 @every_size
 def test_epochs_make_the_steps_and_one_less_would_not(n, batch_size):
-    steps_an_epoch = len(list(batches(n, batch_size, generator())))
+    batches = Batches(n, batch_size, generator())
     for n_steps in (1, 7, 400):
-        epochs = epochs_for("auto", n_steps, n, batch_size)
+        epochs = batches.epochs("auto", n_steps)
         assert 2 <= epochs <= 200
         if epochs > 2:
-            assert n_steps > (epochs - 1) * steps_an_epoch
+            assert n_steps > (epochs - 1) * len(batches)
         if epochs < 200:
-            assert epochs * steps_an_epoch >= n_steps
+            assert epochs * len(batches) >= n_steps
 
 
 def test_shuffles_depend_on_the_generator_alone():
     def order(rng):
-        return torch.cat(list(batches(50, 8, rng)))
+        return torch.cat(list(Batches(50, 8, rng)))
 
     before = torch.get_rng_state()
     rng = generator(3)
@@ -95,7 +95,7 @@ def test_epoch_returns_the_mean_of_each_loss_over_the_rows(n, batch_size, device
         batch = values[index]
         return {"loss": batch.mean().requires_grad_(), "square": batch.square().mean()}
 
-    losses = train_epoch(step, n, batch_size=batch_size, rng=generator())
+    losses = train_epoch(step, Batches(n, batch_size, generator()))
     assert len(seen) == n_batches(n, batch_size)
     assert list(losses) == ["loss", "square"]
     assert all(type(value) is float for value in losses.values())
@@ -107,7 +107,7 @@ def test_loss_that_is_not_finite_is_returned_as_such():
     def step(index):
         return {"loss": torch.tensor(float("nan") if 3 in index else 1.0)}
 
-    assert math.isnan(train_epoch(step, 10, batch_size=2, rng=generator())["loss"])
+    assert math.isnan(train_epoch(step, Batches(10, 2, generator()))["loss"])
 
 
 def test_no_loss_of_a_batch_is_held_while_the_next_is_read():
@@ -119,7 +119,7 @@ def test_no_loss_of_a_batch_is_held_while_the_next_is_read():
         held.add(loss)
         return {"loss": loss}
 
-    losses = train_epoch(step, 10, batch_size=3, rng=generator())
+    losses = train_epoch(step, Batches(10, 3, generator()))
     assert losses == {"loss": pytest.approx(9.0)}
 
 
@@ -141,7 +141,7 @@ def test_train_records_an_entry_an_epoch():
         return {"loss": torch.tensor(float(len(orders)))}
 
     phase = Epochs()
-    train(step, 6, phase, batch_size=10, rng=generator())
+    train(step, Batches(6, 10, generator()), phase)
     assert phase.records == [{"loss": 1.0}, {"loss": 2.0}, {"loss": 3.0}]
     assert not torch.equal(orders[0], orders[1])
 

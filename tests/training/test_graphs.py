@@ -9,7 +9,7 @@ from torch import Generator
 from skdeep.cluster import SCANClusterer
 from skdeep.generative import DiffusionSampler, GANSampler
 from skdeep.representation import AutoencoderTransformer
-from skdeep.training import changing, train_epoch
+from skdeep.training import Batches, changing, train_epoch
 from skdeep.training.graphs import are_asked_for, at_each_step
 from tests.estimators import BRIEF_FITS_WARN, ESTIMATORS, name_of
 from tests.pretended_gpu import PretendedGenerator, pretended_gpu
@@ -88,7 +88,7 @@ def test_graphs_have_to_be_asked_for(device, asked, expected, monkeypatch):
 
 def epoch(step, device="cpu"):
     rng, device = Generator().manual_seed(0), torch.device(device)
-    return train_epoch(step, 40, batch_size=4, rng=rng, device=device)
+    return train_epoch(step, Batches(40, 4, rng, device))
 
 
 def test_changing_numbers_and_the_host_go_on_in_replays(monkeypatch):
