@@ -17,7 +17,7 @@ from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, fit_transform, score, widths
 from skdeep.generative._fixed_columns import scaled_constants, varying_columns
-from skdeep.generative._gaussian import fitted_gaussian
+from skdeep.generative._gaussian import fitted_gaussian, shrunken_means
 from skdeep.nn import Flow, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
@@ -490,8 +490,8 @@ def become_gaussian(
 ) -> None:
     """Make a flow that is not trained yet the Gaussian of rows of given numbers.
 
-    Of rows of classes it becomes one Gaussian a class, all of the same covariance. To
-    the mean of a class that of all rows counts as one more row.
+    Of rows of classes it becomes one Gaussian a class, all of the same covariance, with
+    `shrunken_means`.
     """
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
@@ -504,7 +504,10 @@ def become_gaussian(
 
     parts = [(one.t() @ x, one.sum(0)[:, None]) for x, one in batches()]
     sums, counts = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
-    means = (sums + sums.sum(0) / counts.sum()) / (counts + 1)
+    means = sums / counts.clamp_min(1)
+    if context is not None:
+        squares = [(x - one @ means).square().sum(0) for x, one in batches()]
+        means = shrunken_means(means, counts, torch.stack(squares).sum(0))
     mean, covariance = fitted_gaussian(x - one @ means for x, one in batches())
     means += torch.from_numpy(mean).to(means)
     flow.whitening.set(means.t(), torch.from_numpy(covariance))

@@ -63,6 +63,37 @@ def fitted_gaussian(batches: Iterator[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     return mean, (1 - shrinkage) * covariance + shrinkage * diagonal
 
 
+def shrunken_means(means: Tensor, counts: Tensor, squares: Tensor) -> Tensor:
+    r"""Means of classes, drawn to that of all rows where they hardly differ.
+
+    .. math:: m + \frac{n_c \sigma_b^2}{n_c \sigma_b^2 + \sigma_w^2} (m_c - m)
+
+    for each column, with :math:`\sigma_w^2` the variance inside of the classes and
+    :math:`\sigma_b^2` that of their means, as the analysis of variance estimates it: a
+    class of few rows far from all others stays where they are.
+
+    Parameters
+    ----------
+    means : Tensor of shape (n_classes, n_columns)
+    counts : Tensor of shape (n_classes, 1)
+        Rows of each class.
+    squares : Tensor of shape (n_columns,)
+        Sums of squares about the means.
+
+    Returns
+    -------
+    Tensor of shape (n_classes, n_columns)
+        The mean of all rows, of classes without rows and of classes of a row each.
+    """
+    n_rows, n_seen = counts.sum(), (counts > 0).sum()
+    mean = (counts * means).sum(0) / n_rows
+    within = squares / (n_rows - n_seen)
+    total = (counts * (means - mean).square()).sum(0) - (n_seen - 1) * within
+    between = total.clamp_min(0) / (n_rows - counts.square().sum() / n_rows)
+    share = counts * between / (counts * between + within)
+    return mean + share.nan_to_num(0.0) * (means - mean)
+
+
 def moments_of_folds(
     batches: Iterator[Tensor],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
