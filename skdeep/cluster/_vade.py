@@ -374,7 +374,8 @@ class VaDEClusterer(BaseDeepClusterer):
         -------
         bound : ndarray of shape (n_samples,), float32
             In nats, in the units of the input: the scaling counts. Of the Bernoulli
-            likelihood, the expectation over binary rows with such means.
+            likelihood, the expectation over binary rows with such means, and -inf of
+            rows beyond the range of `fit`.
         """
         rows = self._rows(X)
         return -in_chunks(self._objective(), rows)

@@ -430,6 +430,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         -------
         log_likelihood : ndarray of shape (n_samples,), float32
             In units of the input: the scaling counts. Columns that do not vary do not.
+            -inf, with the Bernoulli likelihood, of rows beyond the range of `fit`.
         """
         self._check_usable()
         if method not in ("elbo", "iwae", "ais"):

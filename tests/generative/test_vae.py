@@ -296,6 +296,16 @@ def test_probabilities_do_not_depend_on_how_ones_are_written():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["elbo", "iwae", "ais"])
+def test_rows_beyond_the_range_have_no_probability(method):
+    X = bars(60)[0].reshape(60, -1)
+    model = small(likelihood="bernoulli", max_iter=2).fit(X)
+    rows = np.concatenate([X[:2], 5 * X[:2]])
+    found = model.score_samples(rows, method=method, n_importance=2, n_temperatures=2)
+    assert np.isfinite(found[:2]).all()
+    assert np.isneginf(found[2:]).all()
+
+
 @pytest.mark.parametrize("parameters", [{}, {"variance": "learned"}])
 def test_units_move_the_density_and_nothing_else(parameters):
     X, _ = blobs(200)
