@@ -452,6 +452,12 @@ class GANSampler(BaseSampler):
         ]
         return self.generator_(beside(z, context)).clamp_(*bounds)
 
+    def _in_units(self, X: np.ndarray) -> np.ndarray:
+        # Again, since the way back rounds: no row shall have less than nothing.
+        X = super()._in_units(X)
+        bounds = (self.minimum_.astype(X.dtype), self.maximum_.astype(X.dtype))
+        return np.clip(X, *bounds, out=X)
+
     def _networks(
         self, fitting: Fitting, columns: ColumnStatistics, n_classes: int
     ) -> tuple[Network, Network]:
