@@ -321,6 +321,8 @@ def test_classes_may_be_dates_of_any_unit(sampler):
     for label in (pd.Timestamp(y[0]), y[0].astype("datetime64[D]")):
         found = model.sample(3, y=label, random_state=0)
         np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="y holds the class 'never'"):
+        model.sample(3, y="never")
 
 
 @every_sampler
@@ -343,6 +345,8 @@ def test_one_class_for_all_is_that_class_for_each(sampler):
     one = model.sample(6, y="top", random_state=0)
     each = model.sample(6, y=["top"] * 6, random_state=0)
     np.testing.assert_array_equal(one, each)
+    with pytest.raises(ValueError, match=r"y holds the class \{'top'\}"):
+        model.sample(6, y={"top"})
     assert not np.array_equal(one, model.sample(6, y="low", random_state=0))
 
 

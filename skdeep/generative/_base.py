@@ -1,6 +1,7 @@
 """What every sampler does alike: the half that has no objective."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any
 
@@ -166,10 +167,15 @@ class BaseSampler(BaseDeepEstimator):
         if len(y) != n_rows:
             raise ValueError(f"y has {len(y)} classes, but there are {n_rows} rows.")
         if self.classes_.dtype.kind == "M":  # of any unit
-            y = np.asarray(y, dtype=self.classes_.dtype)
+            with suppress(TypeError, ValueError):  # what is no date is named below
+                y = np.asarray(y, dtype=self.classes_.dtype)
         known = {label: code for code, label in enumerate(self.classes_.tolist())}
         labels = y.tolist()
-        unknown = [label for label in labels if label not in known]
+        unknown = [
+            label
+            for label in labels
+            if not isinstance(label, Hashable) or label not in known
+        ]
         if unknown:
             raise ValueError(
                 f"y holds the class {unknown[0]!r}, which {name} did not see in fit. "
