@@ -638,6 +638,8 @@ def test_classes_of_rows_without_density_are_left_out():
     np.testing.assert_allclose(found[kept], model.score_samples(given[kept], y[kept]))
     ones = model.score_samples(given, np.ones(4))
     np.testing.assert_array_equal(model.score_samples(given, 1), ones)
+    with pytest.raises(ValueError, match="y has 1 classes, but there are 4 rows"):
+        model.score_samples(given, [1])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
