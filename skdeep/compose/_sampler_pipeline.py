@@ -18,7 +18,7 @@ from sklearn.preprocessing import (
     OneHotEncoder,
     OrdinalEncoder,
 )
-from sklearn.utils import check_scalar
+from sklearn.utils import check_random_state, check_scalar, shuffle
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -240,7 +240,8 @@ class SamplerPipeline(Pipeline):
         Returns
         -------
         X : ndarray or DataFrame of shape (n_samples, n_features)
-            Rows in the container, columns and number types of X in `fit`.
+            Rows in the container, columns and number types of X in `fit`. Those of
+            mixtures are shuffled: they come in the order of their components.
         """
         check_is_fitted(self)
         check_can_sample(self)
@@ -497,6 +498,7 @@ def drawn(sampler: Any, n_samples: int, y: Any, random_state: Any) -> np.ndarray
     The last bits of float32 count as soon as a scaler adds a large mean.
     """
     sampler = thawed(sampler)
+    rng = check_random_state(random_state)
     accepted = signature(sampler.sample).parameters
     arguments = {}
     if "y" in accepted:
@@ -509,10 +511,12 @@ def drawn(sampler: Any, n_samples: int, y: Any, random_state: Any) -> np.ndarray
     if "random_state" in accepted:
         arguments["random_state"] = random_state
     elif random_state is not None or "random_state" in sampler.get_params():
-        sampler = copy(sampler).set_params(random_state=random_state)
+        sampler = copy(sampler).set_params(random_state=rng)
     X = sampler.sample(n_samples, **arguments)
-    # Mixtures return the component of each row as well.
-    return np.asarray(X[0] if isinstance(X, tuple) else X, dtype=np.float64)
+    if isinstance(X, tuple):
+        # Mixtures return the component of each row as well, in whose order they are.
+        X = shuffle(X[0], random_state=rng)
+    return np.asarray(X, dtype=np.float64)
 
 
 def of_rows(X: Any, kept: np.ndarray) -> Any:
