@@ -17,7 +17,11 @@ from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, fit_transform, score, widths
 from skdeep.generative._fixed_columns import scaled_constants, varying_columns
-from skdeep.generative._gaussian import fitted_gaussian, shrunken_means
+from skdeep.generative._gaussian import (
+    fitted_gaussian,
+    shrunken_means,
+    smallest_variances,
+)
 from skdeep.nn import Flow, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
@@ -502,13 +506,18 @@ def become_gaussian(
             pixels = x.transpose(1, -1).flatten(0, -2).double()
             yield pixels, one.repeat_interleave(len(pixels) // len(x), 0).double()
 
-    parts = [(one.t() @ x, one.sum(0)[:, None]) for x, one in batches()]
-    sums, counts = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    parts = [
+        (one.t() @ x, one.sum(0)[:, None], x.square().sum(0)) for x, one in batches()
+    ]
+    sums, counts, total = (torch.stack(p).sum(0) for p in zip(*parts, strict=True))
+    smallest = smallest_variances(sums.sum(0), total, counts.sum())
     means = sums / counts.clamp_min(1)
     if context is not None:
         squares = [(x - one @ means).square().sum(0) for x, one in batches()]
         means = shrunken_means(means, counts, torch.stack(squares).sum(0))
-    mean, covariance = fitted_gaussian(x - one @ means for x, one in batches())
+    mean, covariance = fitted_gaussian(
+        (x - one @ means for x, one in batches()), smallest
+    )
     means += torch.from_numpy(mean).to(means)
     flow.whitening.set(means.t(), torch.from_numpy(covariance))
 

@@ -212,9 +212,10 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     A shared variance is not a weight: that of largest likelihood is the mean squared
     residual, which training follows over the last 50 batches.
 
-    Densities leave columns out that do not vary in `fit`. Learned variances are bounded
-    between 0.0001 and 10 times that of scaled rows, since the density of a column that
-    is told exactly by others has no bound.
+    Densities leave columns out that do not vary in `fit`. Shared variances are at least
+    0.0001 in scaled rows, or 0.01 times that of the column if that is less, and learned
+    ones between 0.0001 and 10, since the density of a column that is told exactly by
+    others has no bound.
 
     The same `random_state` gives the same bits on one machine at one number of threads.
 
@@ -519,7 +520,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
         # Build the model and its optimiser.
         constants = scaled_constants(X, fitting)
-        likelihood = new_likelihood(self, np.isnan(constants), fitting)
+        likelihood = new_likelihood(self, X, np.isnan(constants), fitting)
         encoder, decoder = new_networks(
             self, fitting, 0 if context is None else context.shape[1], likelihood
         )
@@ -598,6 +599,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
                     squares * likelihood.varies,
                     trained * likelihood.varies,
                     len(fitting.held_out),
+                    likelihood.least.min(),
                 )
             likelihood.follow(squares)
         return kl.cpu().numpy()

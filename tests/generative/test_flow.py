@@ -223,6 +223,13 @@ def test_grid_search_takes_the_mean_density(moons):
     assert np.isfinite(search.best_score_)
 
 
+@pytest.mark.parametrize("unit", [1e-8, 1e8])
+def test_units_of_columns_that_are_not_scaled_do_not_widen_them(unit):
+    X = np.random.RandomState(0).randn(200, 2) * [unit, 1]
+    flow = small(scale=None, max_iter=1).fit(X)
+    np.testing.assert_allclose(flow.sample(1000).std(0), X.std(0), rtol=0.15)
+
+
 # the Gaussian that it starts from
 
 
