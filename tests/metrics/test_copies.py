@@ -194,6 +194,32 @@ def test_text_that_looks_like_numbers_is_text(kind, dtype):
         assert uniqueness_score(table(*cells)) == 1.0
 
 
+def test_text_is_no_number_beside_one():
+    numbers, text = (np.array([[a], [b]], object) for a, b in ([1, 2], ["1", "2"]))
+    assert novelty_score(numbers, text) == 1.0
+    assert novelty_score(numbers, np.array([[1.0], ["2"]], object)) == 0.5
+
+
+def test_days_of_arrow_are_dates():
+    days = pd.Series(pd.to_datetime(["2020-01-01", None, "2021-05-05"]))
+    one, other = (
+        pd.DataFrame({"day": days.astype(dtype)})
+        for dtype in ("date32[pyarrow]", "datetime64[s]")
+    )
+    assert uniqueness_score(one) == 1.0
+    assert novelty_score(one, other) == novelty_score(other, one) == 0.0
+
+
+@pytest.mark.parametrize("fill", [0, np.nan])
+def test_sparse_columns_of_frames_are_read(fill):
+    dense = pd.DataFrame({"a": ["x", "y", "x"], "b": [fill, 0.0, 5.0]})
+    column = pd.arrays.SparseArray(dense["b"], fill_value=fill)
+    found = dense.assign(b=column)
+    assert found["b"].dtype != dense["b"].dtype
+    assert uniqueness_score(found) == uniqueness_score(dense)
+    assert novelty_score(found, dense) == novelty_score(dense, found) == 0.0
+
+
 def test_numbers_beside_text_in_lists_stay_numbers():
     assert uniqueness_score([["a", 1], ["a", 1.0], ["01", 2], ["1", 2]]) == 0.75
     assert uniqueness_score([["a", None], ["a", np.nan]]) == 0.5
