@@ -294,3 +294,10 @@ def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:
     """One column a class, ``(n, n_classes)``, with a one for that of each row."""
     unit = torch.eye(n_classes, dtype=torch.float32, device="cpu")
     return unit[torch.from_numpy(np.asarray(codes, dtype=np.int64))]
+
+
+def joined(x: Tensor, context: Tensor | None, n_places: int = 1) -> Tensor:
+    """Rows with their contexts as further columns, or as further channels."""
+    if context is None:
+        return x
+    return torch.cat([x, context.repeat_interleave(n_places, dim=1)], dim=1)
