@@ -1,6 +1,7 @@
 """Normalizing flows: an exact density, and rows drawn from it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -418,7 +419,9 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         everything = torch.arange(len(rows), device=rows.device)
         seen = fitting.training if fitting.n_training > 1 else everything
         become_gaussian(flow, rows, seen, columns, context)
-        gaussian: Any = network_copy(flow).to(rows.device)
+        gaussian: Any = None
+        if self.early_stopping:
+            gaussian = network_copy(flow).to(rows.device)
         # Determinants and sums over bins need the digits of float32.
         optimizer, schedule = fitting.optimizer(
             [flow], max_gradient_norm=MAX_GRADIENT_NORM, precision="float32"
@@ -456,17 +459,11 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         kept = {"flow_": flow, "constants_": constants, **classes}
         fitting.train(task, "train", step, [optimizer], kept, validation)
 
-        if validation is not None:
-            with torch.inference_mode():
-                gains = torch.cat(
-                    [
-                        log_density(flow, index) - log_density(gaussian, index)
-                        for index in fitting.held_out.split(CHUNK_ROWS)
-                    ]
-                )
-            if not is_positive(gains):
-                become_gaussian(gaussian, rows, everything, columns, context)
-                self.flow_ = gaussian
+        if gaussian is not None and not is_better(
+            partial(log_density, flow), partial(log_density, gaussian), fitting.held_out
+        ):
+            become_gaussian(gaussian, rows, everything, columns, context)
+            self.flow_ = gaussian
 
     def _flow(
         self, fitting: Fitting, constants: np.ndarray, context: Tensor | None
@@ -529,9 +526,19 @@ def some_free(constants: np.ndarray) -> np.ndarray:
     return np.concatenate([[np.nan], constants[1:]])
 
 
-def is_positive(gains: Tensor) -> bool:
-    """Whether the mean of some numbers is surely above zero, by Student's t."""
-    if len(gains) < 2:
+@torch.inference_mode()
+def is_better(
+    log_density: Callable[[Tensor], Tensor],
+    other: Callable[[Tensor], Tensor],
+    held_out: Tensor,
+) -> bool:
+    """Whether rows of given numbers surely have the larger mean by one log-density.
+
+    By Student's t of what each gains.
+    """
+    if len(held_out) < 2:
         return False
+    parts = held_out.split(CHUNK_ROWS)
+    gains = torch.cat([log_density(part) - other(part) for part in parts])
     error = gains.std() / len(gains) ** 0.5
     return bool(gains.mean() > float(student_t.ppf(SURE, len(gains) - 1)) * error)

@@ -1,6 +1,5 @@
 """Variational autoencoder."""
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -26,15 +25,13 @@ from skdeep.generative._vae_likelihood import (
 )
 from skdeep.generative._vae_model import VariationalModel, n_places
 from skdeep.generative._vae_training import (
-    CHUNK_ROWS,
     COLLAPSED,
     EARLIEST,
     are_binary,
     keep_constants,
-    means_over,
     new_likelihood,
     new_networks,
-    shrunken_squares,
+    settled,
     validation_loss,
     warn_of_collapse,
 )
@@ -566,40 +563,10 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         }
         fitting.train(task, "train", step, [optimizer], kept, validation)
 
-        self.kl_ = self._settled(model, given, fitting)
+        self.kl_ = settled(self, model, given, fitting)
         if isinstance(likelihood, Gaussian):
             self.noise_variance_ = likelihood.variance.cpu().numpy()
             keep_constants(self.decoder_, constants)
         has_begun = schedule.step_number >= EARLIEST and np.isnan(constants).any()
         if has_begun and self.kl_.max() < COLLAPSED:
             warn_of_collapse(type(self).__name__)
-
-    def _settled(
-        self,
-        model: VariationalModel,
-        given: Callable[[Tensor, Generator], tuple[Tensor, Tensor | None]],
-        fitting: Fitting,
-    ) -> np.ndarray:
-        """Give the likelihood the variance of what codes leave of rows held out.
-
-        Return what each dimension of the code tells of them, in nats.
-        """
-        noise, likelihood = fitting.noise, model.likelihood
-
-        def left_over(index: Tensor) -> list[Tensor]:
-            return means_over(
-                index, lambda part: model.left_over(*given(part, noise), noise)
-            )
-
-        squares, kl = left_over(fitting.held_out)
-        if isinstance(likelihood, Gaussian) and isinstance(self.variance, str):
-            if self.early_stopping:
-                trained, _ = left_over(fitting.training[:CHUNK_ROWS])
-                squares = shrunken_squares(
-                    squares * likelihood.varies,
-                    trained * likelihood.varies,
-                    len(fitting.held_out),
-                    likelihood.least.min(),
-                )
-            likelihood.follow(squares)
-        return kl.cpu().numpy()

@@ -13,6 +13,7 @@ from skdeep.fitting import Fitting
 from skdeep.generative._vae_likelihood import (
     LEAST_VARIANCE,
     Bernoulli,
+    Gaussian,
     Likelihood,
     RowGaussian,
     SharedGaussian,
@@ -160,6 +161,34 @@ def means_over(
             values = [a + b for a, b in zip(totals, values, strict=True)]
         totals = values
     return totals
+
+
+def settled(
+    estimator: Any, model: VariationalModel, rows_of: RowsOf, fitting: Fitting
+) -> np.ndarray:
+    """Give the likelihood the variance of what codes leave of rows held out.
+
+    Return what each dimension of the code tells of them, in nats.
+    """
+    noise, likelihood = fitting.noise, model.likelihood
+
+    def left_over(index: Tensor) -> list[Tensor]:
+        return means_over(
+            index, lambda part: model.left_over(*rows_of(part, noise), noise)
+        )
+
+    squares, kl = left_over(fitting.held_out)
+    if isinstance(likelihood, Gaussian) and isinstance(estimator.variance, str):
+        if estimator.early_stopping:
+            trained, _ = left_over(fitting.training[:CHUNK_ROWS])
+            squares = shrunken_squares(
+                squares * likelihood.varies,
+                trained * likelihood.varies,
+                len(fitting.held_out),
+                likelihood.least.min(),
+            )
+        likelihood.follow(squares)
+    return kl.cpu().numpy()
 
 
 def shrunken_squares(
