@@ -243,6 +243,19 @@ def test_refit_forgets_the_classes(sampler):
 
 
 @every_sampler
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [(X, None), (X[:10], TEXTS), (X[:, :2], [None] * len(X)), (X * np.nan, TEXTS)],
+    ids=["no classes", "other rows", "missing classes", "missing cells"],
+)
+def test_a_refused_refit_keeps_the_former_fit(sampler, rows, labels):
+    model = copy.copy(conditional(sampler))
+    with pytest.raises(ValueError, match=r"."):
+        model.fit(rows, labels)
+    assert_equal_samples(model, conditional(sampler))
+
+
+@every_sampler
 def test_parameters_of_the_fit_are_not_read_later(sampler):
     changed = {
         "n_components": 7,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state, check_scalar
@@ -33,6 +32,9 @@ from skdeep.training import Rows, in_chunks, inferring
 
 RowMap = Callable[..., Tensor]
 """Function of rows ``(n, n_features)`` and, if conditional, of their contexts."""
+
+Classes = tuple[np.ndarray, np.ndarray]
+"""In order, and the place of that of each row among them."""
 
 CHUNK_ROWS = 4096
 """Rows that are drawn at once."""
@@ -126,14 +128,13 @@ class BaseSampler(BaseDeepEstimator):
         """Whether `fit` was conditional: the parameter may have changed since."""
         return "classes_" in vars(self)
 
-    def _fitted_classes(
-        self, X: np.ndarray | csr_matrix, y: Any
-    ) -> tuple[dict[str, np.ndarray], Tensor | None]:
-        """Attributes that tell the classes, and the context of each row of X."""
+    def _checked_classes(self, X: Any, y: Any) -> Classes | None:
+        """Classes of the rows of X, if it takes any; raise if y does not hold them.
+
+        Before a fit begins: one that is refused leaves the former fit as it was.
+        """
         if not self.conditional:
-            for name in ["classes_", "class_log_prior_"]:  # of an earlier fit
-                self.__dict__.pop(name, None)
-            return {}, None
+            return None
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but "
@@ -144,7 +145,18 @@ class BaseSampler(BaseDeepEstimator):
         check_consistent_length(X, y)
         classes, codes = classes_of(y)
         check_classification_targets(y)
-        log_prior = np.log(np.bincount(codes) / len(y))
+        return classes, codes
+
+    def _fitted_classes(
+        self, given: Classes | None
+    ) -> tuple[dict[str, np.ndarray], Tensor | None]:
+        """Attributes that tell the classes, and the context of each row."""
+        if given is None:
+            for name in ["classes_", "class_log_prior_"]:  # of an earlier fit
+                self.__dict__.pop(name, None)
+            return {}, None
+        classes, codes = given
+        log_prior = np.log(np.bincount(codes) / len(codes))
         context = one_hot(codes, len(log_prior)).to(self._device())
         return {"classes_": classes, "class_log_prior_": log_prior}, context
 
@@ -274,7 +286,7 @@ def widths(estimator: Any, default: tuple[int, ...]) -> list[int]:
     return sizes
 
 
-def classes_of(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def classes_of(y: np.ndarray) -> Classes:
     """Classes in order, and the place of that of each row among them.
 
     Raises

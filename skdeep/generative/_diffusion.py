@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, fit_transform, score
+from skdeep.generative._base import BaseSampler, Classes, fit_transform, score
 from skdeep.generative._diffusion_model import DiffusionModel
 from skdeep.generative._diffusion_training import (
     Denoising,
@@ -307,10 +307,10 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """
         require_guidable(self, self.conditional)
-        image_shape = image_shape_of(X)
+        image_shape, classes = image_shape_of(X), self._checked_classes(X, y)
         X = self._validated(X, reset=True)
         with FitTask(self, X, y, max_subtasks=1) as task:
-            self._train(X, y, image_shape, task)
+            self._train(X, classes, image_shape, task)
         return self
 
     fit_transform = fit_transform
@@ -409,12 +409,12 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        y: Any,
+        given_classes: Classes | None,
         image_shape: ImageShape | None,
         task: FitTask,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        classes, context = self._fitted_classes(X, y)
+        classes, context = self._fitted_classes(given_classes)
         fitting = Fitting(
             self,
             X,

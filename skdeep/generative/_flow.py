@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, fit_transform, score, widths
+from skdeep.generative._base import BaseSampler, Classes, fit_transform, score, widths
 from skdeep.generative._fixed_columns import scaled_constants, varying_columns
 from skdeep.generative._gaussian import (
     fitted_gaussian,
@@ -295,10 +295,10 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """
-        image_shape = image_shape_of(X)
+        image_shape, classes = image_shape_of(X), self._checked_classes(X, y)
         X = self._validated(X, reset=True, min_samples=2)
         with FitTask(self, X, y, max_subtasks=1) as task:
-            self._train(X, y, image_shape, task)
+            self._train(X, classes, image_shape, task)
         return self
 
     fit_transform = fit_transform
@@ -396,12 +396,12 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        y: Any,
+        given_classes: Classes | None,
         image_shape: ImageShape | None,
         task: FitTask,
     ) -> None:
         """Train on checked X as the only phase of `task`."""
-        classes, context = self._fitted_classes(X, y)
+        classes, context = self._fitted_classes(given_classes)
         fitting = Fitting(
             self,
             X,

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting
-from skdeep.generative._base import BaseSampler, joined
+from skdeep.generative._base import BaseSampler, Classes, joined
 from skdeep.generative._coverage import Coverage, warn_of_collapse
 from skdeep.generative._gan_training import (
     BETAS,
@@ -284,22 +284,22 @@ class GANSampler(BaseSampler):
         ConvergenceWarning
             If the generated rows lie near few of the training rows.
         """
-        image_shape = image_shape_of(X)
+        image_shape, classes = image_shape_of(X), self._checked_classes(X, y)
         X = self._validated(X, reset=True)
         with FitTask(self, X, y, max_subtasks=1) as task:
-            self._train(X, y, image_shape, task)
+            self._train(X, classes, image_shape, task)
             warn_of_collapse(self.history_["coverage"][-1], type(self).__name__)
         return self
 
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        y: Any,
+        given_classes: Classes | None,
         image_shape: ImageShape | None,
         task: FitTask,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        classes, context = self._fitted_classes(X, y)
+        classes, context = self._fitted_classes(given_classes)
         is_image = image_shape is not None or self.image_shape is not None
         n_ahead = n_steps_ahead(self, is_image)
         fitting = Fitting(

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, fit_transform, score
+from skdeep.generative._base import BaseSampler, Classes, fit_transform, score
 from skdeep.generative._fixed_columns import scaled_constants
 from skdeep.generative._row_noise import noise_parts
 from skdeep.generative._vae_likelihood import (
@@ -338,10 +338,10 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         ConvergenceWarning
             If the codes have collapsed: none of their dimensions tells rows apart.
         """
-        image_shape = image_shape_of(X)
+        image_shape, classes = image_shape_of(X), self._checked_classes(X, y)
         X = self._validated(X, reset=True)
         with FitTask(self, X, y, max_subtasks=1) as task:
-            self._train(X, y, image_shape, task)
+            self._train(X, classes, image_shape, task)
         return self
 
     fit_transform = fit_transform
@@ -497,12 +497,12 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        y: Any,
+        given_classes: Classes | None,
         image_shape: ImageShape | None,
         task: FitTask,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        classes, context = self._fitted_classes(X, y)
+        classes, context = self._fitted_classes(given_classes)
         unit = self.likelihood == "bernoulli"
         fitting = Fitting(
             self,
