@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from skdeep.compose import make_sampler_pipeline
-from skdeep.generative._base import CHUNK_ROWS
+from skdeep.training.inference import DRAWN_ROWS
 from tests.estimators import SAMPLERS, name_of
 
 # Budgets of a second are not meant to converge.
@@ -93,13 +93,13 @@ def test_samples_are_finite_rows_of_float32(sampler):
 
 @every_sampler
 def test_samples_differ_from_each_other_across_chunks(sampler):
-    drawn = plain(sampler).sample(CHUNK_ROWS + 3, random_state=0)
-    assert drawn.shape == (CHUNK_ROWS + 3, 4)
+    drawn = plain(sampler).sample(DRAWN_ROWS + 3, random_state=0)
+    assert drawn.shape == (DRAWN_ROWS + 3, 4)
     assert np.isfinite(drawn).all()
-    assert len(np.unique(drawn, axis=0)) == CHUNK_ROWS + 3
-    classes = np.resize(["low", "top"], CHUNK_ROWS + 3)
+    assert len(np.unique(drawn, axis=0)) == DRAWN_ROWS + 3
+    classes = np.resize(["low", "top"], DRAWN_ROWS + 3)
     model = conditional(sampler)
-    assert model.sample(CHUNK_ROWS + 3, y=classes).shape == drawn.shape
+    assert model.sample(DRAWN_ROWS + 3, y=classes).shape == drawn.shape
 
 
 @every_sampler

@@ -31,9 +31,9 @@ from skdeep.training import (
     FitTask,
     OneCycle,
     descend,
+    drawn_in_chunks,
     epochs_for,
     in_chunks,
-    inferring,
     n_batches,
 )
 
@@ -42,9 +42,6 @@ N_STEPS = 2000
 
 START_VARIANCE = 0.1
 """Of a code, as a share of the mean variance inside of a cluster."""
-
-CHUNK_ROWS = 4096
-"""Rows that are drawn at once."""
 
 
 class VaDEClusterer(BaseDeepClusterer):
@@ -405,12 +402,12 @@ class VaDEClusterer(BaseDeepClusterer):
         device = autoencoder._home()
         rng = Generator(device).manual_seed(int(drawn.randint(2**31 - 1)))
         noisy = autoencoder.image_shape_ is None
-        X = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        for first in range(0, n_samples, CHUNK_ROWS):
-            part = slice(first, first + CHUNK_ROWS)
-            with inferring(device):
-                chosen = torch.from_numpy(clusters[part]).to(device)
-                X[part] = model.drawn(chosen, rng, noisy).cpu().numpy()
+
+        def draw(part: slice) -> Tensor:
+            chosen = torch.from_numpy(clusters[part]).to(device)
+            return model.drawn(chosen, rng, noisy)
+
+        X = drawn_in_chunks(draw, n_samples, self.n_features_in_, device)
         scaling = autoencoder.offset_, autoencoder.scale_, autoencoder.whitening_
         return in_units(X, *scaling)
 

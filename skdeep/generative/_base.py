@@ -28,16 +28,13 @@ from skdeep._compat import (
 from skdeep.base import BaseDeepEstimator
 from skdeep.parameters import checked_sizes
 from skdeep.scaling import in_units
-from skdeep.training import Rows, in_chunks, inferring
+from skdeep.training import Rows, drawn_in_chunks, in_chunks
 
 RowMap = Callable[..., Tensor]
 """Function of rows ``(n, n_features)`` and, if conditional, of their contexts."""
 
 Classes = tuple[np.ndarray, np.ndarray]
 """In order, and the place of that of each row among them."""
-
-CHUNK_ROWS = 4096
-"""Rows that are drawn at once."""
 
 
 class BaseSampler(BaseDeepEstimator):
@@ -105,13 +102,11 @@ class BaseSampler(BaseDeepEstimator):
             y = drawn.choice(self.classes_, n_samples, p=prior / prior.sum())
         context = self._context(y, n_samples)
 
-        X = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        for start in range(0, n_samples, CHUNK_ROWS):
-            part = slice(start, min(start + CHUNK_ROWS, n_samples))
+        def draw(part: slice) -> Tensor:
             given = None if context is None else context[part].to(device)
-            n_rows = part.stop - start
-            with inferring(device):
-                X[part] = self._draw(n_rows, given, rng).cpu().numpy()
+            return self._draw(part.stop - part.start, given, rng)
+
+        X = drawn_in_chunks(draw, n_samples, self.n_features_in_, device)
         return self._in_units(X)
 
     def _check_usable(self) -> None:
