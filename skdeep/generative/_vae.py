@@ -18,7 +18,6 @@ from skdeep.generative._fixed_columns import scaled_constants
 from skdeep.generative._row_noise import noise_parts
 from skdeep.generative._vae_likelihood import (
     Bernoulli,
-    Gaussian,
     Likelihood,
     RowGaussian,
     SharedGaussian,
@@ -549,22 +548,20 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
                 optimizer,
                 validation_loss(self, model, given, fitting),
             )
-        noise_variance, draws_noise = None, fitting.image_shape is None
-        if isinstance(likelihood, Gaussian):
-            noise_variance = likelihood.variance
-        else:
+        draws_noise = fitting.image_shape is None
+        if unit:
             draws_noise &= self.binarize or are_binary(X, fitting)
         kept = {
             "encoder_": encoder,
             "decoder_": decoder,
-            "noise_variance_": noise_variance,
+            "noise_variance_": likelihood.variance,
             "sample_noise_": draws_noise,
             **classes,
         }
         fitting.train(task, "train", step, [optimizer], kept, validation)
 
         self.kl_ = settled(self, model, given, fitting)
-        if isinstance(likelihood, Gaussian):
+        if likelihood.variance is not None:
             self.noise_variance_ = likelihood.variance.cpu().numpy()
             keep_constants(self.decoder_, constants)
         has_begun = schedule.step_number >= EARLIEST and np.isnan(constants).any()

@@ -38,6 +38,9 @@ class Likelihood(ABC):
     n_outputs: int
     """Outputs of the decoder for each feature."""
 
+    variance: Tensor | None = None
+    """Mean square of the noise of each column, if it is Gaussian."""
+
     @abstractmethod
     def loss(self, x: Tensor, output: Tensor) -> Tensor:
         """Minus the log-likelihood of a training batch, averaged over its rows."""
@@ -99,7 +102,7 @@ class Gaussian(Likelihood):
         pooled: bool = False,
         least: Tensor | float = LEAST_VARIANCE,
     ) -> None:
-        self.variance = variance
+        self.variance: Tensor = variance
         self.pooled = pooled
         self.least = torch.as_tensor(least).to(variance)
         self.varies = variance > 0
