@@ -58,7 +58,7 @@ for name, model in models.items():
 # %%
 # An AUC of 0.5 is ideal; precision falls with rows that are wrong, recall with rows
 # that are missing; half of the rows should be nearer to a fitted row than to a held-out
-# one, if as many of both are compared.
+# one, were there as many of both.
 
 spread = train.std()
 verdicts = {}
@@ -69,7 +69,7 @@ for name, rows in drawn.items():
         "precision": found.precision,
         "recall": found.recall,
         "nearer to fitted": closest_record_share(
-            train / spread, rows / spread, held_out / spread, random_state=0
+            train / spread, rows / spread, held_out / spread
         ),
     }
 verdicts = pd.DataFrame(verdicts).T

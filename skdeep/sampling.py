@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state, shuffle
 
 
 def unwrapped(estimator: Any) -> Any:
@@ -57,12 +58,15 @@ def drawn_rows(
     }
     parameters = sampler.get_params() if hasattr(sampler, "get_params") else ()
     own = [name for name in parameters if name.split("__")[-1] == "random_state"]
+    if own and not takes_seed and keeps_seed and random_state is None:
+        random_state = parameters[own[-1]]
     is_left_alone = random_state is None and keeps_seed
     if is_left_alone or (not takes_seed and not own and not needs_seed):
         rows = sampler.sample(n_samples, **given)
     elif takes_seed:
         rows = sampler.sample(n_samples, **given, random_state=random_state)
     elif own:  # as of GaussianMixture, which draws with its own
+        random_state = check_random_state(random_state)
         seeded = deepcopy(sampler).set_params(**dict.fromkeys(own, random_state))
         rows = seeded.sample(n_samples, **given)
     else:
@@ -70,8 +74,10 @@ def drawn_rows(
             f"random_state={random_state!r} was given, but {type(sampler).__name__} "
             "takes no seed, neither in 'sample' nor as a parameter."
         )
-    # Mixtures return the component of each row as well.
-    return rows[0] if isinstance(rows, tuple) else rows
+    if isinstance(rows, tuple):
+        # Mixtures return the component of each row as well, in whose order they are.
+        rows = shuffle(rows[0], random_state=check_random_state(random_state))
+    return rows
 
 
 def linear_path(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:

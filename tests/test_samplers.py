@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from skdeep.compose import make_sampler_pipeline
-from skdeep.generative._base import CHUNK_ROWS
+from skdeep.training.inference import DRAWN_ROWS
 from tests.estimators import SAMPLERS, name_of
 
 # Budgets of a second are not meant to converge.
@@ -93,13 +93,13 @@ def test_samples_are_finite_rows_of_float32(sampler):
 
 @every_sampler
 def test_samples_differ_from_each_other_across_chunks(sampler):
-    drawn = plain(sampler).sample(CHUNK_ROWS + 3, random_state=0)
-    assert drawn.shape == (CHUNK_ROWS + 3, 4)
+    drawn = plain(sampler).sample(DRAWN_ROWS + 3, random_state=0)
+    assert drawn.shape == (DRAWN_ROWS + 3, 4)
     assert np.isfinite(drawn).all()
-    assert len(np.unique(drawn, axis=0)) == CHUNK_ROWS + 3
-    classes = np.resize(["low", "top"], CHUNK_ROWS + 3)
+    assert len(np.unique(drawn, axis=0)) == DRAWN_ROWS + 3
+    classes = np.resize(["low", "top"], DRAWN_ROWS + 3)
     model = conditional(sampler)
-    assert model.sample(CHUNK_ROWS + 3, y=classes).shape == drawn.shape
+    assert model.sample(DRAWN_ROWS + 3, y=classes).shape == drawn.shape
 
 
 @every_sampler
@@ -243,6 +243,19 @@ def test_refit_forgets_the_classes(sampler):
 
 
 @every_sampler
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [(X, None), (X[:10], TEXTS), (X[:, :2], [None] * len(X)), (X * np.nan, TEXTS)],
+    ids=["no classes", "other rows", "missing classes", "missing cells"],
+)
+def test_a_refused_refit_keeps_the_former_fit(sampler, rows, labels):
+    model = copy.copy(conditional(sampler))
+    with pytest.raises(ValueError, match=r"."):
+        model.fit(rows, labels)
+    assert_equal_samples(model, conditional(sampler))
+
+
+@every_sampler
 def test_parameters_of_the_fit_are_not_read_later(sampler):
     changed = {
         "n_components": 7,
@@ -321,6 +334,8 @@ def test_classes_may_be_dates_of_any_unit(sampler):
     for label in (pd.Timestamp(y[0]), y[0].astype("datetime64[D]")):
         found = model.sample(3, y=label, random_state=0)
         np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="y holds the class 'never'"):
+        model.sample(3, y="never")
 
 
 @every_sampler
@@ -343,6 +358,8 @@ def test_one_class_for_all_is_that_class_for_each(sampler):
     one = model.sample(6, y="top", random_state=0)
     each = model.sample(6, y=["top"] * 6, random_state=0)
     np.testing.assert_array_equal(one, each)
+    with pytest.raises(ValueError, match=r"y holds the class \{'top'\}"):
+        model.sample(6, y={"top"})
     assert not np.array_equal(one, model.sample(6, y="low", random_state=0))
 
 

@@ -33,8 +33,8 @@ from skdeep.training import (
     FitTask,
     OneCycle,
     descend,
+    drawn_in_chunks,
     in_chunks,
-    inferring,
 )
 
 N_STEPS = 2000
@@ -45,9 +45,6 @@ NEGLIGIBLE = 1e-9
 
 START_VARIANCE = 0.1
 """Of a code, as a share of the mean variance inside of a cluster."""
-
-CHUNK_ROWS = 4096
-"""Rows that are drawn at once."""
 
 
 class VaDEClusterer(BaseDeepClusterer):
@@ -374,7 +371,8 @@ class VaDEClusterer(BaseDeepClusterer):
         -------
         bound : ndarray of shape (n_samples,), float32
             In nats, in the units of the input: the scaling counts. Of the Bernoulli
-            likelihood, the expectation over binary rows with such means.
+            likelihood, the expectation over binary rows with such means, and -inf of
+            rows beyond the range of `fit`.
         """
         rows = self._rows(X)
         return -in_chunks(self._objective(), rows)
@@ -404,12 +402,12 @@ class VaDEClusterer(BaseDeepClusterer):
         device = autoencoder._home()
         rng = Generator(device).manual_seed(int(drawn.randint(2**31 - 1)))
         noisy = autoencoder.image_shape_ is None
-        X = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        for first in range(0, n_samples, CHUNK_ROWS):
-            part = slice(first, first + CHUNK_ROWS)
-            with inferring(device):
-                chosen = torch.from_numpy(clusters[part]).to(device)
-                X[part] = model.drawn(chosen, rng, noisy).cpu().numpy()
+
+        def draw(part: slice) -> Tensor:
+            chosen = torch.from_numpy(clusters[part]).to(device)
+            return model.drawn(chosen, rng, noisy)
+
+        X = drawn_in_chunks(draw, n_samples, self.n_features_in_, device)
         scaling = autoencoder.offset_, autoencoder.scale_, autoencoder.whitening_
         return in_units(X, *scaling)
 

@@ -25,8 +25,8 @@ class Column:
     """What a column held in `fit`: ``"number"``, ``"time"`` or ``"category"``.
 
     `dtype` is its type, or a name for that. `ticks` is NumPy's name for the type of
-    times, `null` the missing cell of a column of objects, and `levels` are those of
-    pandas' own type of categories, which may be `ordered`.
+    times, `null` the missing cell of a column of objects, or NaN of one of polars, and
+    `levels` are those of pandas' own type of categories, which may be `ordered`.
     """
 
     container: str
@@ -47,6 +47,8 @@ class Column:
             ticks = naive(series[~missing]).dtype.str
         if str(series.dtype) == "object" and missing.any():
             null = np.asarray(series, dtype=object)[missing][0]
+        elif container == "polars" and missing.any() and not series.null_count():
+            null = np.nan
         if str(series.dtype) == "category":
             levels, ordered = list(series.dtype.categories), series.dtype.ordered
         dtype = spelt(series.dtype, container)
@@ -266,7 +268,7 @@ def polars_of(values: np.ndarray, missing: np.ndarray, column: Column) -> Any:
     polars = import_module("polars")
     if column.kind == "number":
         values = as_numbers(values, column.dtype)
-    cells = with_null(values, missing, None).tolist()
+    cells = with_null(values, missing, column.null).tolist()
     return polars.Series(cells, strict=False).cast(polars_type(column))
 
 

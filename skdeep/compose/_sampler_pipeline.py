@@ -241,7 +241,8 @@ class SamplerPipeline(Pipeline):
         Returns
         -------
         X : ndarray or DataFrame of shape (n_samples, n_features)
-            Rows in the container, columns and number types of X in `fit`.
+            Rows in the container, columns and number types of X in `fit`. Those of
+            mixtures are shuffled: they come in the order of their components.
         """
         check_is_fitted(self)
         check_can_sample(self)
@@ -278,6 +279,13 @@ class SamplerPipeline(Pipeline):
         """
         check_is_fitted(self)
         n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+        sampler = self.steps[-1][1]
+        takes_classes = "y" in signature(sampler.score_samples).parameters
+        classes = None if y is None or not takes_classes else np.asarray(y)
+        if classes is not None and classes.ndim and len(classes) != n_samples:
+            raise ValueError(
+                f"y has {len(classes)} classes, but there are {n_samples} rows."
+            )
         log_density = np.full(n_samples, -np.inf)
         rows = np.arange(n_samples)  # still in X: steps leave out what they cannot take
         log_stretch = np.zeros((n_samples, 1))
@@ -299,12 +307,9 @@ class SamplerPipeline(Pipeline):
                     return log_density
             # Some steps can be told to write into what they are given.
             X = step.transform(X if getattr(step, "copy", True) else deepcopy(X))
-        sampler = self.steps[-1][1]
-        if y is not None and "y" in signature(sampler.score_samples).parameters:
-            classes = (
-                y if len(rows) == n_samples else np.broadcast_to(y, n_samples)[rows]
-            )
-            log_prob = sampler.score_samples(X, classes, **params)
+        if classes is not None:
+            given = classes[rows] if classes.ndim else y
+            log_prob = sampler.score_samples(X, given, **params)
         else:
             log_prob = sampler.score_samples(X, **params)
         log_det = np.where(has_density(sampler), log_stretch, 0.0).sum(axis=1)

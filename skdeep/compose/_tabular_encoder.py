@@ -96,6 +96,10 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
 
     Notes
     -----
+    Cells that are equal, such as 1 and True among objects, are one category: the one
+    that comes first. Missing floats of polars come back as NaN if all of them were, and
+    else as nulls.
+
     Integers may be of any kind, those of pandas with missing cells included. Columns of
     objects hold numbers if all their cells are numbers. Times are dates, moments with
     or without a time zone, durations, and times of day of polars. Periods and intervals
@@ -276,12 +280,21 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         feature_names_out : ndarray of shape (n_codes,)
-            Such as ``age``, ``age_missing`` and, of indicators, ``town_north``.
+            Such as ``age``, ``age_missing`` and, of indicators, ``town_north``. What
+            would repeat another name ends with an underscore.
         """
         check_is_fitted(self)
         names = feature_names_in(self, input_features)
-        pairs = zip(names, self.codes_, strict=True)
-        found = [f"{name}{end}" for name, codes in pairs for end in codes.suffixes()]
+        pairs = [*zip(names, self.codes_, strict=True)]
+        taken = {name for name, codes in pairs if "" in codes.suffixes()}
+        found = []
+        for name, codes in pairs:
+            for suffix in codes.suffixes():
+                code = f"{name}{suffix}"
+                while suffix and code in taken:
+                    code += "_"
+                taken.add(code)
+                found.append(code)
         return np.array(found, dtype=object)
 
     def __sklearn_tags__(self) -> Tags:

@@ -1,12 +1,12 @@
 """What every sampler does alike: the half that has no objective."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from scipy.special import logsumexp
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state, check_scalar
@@ -28,13 +28,13 @@ from skdeep._compat import (
 from skdeep.base import BaseDeepEstimator
 from skdeep.parameters import checked_sizes
 from skdeep.scaling import in_units
-from skdeep.training import Rows, in_chunks, inferring
+from skdeep.training import Rows, drawn_in_chunks, in_chunks
 
 RowMap = Callable[..., Tensor]
 """Function of rows ``(n, n_features)`` and, if conditional, of their contexts."""
 
-CHUNK_ROWS = 4096
-"""Rows that are drawn at once."""
+Classes = tuple[np.ndarray, np.ndarray]
+"""In order, and the place of that of each row among them."""
 
 
 class BaseSampler(BaseDeepEstimator):
@@ -102,13 +102,11 @@ class BaseSampler(BaseDeepEstimator):
             y = drawn.choice(self.classes_, n_samples, p=prior / prior.sum())
         context = self._context(y, n_samples)
 
-        X = np.empty((n_samples, self.n_features_in_), dtype=np.float32)
-        for start in range(0, n_samples, CHUNK_ROWS):
-            part = slice(start, min(start + CHUNK_ROWS, n_samples))
+        def draw(part: slice) -> Tensor:
             given = None if context is None else context[part].to(device)
-            n_rows = part.stop - start
-            with inferring(device):
-                X[part] = self._draw(n_rows, given, rng).cpu().numpy()
+            return self._draw(part.stop - part.start, given, rng)
+
+        X = drawn_in_chunks(draw, n_samples, self.n_features_in_, device)
         return self._in_units(X)
 
     def _check_usable(self) -> None:
@@ -125,14 +123,13 @@ class BaseSampler(BaseDeepEstimator):
         """Whether `fit` was conditional: the parameter may have changed since."""
         return "classes_" in vars(self)
 
-    def _fitted_classes(
-        self, X: np.ndarray | csr_matrix, y: Any
-    ) -> tuple[dict[str, np.ndarray], Tensor | None]:
-        """Attributes that tell the classes, and the context of each row of X."""
+    def _checked_classes(self, X: Any, y: Any) -> Classes | None:
+        """Classes of the rows of X, if it takes any; raise if y does not hold them.
+
+        Before a fit begins: one that is refused leaves the former fit as it was.
+        """
         if not self.conditional:
-            for name in ["classes_", "class_log_prior_"]:  # of an earlier fit
-                self.__dict__.pop(name, None)
-            return {}, None
+            return None
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but "
@@ -143,7 +140,18 @@ class BaseSampler(BaseDeepEstimator):
         check_consistent_length(X, y)
         classes, codes = classes_of(y)
         check_classification_targets(y)
-        log_prior = np.log(np.bincount(codes) / len(y))
+        return classes, codes
+
+    def _fitted_classes(
+        self, given: Classes | None
+    ) -> tuple[dict[str, np.ndarray], Tensor | None]:
+        """Attributes that tell the classes, and the context of each row."""
+        if given is None:
+            for name in ["classes_", "class_log_prior_"]:  # of an earlier fit
+                self.__dict__.pop(name, None)
+            return {}, None
+        classes, codes = given
+        log_prior = np.log(np.bincount(codes) / len(codes))
         context = one_hot(codes, len(log_prior)).to(self._device())
         return {"classes_": classes, "class_log_prior_": log_prior}, context
 
@@ -166,10 +174,15 @@ class BaseSampler(BaseDeepEstimator):
         if len(y) != n_rows:
             raise ValueError(f"y has {len(y)} classes, but there are {n_rows} rows.")
         if self.classes_.dtype.kind == "M":  # of any unit
-            y = np.asarray(y, dtype=self.classes_.dtype)
+            with suppress(TypeError, ValueError):  # what is no date is named below
+                y = np.asarray(y, dtype=self.classes_.dtype)
         known = {label: code for code, label in enumerate(self.classes_.tolist())}
         labels = y.tolist()
-        unknown = [label for label in labels if label not in known]
+        unknown = [
+            label
+            for label in labels
+            if not isinstance(label, Hashable) or label not in known
+        ]
         if unknown:
             raise ValueError(
                 f"y holds the class {unknown[0]!r}, which {name} did not see in fit. "
@@ -268,7 +281,7 @@ def widths(estimator: Any, default: tuple[int, ...]) -> list[int]:
     return sizes
 
 
-def classes_of(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def classes_of(y: np.ndarray) -> Classes:
     """Classes in order, and the place of that of each row among them.
 
     Raises
@@ -288,3 +301,10 @@ def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:
     """One column a class, ``(n, n_classes)``, with a one for that of each row."""
     unit = torch.eye(n_classes, dtype=torch.float32, device="cpu")
     return unit[torch.from_numpy(np.asarray(codes, dtype=np.int64))]
+
+
+def joined(x: Tensor, context: Tensor | None, n_places: int = 1) -> Tensor:
+    """Rows with their contexts as further columns, or as further channels."""
+    if context is None:
+        return x
+    return torch.cat([x, context.repeat_interleave(n_places, dim=1)], dim=1)

@@ -4,6 +4,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_consistent_length, check_scalar
@@ -93,7 +94,8 @@ def interpolate(
     ----------
     sampler : fitted estimator
         With `transform` and `inverse_transform`.
-    x_start, x_end : array-like of shape (n_features,) or (n_rows, n_features)
+    x_start, x_end : {array-like, sparse matrix} of shape (n_features,) or \
+            (n_rows, n_features)
         Where each way starts and ends: of a DataFrame, Series that are its rows too.
         Images may have shape (C, H, W) or (n_rows, C, H, W).
     n_steps : int, default=8
@@ -137,7 +139,7 @@ def interpolate(
     if y is not None and np.ndim(y) > 0:
         given = (np.tile(np.asarray(y), n_steps),)
     X = np.asarray(sampler.inverse_transform(np.concatenate(Z), *given))
-    return X if is_one else X.reshape(n_steps, len(x_start), -1)
+    return X if is_one else X.reshape(n_steps, x_start.shape[0], -1)
 
 
 @checks_parameters({"method": [StrOptions({"means", "linear"})]})
@@ -203,6 +205,8 @@ def attribute_direction(Z: Any, y: Any, *, method: str = "means") -> np.ndarray:
     scaler = StandardScaler().fit(Z)
     model = LogisticRegression(max_iter=1000).fit(scaler.transform(Z), has)
     normal = model.coef_[0] / scaler.scale_
+    if not normal.any():  # nothing tells the rows apart
+        return normal
     return normal * (normal @ difference) / (normal @ normal)
 
 
@@ -229,6 +233,8 @@ def rows_of(x: Any, model: Any) -> tuple[Any, bool]:
     """
     if hasattr(x, "columns"):
         return x, False
+    if sparse.issparse(x):
+        return x.reshape(-1, x.shape[-1]), x.ndim == 1
     is_series = hasattr(x, "to_frame") and hasattr(x, "index")
     if is_series and hasattr(model, "feature_names_in_"):
         return x.to_frame().T.infer_objects(), True

@@ -107,3 +107,22 @@ class Denoising:
             return self.loss(x_0, context, x_0.new_full((1,), 0.5), noise)
 
         return loss
+
+
+def require_guidable(estimator: Any, is_conditional: bool) -> None:
+    """Raise if samples are to be guided, but nothing was learned of no class."""
+    if not estimator.guidance_weight:
+        return
+    name = type(estimator).__name__
+    if not is_conditional:
+        raise ValueError(
+            f"The 'guidance_weight' parameter of {name} leads away from what no class "
+            f"makes of a row, and needs conditional=True. Got "
+            f"{estimator.guidance_weight} without classes; 0 draws unguided rows."
+        )
+    if not estimator.class_dropout:
+        raise ValueError(
+            f"The 'guidance_weight' parameter of {name} needs rows that were trained "
+            f"on without their class: class_dropout above 0. Got "
+            f"guidance_weight={estimator.guidance_weight} and class_dropout=0."
+        )

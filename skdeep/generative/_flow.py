@@ -1,6 +1,7 @@
 """Normalizing flows: an exact density, and rows drawn from it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -15,9 +16,13 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, fit_transform, score, widths
+from skdeep.generative._base import BaseSampler, Classes, fit_transform, score, widths
 from skdeep.generative._fixed_columns import scaled_constants, varying_columns
-from skdeep.generative._gaussian import fitted_gaussian
+from skdeep.generative._gaussian import (
+    fitted_gaussian,
+    shrunken_means,
+    smallest_variances,
+)
 from skdeep.nn import Flow, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
@@ -290,10 +295,10 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """
-        image_shape = image_shape_of(X)
+        image_shape, classes = image_shape_of(X), self._checked_classes(X, y)
         X = self._validated(X, reset=True, min_samples=2)
         with FitTask(self, X, y, max_subtasks=1) as task:
-            self._train(X, y, image_shape, task)
+            self._train(X, classes, image_shape, task)
         return self
 
     fit_transform = fit_transform
@@ -391,12 +396,12 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        y: Any,
+        given_classes: Classes | None,
         image_shape: ImageShape | None,
         task: FitTask,
     ) -> None:
         """Train on checked X as the only phase of `task`."""
-        classes, context = self._fitted_classes(X, y)
+        classes, context = self._fitted_classes(given_classes)
         fitting = Fitting(
             self,
             X,
@@ -414,7 +419,9 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         everything = torch.arange(len(rows), device=rows.device)
         seen = fitting.training if fitting.n_training > 1 else everything
         become_gaussian(flow, rows, seen, columns, context)
-        gaussian: Any = network_copy(flow).to(rows.device)
+        gaussian: Any = None
+        if self.early_stopping:
+            gaussian = network_copy(flow).to(rows.device)
         # Determinants and sums over bins need the digits of float32.
         optimizer, schedule = fitting.optimizer(
             [flow], max_gradient_norm=MAX_GRADIENT_NORM, precision="float32"
@@ -452,17 +459,11 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         kept = {"flow_": flow, "constants_": constants, **classes}
         fitting.train(task, "train", step, [optimizer], kept, validation)
 
-        if validation is not None:
-            with torch.inference_mode():
-                gains = torch.cat(
-                    [
-                        log_density(flow, index) - log_density(gaussian, index)
-                        for index in fitting.held_out.split(CHUNK_ROWS)
-                    ]
-                )
-            if not is_positive(gains):
-                become_gaussian(gaussian, rows, everything, columns, context)
-                self.flow_ = gaussian
+        if gaussian is not None and not is_better(
+            partial(log_density, flow), partial(log_density, gaussian), fitting.held_out
+        ):
+            become_gaussian(gaussian, rows, everything, columns, context)
+            self.flow_ = gaussian
 
     def _flow(
         self, fitting: Fitting, constants: np.ndarray, context: Tensor | None
@@ -490,8 +491,8 @@ def become_gaussian(
 ) -> None:
     """Make a flow that is not trained yet the Gaussian of rows of given numbers.
 
-    Of rows of classes it becomes one Gaussian a class, all of the same covariance. To
-    the mean of a class that of all rows counts as one more row.
+    Of rows of classes it becomes one Gaussian a class, all of the same covariance, with
+    `shrunken_means`.
     """
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
@@ -502,10 +503,18 @@ def become_gaussian(
             pixels = x.transpose(1, -1).flatten(0, -2).double()
             yield pixels, one.repeat_interleave(len(pixels) // len(x), 0).double()
 
-    parts = [(one.t() @ x, one.sum(0)[:, None]) for x, one in batches()]
-    sums, counts = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
-    means = (sums + sums.sum(0) / counts.sum()) / (counts + 1)
-    mean, covariance = fitted_gaussian(x - one @ means for x, one in batches())
+    parts = [
+        (one.t() @ x, one.sum(0)[:, None], x.square().sum(0)) for x, one in batches()
+    ]
+    sums, counts, total = (torch.stack(p).sum(0) for p in zip(*parts, strict=True))
+    smallest = smallest_variances(sums.sum(0), total, counts.sum())
+    means = sums / counts.clamp_min(1)
+    if context is not None:
+        squares = [(x - one @ means).square().sum(0) for x, one in batches()]
+        means = shrunken_means(means, counts, torch.stack(squares).sum(0))
+    mean, covariance = fitted_gaussian(
+        (x - one @ means for x, one in batches()), smallest
+    )
     means += torch.from_numpy(mean).to(means)
     flow.whitening.set(means.t(), torch.from_numpy(covariance))
 
@@ -517,9 +526,19 @@ def some_free(constants: np.ndarray) -> np.ndarray:
     return np.concatenate([[np.nan], constants[1:]])
 
 
-def is_positive(gains: Tensor) -> bool:
-    """Whether the mean of some numbers is surely above zero, by Student's t."""
-    if len(gains) < 2:
+@torch.inference_mode()
+def is_better(
+    log_density: Callable[[Tensor], Tensor],
+    other: Callable[[Tensor], Tensor],
+    held_out: Tensor,
+) -> bool:
+    """Whether rows of given numbers surely have the larger mean by one log-density.
+
+    By Student's t of what each gains.
+    """
+    if len(held_out) < 2:
         return False
+    parts = held_out.split(CHUNK_ROWS)
+    gains = torch.cat([log_density(part) - other(part) for part in parts])
     error = gains.std() / len(gains) ** 0.5
     return bool(gains.mean() > float(student_t.ppf(SURE, len(gains) - 1)) * error)

@@ -1,6 +1,5 @@
 """Generative adversarial networks: rows from noise, made to pass for real ones."""
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -12,52 +11,22 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting
-from skdeep.generative._base import BaseSampler, RowMap
+from skdeep.generative._base import BaseSampler, Classes, joined
 from skdeep.generative._coverage import Coverage, warn_of_collapse
-from skdeep.nn import MLP, ImageDiscriminator, ImageGenerator, Network, initialized
-from skdeep.nn.generator import n_halvings
-from skdeep.nn.noise import normal, uniform
-from skdeep.objectives.adversarial import (
-    discriminator_loss,
-    gradient_penalty,
-    minimax_generator_loss,
-    non_saturating_generator_loss,
-    r1_penalty,
-    wasserstein_critic_loss,
-    wasserstein_generator_loss,
+from skdeep.generative._gan_training import (
+    BETAS,
+    LOSSES,
+    MOST_EPOCHS,
+    N_IMAGE_STEPS,
+    N_STEPS,
+    n_steps_ahead,
+    new_networks,
+    slope_penalty,
 )
-from skdeep.parameters import ImageShape, checked_sizes
-from skdeep.scaling import ColumnStatistics, column_statistics
+from skdeep.nn.noise import normal, uniform
+from skdeep.parameters import ImageShape
+from skdeep.scaling import column_statistics
 from skdeep.training import FitTask, depends_on_host
-
-LOSSES = {
-    "non_saturating": (discriminator_loss, non_saturating_generator_loss),
-    "minimax": (discriminator_loss, minimax_generator_loss),
-    "wasserstein": (wasserstein_critic_loss, wasserstein_generator_loss),
-    "wasserstein_gp": (wasserstein_critic_loss, wasserstein_generator_loss),
-}
-"""Losses of the discriminator and of the generator."""
-
-N_STEPS, N_IMAGE_STEPS = 3000, 1500
-"""Gradient steps of the generator that max_iter="auto" aims at."""
-
-MOST_EPOCHS = 2000
-"""Epochs that it never exceeds: a table of some hundred rows needs its steps too."""
-
-BETAS = (0.5, 0.999)
-"""Decay of Adam's running means: the adversary moves, and old gradients mislead."""
-
-R1_WEIGHT, R1_IMAGE_WEIGHT = 0.5, 1.0
-"""Weight of the penalty at real rows: for each column of a table, and for an image."""
-
-LIPSCHITZ_WEIGHT = 10.0
-"""Weight of the penalty of WGAN-GP, the paper's."""
-
-CHANNELS = (32, 64, 128, 256)
-"""Of as many layers as the sides of an image can be halved, but of two at least."""
-
-Penalty = Callable[[RowMap, Tensor, Tensor], Tensor | float]
-"""Of a map of rows to scores, of real rows and of generated ones."""
 
 
 class GANSampler(BaseSampler):
@@ -315,100 +284,105 @@ class GANSampler(BaseSampler):
         ConvergenceWarning
             If the generated rows lie near few of the training rows.
         """
-        image_shape = image_shape_of(X)
+        image_shape, classes = image_shape_of(X), self._checked_classes(X, y)
         X = self._validated(X, reset=True)
         with FitTask(self, X, y, max_subtasks=1) as task:
-            attributes, context = self._fitted_classes(X, y)
-            self._train(X, context, image_shape, attributes, task)
+            self._train(X, classes, image_shape, task)
             warn_of_collapse(self.history_["coverage"][-1], type(self).__name__)
         return self
 
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        context: Tensor | None,
+        given_classes: Classes | None,
         image_shape: ImageShape | None,
-        attributes: dict[str, Any],
         task: FitTask,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        wasserstein = self.loss.startswith("wasserstein")
+        classes, context = self._fitted_classes(given_classes)
         is_image = image_shape is not None or self.image_shape is not None
-        n_ahead = self.n_discriminator_steps
-        if n_ahead == "auto":
-            n_ahead = 5 if wasserstein else 1 if is_image else 2
-        n_steps = (N_IMAGE_STEPS if is_image else N_STEPS) * n_ahead
+        n_ahead = n_steps_ahead(self, is_image)
         fitting = Fitting(
-            self, X, image_shape, task.seeds(self, 3), n_steps, most_epochs=MOST_EPOCHS
+            self,
+            X,
+            image_shape,
+            task.seeds(self, 3),
+            n_ahead * (N_IMAGE_STEPS if is_image else N_STEPS),
+            most_epochs=MOST_EPOCHS,
         )
         rows, noise = fitting.rows, fitting.noise
-        told_apart, passed_off = LOSSES[self.loss]
 
         # Build the two networks, each with an optimiser of its own.
         columns = column_statistics(X)
         n_classes = 0 if context is None else context.shape[1]
-        generator, discriminator = self._networks(fitting, columns, n_classes)
+        generator, discriminator = new_networks(self, fitting, columns, n_classes)
         optimizer, schedule = fitting.optimizer([generator], betas=BETAS)
         adversary, its_schedule = fitting.optimizer(
             [discriminator],
             learning_rate=self.discriminator_learning_rate,
             betas=BETAS,
         )
-        penalty = self._penalty(fitting)
+        told_apart, passed_off = LOSSES[self.loss]
+        penalty = slope_penalty(self, fitting)
         n_components = int(self.n_components)
+        last_loss = rows[:1].new_zeros(())  # of the generator
+        fitting.moves(last_loss)
+
+        def given(index: Tensor) -> Tensor | None:
+            return None if context is None else context[index]
 
         def generate(index: Tensor) -> Tensor:
             z = self._codes((len(index), n_components), noise)
-            given = None if context is None else context[index]
-            return generator(beside(z, given))
+            return generator(joined(z, given(index)))
 
-        loss = rows[:1].new_zeros(())  # of the generator's last step
-        fitting.moves(loss)
+        def discriminator_step(index: Tensor, fake: Tensor) -> Tensor:
+            """Learn to tell real rows from fake ones, which do not move."""
+            x, c = rows[index], given(index)
+            both = None if c is None else torch.cat([c, c])
+            scores = discriminator(joined(torch.cat([x, fake]), both))
+            discriminator_loss = told_apart(*scores.chunk(2))
+            its_schedule.advance()
+            slope = penalty(lambda x: discriminator(joined(x, c)), x, fake)
+            adversary.step(discriminator_loss + slope)
+            if self.loss == "wasserstein":
+                clipped = adversary.weights.clamp(-self.clip, self.clip)
+                adversary.set_weights(clipped)
+            return discriminator_loss
+
+        def generator_step(index: Tensor, fake: Tensor) -> None:
+            """Learn to pass off the fake rows."""
+            with adversary.frozen():
+                scores = discriminator(joined(fake, given(index)))
+                generator_loss = passed_off(scores)
+            optimizer.step(generator_loss)
+            last_loss.copy_(generator_loss.detach())
 
         def step(index: Tensor) -> dict[str, Tensor]:
             if n_ahead > 1:  # not each step does the same
                 depends_on_host()
+            # The generator learns in the first of so many steps.
             is_turn = its_schedule.step_number % n_ahead == 0
-            x = rows[index]
             with torch.set_grad_enabled(is_turn):
                 fake = generate(index)
-            given = None if context is None else context[index]
-
-            # The discriminator learns to tell both apart, from rows it does not move.
-            def score(x: Tensor) -> Tensor:
-                return discriminator(beside(x, given))
-
-            real_and_fake = torch.cat([x, fake.detach()])
-            both = None if given is None else torch.cat([given, given])
-            scores = discriminator(beside(real_and_fake, both))
-            told = told_apart(*scores.chunk(2))
-            its_schedule.advance()
-            adversary.step(told + penalty(score, x, fake.detach()))
-            if self.loss == "wasserstein":
-                clipped = adversary.weights.clamp(-self.clip, self.clip)
-                adversary.set_weights(clipped)
-
-            # In the first of so many steps, the generator learns to pass its rows off.
+            discriminator_loss = discriminator_step(index, fake.detach())
             schedule.advance()
             if is_turn:
-                with adversary.frozen():
-                    missed = passed_off(score(fake))
-                optimizer.step(missed)
-                loss.copy_(missed.detach())
-            return {"loss": loss, "discriminator_loss": told}
+                generator_step(index, fake)
+            return {"loss": last_loss, "discriminator_loss": discriminator_loss}
 
+        kept = {
+            "generator_": generator,
+            "discriminator_": discriminator,
+            "minimum_": columns.minimum,
+            "maximum_": columns.maximum,
+            **classes,
+        }
         fitting.train(
             task,
             "train",
             step,
             [optimizer, adversary],
-            {
-                "generator_": generator,
-                "discriminator_": discriminator,
-                "minimum_": columns.minimum,
-                "maximum_": columns.maximum,
-                **attributes,
-            },
+            kept,
             after_epoch=Coverage(fitting, generate).after_epoch,
         )
 
@@ -450,67 +424,10 @@ class GANSampler(BaseSampler):
             torch.from_numpy((bound - self.offset_) / self.scale_).to(z)
             for bound in (self.minimum_, self.maximum_)
         ]
-        return self.generator_(beside(z, context)).clamp_(*bounds)
+        return self.generator_(joined(z, context)).clamp_(*bounds)
 
-    def _networks(
-        self, fitting: Fitting, columns: ColumnStatistics, n_classes: int
-    ) -> tuple[Network, Network]:
-        """Build generator and discriminator, on the device of the rows."""
-        rng, n_features = fitting.weight_rng, fitting.n_features
-        n_codes = int(self.n_components) + n_classes
-        shape = fitting.image_shape
-        if shape is None:
-            sizes = checked_sizes(self, (128, 128))
-            generator: Network = initialized(
-                MLP, rng, sizes=[n_codes, *sizes, n_features]
-            )
-            discriminator: Network = initialized(
-                MLP, rng, sizes=[n_features + n_classes, *sizes, 1]
-            )
-        else:
-            channels = checked_sizes(self, CHANNELS[: max(2, n_halvings(shape))])
-            low = (columns.minimum - fitting.offset) / fitting.scale
-            high = (columns.maximum - fitting.offset) / fitting.scale
-            generator = initialized(
-                ImageGenerator,
-                rng,
-                image_shape=shape,
-                channels=channels,
-                n_codes=n_codes,
-                low=float(low.min()),
-                high=float(high.max()),
-            )
-            discriminator = initialized(
-                ImageDiscriminator,
-                rng,
-                image_shape=shape,
-                channels=channels,
-                n_classes=n_classes,
-            )
-        device = fitting.rows.device
-        return generator.to(device), discriminator.to(device)
-
-    def _penalty(self, fitting: Fitting) -> Penalty:
-        """Weighted penalty of a discriminator's slope, of it, real and fake rows."""
-        weight, noise = self.gradient_penalty, fitting.noise
-        if self.loss == "wasserstein" or weight == 0:
-            return no_penalty
-        if self.loss == "wasserstein_gp":
-            weight = LIPSCHITZ_WEIGHT if weight == "auto" else weight
-            return lambda score, x, fake: (
-                weight * gradient_penalty(score, x, fake, noise)
-            )
-        if weight == "auto":
-            is_table = fitting.image_shape is None
-            weight = R1_WEIGHT * fitting.n_features if is_table else R1_IMAGE_WEIGHT
-        return lambda score, x, _: weight * r1_penalty(score, x)
-
-
-def no_penalty(*_: Any) -> float:
-    """Leave the slope of a discriminator alone."""
-    return 0.0
-
-
-def beside(x: Tensor, context: Tensor | None) -> Tensor:
-    """Rows with the columns of their classes, if there are classes."""
-    return x if context is None else torch.cat([x, context], dim=1)
+    def _in_units(self, X: np.ndarray) -> np.ndarray:
+        # Again, since the way back rounds: no row shall have less than nothing.
+        X = super()._in_units(X)
+        bounds = (self.minimum_.astype(X.dtype), self.maximum_.astype(X.dtype))
+        return np.clip(X, *bounds, out=X)

@@ -15,11 +15,17 @@ SURE, FEW_ROWS = 3, 3
 """Standard errors by which shrinkage has to help, with so many rows a column or more;
 of fewer rows the covariance itself is not to be trusted, and one is enough."""
 
-SMALLEST_VARIANCE = 1e-12
-"""Of a column: one that does not vary has a narrow density still."""
+SMALLEST_VARIANCE, SMALLEST_SHARE = 1e-12, 1e-10
+"""Of a column, and of what it varies in all: one that does not vary has a narrow
+density still, and one without scaling may have less than the former."""
+
+ROUNDING = 1e-13
+"""Of mean squares, in float64."""
 
 
-def fitted_gaussian(batches: Iterator[Tensor]) -> tuple[np.ndarray, np.ndarray]:
+def fitted_gaussian(
+    batches: Iterator[Tensor], smallest: np.ndarray | float = SMALLEST_VARIANCE
+) -> tuple[np.ndarray, np.ndarray]:
     r"""Mean and covariance of rows, shrunk as far as rows held out ask for it.
 
     .. math:: \Sigma = (1 - \rho) S + \rho \, \mathrm{diag}(S)
@@ -33,6 +39,8 @@ def fitted_gaussian(batches: Iterator[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     ----------
     batches : iterator of Tensor of shape (m, n_columns)
         All rows, which are read once: the moments of the folds say all that is needed.
+    smallest : ndarray of shape (n_columns,) or float
+        Variance that each column has at least.
 
     Returns
     -------
@@ -43,7 +51,7 @@ def fitted_gaussian(batches: Iterator[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     n_rows, total, product = counts.sum(), sums.sum(0), products.sum(0)
     mean = total / n_rows
     covariance = product / n_rows - np.outer(mean, mean)
-    variance = covariance.diagonal().clip(SMALLEST_VARIANCE)
+    variance = covariance.diagonal().clip(smallest)
     np.fill_diagonal(covariance, variance)
     diagonal = np.diag(variance)
     units = np.sqrt(np.outer(variance, variance))
@@ -61,6 +69,46 @@ def fitted_gaussian(batches: Iterator[Tensor]) -> tuple[np.ndarray, np.ndarray]:
     doubt = SURE if n_rows >= FEW_ROWS * len(mean) else 1
     shrinkage = SHRINKAGES[(gains.mean(0) - doubt * error).argmax()]
     return mean, (1 - shrinkage) * covariance + shrinkage * diagonal
+
+
+def smallest_variances(sums: Tensor, squares: Tensor, n_rows: Tensor) -> np.ndarray:
+    """Variance that a column has at least, by sums and sums of squares of its rows."""
+    variance = squares / n_rows - (sums / n_rows).square()
+    # What is left where a column does not vary is a rounding error.
+    varies = variance > ROUNDING * squares / n_rows
+    share = (SMALLEST_SHARE * variance).where(varies, math.inf)
+    return share.clamp_max(SMALLEST_VARIANCE).cpu().numpy()
+
+
+def shrunken_means(means: Tensor, counts: Tensor, squares: Tensor) -> Tensor:
+    r"""Means of classes, drawn to that of all rows where they hardly differ.
+
+    .. math:: m + \frac{n_c \sigma_b^2}{n_c \sigma_b^2 + \sigma_w^2} (m_c - m)
+
+    for each column, with :math:`\sigma_w^2` the variance inside of the classes and
+    :math:`\sigma_b^2` that of their means, as the analysis of variance estimates it: a
+    class of few rows far from all others stays where they are.
+
+    Parameters
+    ----------
+    means : Tensor of shape (n_classes, n_columns)
+    counts : Tensor of shape (n_classes, 1)
+        Rows of each class.
+    squares : Tensor of shape (n_columns,)
+        Sums of squares about the means.
+
+    Returns
+    -------
+    Tensor of shape (n_classes, n_columns)
+        The mean of all rows, of classes without rows and of classes of a row each.
+    """
+    n_rows, n_seen = counts.sum(), (counts > 0).sum()
+    mean = (counts * means).sum(0) / n_rows
+    within = squares / (n_rows - n_seen)
+    total = (counts * (means - mean).square()).sum(0) - (n_seen - 1) * within
+    between = total.clamp_min(0) / (n_rows - counts.square().sum() / n_rows)
+    share = counts * between / (counts * between + within)
+    return mean + share.nan_to_num(0.0) * (means - mean)
 
 
 def moments_of_folds(

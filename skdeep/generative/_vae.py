@@ -1,6 +1,5 @@
 """Variational autoencoder."""
 
-from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -14,27 +13,24 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
-from skdeep.generative._base import BaseSampler, fit_transform, score
+from skdeep.generative._base import BaseSampler, Classes, fit_transform, score
 from skdeep.generative._fixed_columns import scaled_constants
 from skdeep.generative._row_noise import noise_parts
 from skdeep.generative._vae_likelihood import (
     Bernoulli,
-    Gaussian,
     Likelihood,
     RowGaussian,
     SharedGaussian,
 )
 from skdeep.generative._vae_model import VariationalModel, n_places
 from skdeep.generative._vae_training import (
-    CHUNK_ROWS,
     COLLAPSED,
     EARLIEST,
     are_binary,
     keep_constants,
-    means_over,
     new_likelihood,
     new_networks,
-    shrunken_squares,
+    settled,
     validation_loss,
     warn_of_collapse,
 )
@@ -212,9 +208,10 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     A shared variance is not a weight: that of largest likelihood is the mean squared
     residual, which training follows over the last 50 batches.
 
-    Densities leave columns out that do not vary in `fit`. Learned variances are bounded
-    between 0.0001 and 10 times that of scaled rows, since the density of a column that
-    is told exactly by others has no bound.
+    Densities leave columns out that do not vary in `fit`. Shared variances are at least
+    0.0001 in scaled rows, or 0.01 times that of the column if that is less, and learned
+    ones between 0.0001 and 10, since the density of a column that is told exactly by
+    others has no bound.
 
     The same `random_state` gives the same bits on one machine at one number of threads.
 
@@ -340,10 +337,10 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         ConvergenceWarning
             If the codes have collapsed: none of their dimensions tells rows apart.
         """
-        image_shape = image_shape_of(X)
+        image_shape, classes = image_shape_of(X), self._checked_classes(X, y)
         X = self._validated(X, reset=True)
         with FitTask(self, X, y, max_subtasks=1) as task:
-            self._train(X, y, image_shape, task)
+            self._train(X, classes, image_shape, task)
         return self
 
     fit_transform = fit_transform
@@ -430,6 +427,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         -------
         log_likelihood : ndarray of shape (n_samples,), float32
             In units of the input: the scaling counts. Columns that do not vary do not.
+            -inf, with the Bernoulli likelihood, of rows beyond the range of `fit`.
         """
         self._check_usable()
         if method not in ("elbo", "iwae", "ais"):
@@ -498,12 +496,12 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     def _train(
         self,
         X: np.ndarray | csr_matrix,
-        y: Any,
+        given_classes: Classes | None,
         image_shape: ImageShape | None,
         task: FitTask,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        classes, context = self._fitted_classes(X, y)
+        classes, context = self._fitted_classes(given_classes)
         unit = self.likelihood == "bernoulli"
         fitting = Fitting(
             self,
@@ -518,7 +516,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
         # Build the model and its optimiser.
         constants = scaled_constants(X, fitting)
-        likelihood = new_likelihood(self, np.isnan(constants), fitting)
+        likelihood = new_likelihood(self, X, np.isnan(constants), fitting)
         encoder, decoder = new_networks(
             self, fitting, 0 if context is None else context.shape[1], likelihood
         )
@@ -550,53 +548,22 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
                 optimizer,
                 validation_loss(self, model, given, fitting),
             )
-        noise_variance, draws_noise = None, fitting.image_shape is None
-        if isinstance(likelihood, Gaussian):
-            noise_variance = likelihood.variance
-        else:
+        draws_noise = fitting.image_shape is None
+        if unit:
             draws_noise &= self.binarize or are_binary(X, fitting)
         kept = {
             "encoder_": encoder,
             "decoder_": decoder,
-            "noise_variance_": noise_variance,
+            "noise_variance_": likelihood.variance,
             "sample_noise_": draws_noise,
             **classes,
         }
         fitting.train(task, "train", step, [optimizer], kept, validation)
 
-        self.kl_ = self._settled(model, given, fitting)
-        if isinstance(likelihood, Gaussian):
+        self.kl_ = settled(self, model, given, fitting)
+        if likelihood.variance is not None:
             self.noise_variance_ = likelihood.variance.cpu().numpy()
             keep_constants(self.decoder_, constants)
         has_begun = schedule.step_number >= EARLIEST and np.isnan(constants).any()
         if has_begun and self.kl_.max() < COLLAPSED:
             warn_of_collapse(type(self).__name__)
-
-    def _settled(
-        self,
-        model: VariationalModel,
-        given: Callable[[Tensor, Generator], tuple[Tensor, Tensor | None]],
-        fitting: Fitting,
-    ) -> np.ndarray:
-        """Give the likelihood the variance of what codes leave of rows held out.
-
-        Return what each dimension of the code tells of them, in nats.
-        """
-        noise, likelihood = fitting.noise, model.likelihood
-
-        def left_over(index: Tensor) -> list[Tensor]:
-            return means_over(
-                index, lambda part: model.left_over(*given(part, noise), noise)
-            )
-
-        squares, kl = left_over(fitting.held_out)
-        if isinstance(likelihood, Gaussian) and isinstance(self.variance, str):
-            if self.early_stopping:
-                trained, _ = left_over(fitting.training[:CHUNK_ROWS])
-                squares = shrunken_squares(
-                    squares * likelihood.varies,
-                    trained * likelihood.varies,
-                    len(fitting.held_out),
-                )
-            likelihood.follow(squares)
-        return kl.cpu().numpy()

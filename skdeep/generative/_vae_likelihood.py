@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -21,6 +22,10 @@ from skdeep.training import changing
 LEAST_VARIANCE, LARGEST_VARIANCE = 1e-4, 10.0
 """Bounds of a variance that is learned, in scaled rows."""
 
+LEAST_SHARE = 0.01
+"""Of the variance of a column, which the least one never exceeds: without scaling, or
+beside values far out, a column may have less than the least."""
+
 LOWEST, HIGHEST = math.log(LEAST_VARIANCE), math.log(LARGEST_VARIANCE)
 
 MEMORY = 50
@@ -32,6 +37,9 @@ class Likelihood(ABC):
 
     n_outputs: int
     """Outputs of the decoder for each feature."""
+
+    variance: Tensor | None = None
+    """Mean square of the noise of each column, if it is Gaussian."""
 
     @abstractmethod
     def loss(self, x: Tensor, output: Tensor) -> Tensor:
@@ -84,11 +92,19 @@ class Gaussian(Likelihood):
         Mean square of the noise of each column; 0 if it does not vary.
     pooled : bool
         Whether all columns have one variance.
+    least : Tensor of shape (n_features,) or float
+        Least variance of each column that training finds.
     """
 
-    def __init__(self, variance: Tensor, pooled: bool = False) -> None:
-        self.variance = variance
+    def __init__(
+        self,
+        variance: Tensor,
+        pooled: bool = False,
+        least: Tensor | float = LEAST_VARIANCE,
+    ) -> None:
+        self.variance: Tensor = variance
         self.pooled = pooled
+        self.least = torch.as_tensor(least).to(variance)
         self.varies = variance > 0
         self.counted: slice | Tensor = slice(None)
         if not self.varies.all():
@@ -118,7 +134,7 @@ class Gaussian(Likelihood):
         """Take so large a share of the variance from mean squared residuals."""
         if self.pooled:
             squares = squares[self.counted].mean()
-        self.variance.lerp_(squares.clamp_min(LEAST_VARIANCE) * self.varies, share)
+        self.variance.lerp_(torch.maximum(squares, self.least) * self.varies, share)
 
 
 class SharedGaussian(Gaussian):
@@ -131,6 +147,7 @@ class SharedGaussian(Gaussian):
     ----------
     variance : Tensor of shape (n_features,)
     pooled : bool
+    least : Tensor of shape (n_features,) or float
     learned : bool
         Whether training moves the variance.
     """
@@ -138,9 +155,13 @@ class SharedGaussian(Gaussian):
     n_outputs = 1
 
     def __init__(
-        self, variance: Tensor, pooled: bool = False, learned: bool = False
+        self,
+        variance: Tensor,
+        pooled: bool = False,
+        least: Tensor | float = LEAST_VARIANCE,
+        learned: bool = False,
     ) -> None:
-        super().__init__(variance, pooled)
+        super().__init__(variance, pooled, least)
         self.learned = learned
         self.n_steps = 0
 
@@ -168,6 +189,12 @@ class SharedGaussian(Gaussian):
     def moments(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Output, and what all rows share."""
         return output, self.variance.log()
+
+
+def least_variances(variance: np.ndarray) -> np.ndarray:
+    """Least variance of the noise of columns of given variances, in scaled rows."""
+    share = np.where(variance > 0, LEAST_SHARE * variance, np.inf)
+    return np.minimum(share, LEAST_VARIANCE)
 
 
 class RowGaussian(Gaussian):

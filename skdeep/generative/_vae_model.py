@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from skdeep.generative._base import joined
 from skdeep.generative._vae_likelihood import Likelihood
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
@@ -167,10 +168,3 @@ class VariationalModel:
 def n_places(image_shape: ImageShape | None) -> int:
     """Pixels of a channel; 1 for tables."""
     return 1 if image_shape is None else math.prod(image_shape[1:])
-
-
-def joined(x: Tensor, context: Tensor | None, n_places: int = 1) -> Tensor:
-    """Rows with their contexts as further columns, or as further channels."""
-    if context is None:
-        return x
-    return torch.cat([x, context.repeat_interleave(n_places, dim=1)], dim=1)

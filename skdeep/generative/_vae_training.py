@@ -13,9 +13,11 @@ from skdeep.fitting import Fitting
 from skdeep.generative._vae_likelihood import (
     LEAST_VARIANCE,
     Bernoulli,
+    Gaussian,
     Likelihood,
     RowGaussian,
     SharedGaussian,
+    least_variances,
 )
 from skdeep.generative._vae_model import VariationalModel
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
@@ -44,8 +46,13 @@ RowsOf = Callable[[Tensor, Generator], tuple[Tensor, Tensor | None]]
 """Rows of given numbers, drawn from them if need be, and their contexts."""
 
 
-def new_likelihood(estimator: Any, varies: np.ndarray, fitting: Fitting) -> Likelihood:
-    """Build the likelihood, of a density in the columns that vary."""
+def new_likelihood(
+    estimator: Any,
+    X: np.ndarray | csr_matrix,
+    varies: np.ndarray,
+    fitting: Fitting,
+) -> Likelihood:
+    """Build the likelihood of the rows of X, of a density in the columns that vary."""
     if estimator.likelihood == "bernoulli":
         return Bernoulli()
     if estimator.binarize:
@@ -56,9 +63,13 @@ def new_likelihood(estimator: Any, varies: np.ndarray, fitting: Fitting) -> Like
     given = 1.0 if isinstance(estimator.variance, str) else float(estimator.variance)
     variance = torch.from_numpy(np.float32(given * varies)).to(fitting.rows.device)
     pooled = fitting.image_shape is not None
+    spread = column_statistics(X).variance / fitting.scale**2
+    least = torch.as_tensor(least_variances(spread.mean() if pooled else spread))
     if estimator.variance == "learned":
-        return RowGaussian(variance, pooled)
-    noise = SharedGaussian(variance, pooled, learned=estimator.variance == "shared")
+        warn_of_narrow_columns(spread[varies], type(estimator).__name__)
+        return RowGaussian(variance, pooled, least)
+    learned = estimator.variance == "shared"
+    noise = SharedGaussian(variance, pooled, least, learned)
     fitting.moves(noise)
     return noise
 
@@ -152,7 +163,40 @@ def means_over(
     return totals
 
 
-def shrunken_squares(held_out: Tensor, training: Tensor, n_held_out: int) -> Tensor:
+def settled(
+    estimator: Any, model: VariationalModel, rows_of: RowsOf, fitting: Fitting
+) -> np.ndarray:
+    """Give the likelihood the variance of what codes leave of rows held out.
+
+    Return what each dimension of the code tells of them, in nats.
+    """
+    noise, likelihood = fitting.noise, model.likelihood
+
+    def left_over(index: Tensor) -> list[Tensor]:
+        return means_over(
+            index, lambda part: model.left_over(*rows_of(part, noise), noise)
+        )
+
+    squares, kl = left_over(fitting.held_out)
+    if isinstance(likelihood, Gaussian) and isinstance(estimator.variance, str):
+        if estimator.early_stopping:
+            trained, _ = left_over(fitting.training[:CHUNK_ROWS])
+            squares = shrunken_squares(
+                squares * likelihood.varies,
+                trained * likelihood.varies,
+                len(fitting.held_out),
+                likelihood.least.min(),
+            )
+        likelihood.follow(squares)
+    return kl.cpu().numpy()
+
+
+def shrunken_squares(
+    held_out: Tensor,
+    training: Tensor,
+    n_held_out: int,
+    least: Tensor | float = LEAST_VARIANCE,
+) -> Tensor:
     r"""Mean squares h of n rows held out, shrunk where these are few.
 
     .. math:: \frac{n h + m r t}{n + m}, \qquad
@@ -160,10 +204,22 @@ def shrunken_squares(held_out: Tensor, training: Tensor, n_held_out: int) -> Ten
 
     with t the mean squares of training rows: these tell the columns apart, the rows
     held out how much is learned by heart, and m rows held out tell as much of a column.
+    Where the sum of these falls short of the least variance, that is in its place.
     """
-    ratio = (held_out.sum() / training.sum().clamp_min(LEAST_VARIANCE)).clamp_min(1.0)
+    ratio = (held_out.sum() / training.sum().clamp_min(least)).clamp_min(1.0)
     share = n_held_out / (n_held_out + SHRINKING_ROWS)
     return torch.lerp(ratio * training, held_out, share)
+
+
+def warn_of_narrow_columns(variance: np.ndarray, name: str) -> None:
+    """Warn of columns that vary less than their noise does, be it learned for rows."""
+    if variance.size and variance.min() < LEAST_VARIANCE:
+        warn(
+            f"{name}: scaled rows have a column of variance {variance.min():.2g}, and "
+            f"variance='learned' is {LEAST_VARIANCE} at least, so that rows are drawn "
+            "too wide. Use another scale, or variance='shared'.",
+            UserWarning,
+        )
 
 
 def warn_of_collapse(name: str) -> None:

@@ -4,9 +4,10 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_scalar
 
-from skdeep.base import flat_rows
+from skdeep.base import BaseDeepEstimator, flat_rows
 from skdeep.inspection._axes import axes_for, require
 from skdeep.metrics._rows import column_names, named_like, numpy_of
 from skdeep.sampling import classes_for, unwrapped
@@ -152,6 +153,8 @@ class DensityDisplay:
         grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
         if hasattr(model, "feature_names_in_"):
             grid = named_like(X, grid)
+        if y is not None:
+            require_classes(model)
         given = classes_for(model, "score_samples", numpy_of(y))
         log_density = np.asarray(model.score_samples(grid, **given))
         display = cls(
@@ -196,3 +199,18 @@ class DensityDisplay:
             self.ax_.scatter(*np.asarray(self.rows).T, s=3, c="white", alpha=0.5)
         self.ax_.set(xlabel=self.feature_names[0], ylabel=self.feature_names[1])
         return self
+
+
+def require_classes(model: Any) -> None:
+    """Raise unless a sampler, be it behind other steps, scores rows in a class.
+
+    Those of skdeep ignore y, as scikit-learn wants it, unless they know classes.
+    """
+    while isinstance(model, Pipeline):
+        model = unwrapped(model[-1])
+    classes_for(model, "score_samples", "any")
+    if isinstance(model, BaseDeepEstimator) and not hasattr(model, "classes_"):
+        raise TypeError(
+            f"y was given, but this {type(model).__name__} knows no classes. Fit it "
+            "with conditional=True and the class of each row as y."
+        )

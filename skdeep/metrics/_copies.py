@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils import check_random_state
 
 from skdeep._compat import Interval, checks_parameters
 from skdeep.metrics._rows import comparable_features
 from skdeep.metrics._tables import comparable_tables
+
+N_CLOSEST = 5
+"""Real rows among which those of the least distance count alike."""
 
 
 def uniqueness_score(X_sampled: Any) -> float:
@@ -109,24 +111,26 @@ def novelty_score(
         found = comparable_features(tables, features, "novelty_score")
         tables = dict(zip(tables, found, strict=True))
     if tolerance > 0:
-        return float((_nearest_distances(*tables.values()) > tolerance).mean())
+        distances, _ = _nearest(tables["X_real"], tables["X_sampled"], 1)
+        return float((distances > tolerance).mean())
     keys_real, keys_sampled = _keys(tables)
     return float(1 - np.isin(keys_sampled, keys_real).mean())
 
 
 def closest_record_share(
-    X_real: Any,
-    X_sampled: Any,
-    X_holdout: Any,
-    *,
-    features: Any = None,
-    random_state: Any = None,
+    X_real: Any, X_sampled: Any, X_holdout: Any, *, features: Any = None
 ) -> float:
-    """Share of sampled rows that are nearer to training rows than to held-out ones.
+    r"""Share of sampled rows that are nearest to training rows, against its chance.
 
     A sampler that has learned the distribution draws rows as near to rows that it has
     not seen as to those that it has; one that has learned its rows by heart does not.
     The distance to the closest training row alone cannot tell that from a dense region.
+
+    .. math:: 1 - \frac12 \, \frac{u}{n_h / (n_r + n_h)}
+
+    with u the share of sampled rows whose nearest real row is one of the :math:`n_h`
+    that are held out, not one of the :math:`n_r` of training. Of equal numbers of both
+    it is the share that is nearest to training rows.
 
     Parameters
     ----------
@@ -135,17 +139,16 @@ def closest_record_share(
     X_sampled : {array-like, sparse matrix} of shape (n_sampled, n_features)
         Sampled rows.
     X_holdout : {array-like, sparse matrix} of shape (n_holdout, n_features)
-        Real rows that it was not trained on.
+        Real rows that it was not trained on. The fewer, the more it varies.
     features : callable, object or None, default=None
         What maps rows to the numbers that are compared: a function of the rows, or an
         estimator with `transform`, fitted already. None compares the rows themselves.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the parts into which the larger of both sets of real rows is cut.
 
     Returns
     -------
     share : float
-        Between 0 and 1; 0.5 is ideal, and 1 is a sampler that repeats training rows.
+        Between 0 and 1; 0.5 is ideal, and 1 is a sampler that repeats training rows. If
+        it repeats them in a share m of its rows, it is (1 + m) / 2.
 
     Raises
     ------
@@ -160,9 +163,8 @@ def closest_record_share(
 
     Notes
     -----
-    Training and held-out rows compete in equal numbers: the larger set is cut at random
-    into parts of as many rows as the smaller one has, each part competes with that, and
-    the share is the mean over the parts. Equal distances count half.
+    Fresh rows have 0.5 on average, whatever the numbers of rows. Equal real rows, and
+    up to five at one distance, count by their numbers.
 
     Distances depend on the units of columns. Scale them, as by
     ``features=StandardScaler().fit(X_real)``, unless they share one.
@@ -177,12 +179,12 @@ def closest_record_share(
     >>> import numpy as np
     >>> from skdeep.metrics import closest_record_share
     >>> rng = np.random.RandomState(0)
-    >>> X_train, X_holdout = rng.normal(size=(2, 500, 4))
-    >>> learned = rng.normal(size=(500, 4))
-    >>> 0.4 < closest_record_share(X_train, learned, X_holdout, random_state=0) < 0.6
+    >>> X_train, X_holdout = np.split(rng.normal(size=(1000, 4)), [800])
+    >>> learned = rng.normal(size=(800, 4))
+    >>> 0.4 < closest_record_share(X_train, learned, X_holdout) < 0.6
     True
     >>> by_heart = X_train + 0.01 * learned
-    >>> closest_record_share(X_train, by_heart, X_holdout, random_state=0) > 0.9
+    >>> closest_record_share(X_train, by_heart, X_holdout) > 0.9
     True
     """
     real, sampled, holdout = comparable_features(
@@ -190,35 +192,51 @@ def closest_record_share(
         features,
         "closest_record_share",
     )
-    rng = check_random_state(random_state)
-    n = min(real.shape[0], holdout.shape[0])
-    to_holdout = _distances_from_parts(holdout, sampled, n, rng)
-    to_real = _distances_from_parts(real, sampled, n, rng)
-    # One of them is a single part, which competes with each of the other.
-    shares = (to_real < to_holdout) + (to_real == to_holdout) / 2
-    return float(shares.mean(axis=1).mean())
-
-
-def _distances_from_parts(
-    F_real: Any, F_sampled: Any, n: int, rng: np.random.RandomState
-) -> np.ndarray:
-    """Distances of sampled rows from each part of n real ones, a row a part."""
-    order = rng.permutation(F_real.shape[0])
-    starts = range(0, len(order) - n + 1, n)
-    return np.stack(
-        [_nearest_distances(F_real[order[i : i + n]], F_sampled) for i in starts]
+    n_real, n_holdout = real.shape[0], holdout.shape[0]
+    distinct, n_copies = _distinct_rows(real, holdout)
+    distances, nearest = _nearest(distinct, sampled, N_CLOSEST)
+    is_closest = distances == distances.min(axis=1, keepdims=True)
+    of_holdout, of_all = (
+        (is_closest * n[nearest]).sum(axis=1) for n in (n_copies[1], n_copies.sum(0))
     )
+    share = (of_holdout / of_all).mean()
+    return max(0.0, float(1 - share * (n_real + n_holdout) / (2 * n_holdout)))
 
 
-def _nearest_distances(F_real: Any, F_sampled: Any) -> np.ndarray:
-    """Distance of each sampled row from the nearest real one."""
-    search = NearestNeighbors(n_neighbors=1).fit(F_real)
-    nearest = search.kneighbors(F_sampled, return_distance=False)[:, 0]
+def _distinct_rows(*tables: Any) -> tuple[Any, np.ndarray]:
+    """Rows of all tables without copies, and how often each stands in each table.
+
+    Their order does not tell in which.
+    """
+    alike = _of_one_kind(*tables)
+    is_sparse = sparse.issparse(alike[0])
+    rows = (sparse.vstack if is_sparse else np.vstack)(alike)
+    keys = (_sparse_keys if is_sparse else _dense_keys)(rows.copy())
+    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+    parts = np.split(places.ravel(), [alike[0].shape[0]])
+    return rows[first], np.stack([np.bincount(p, minlength=len(first)) for p in parts])
+
+
+def _nearest(
+    F_real: Any, F_sampled: Any, n_neighbors: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of each sampled row from the nearest real ones, and their places."""
+    F_real, F_sampled = _of_one_kind(F_real, F_sampled)
+    center = 0 if sparse.issparse(F_real) else F_real.mean(axis=0)
+    n_neighbors = min(n_neighbors, F_real.shape[0])
+    # About the center, where products cancel least.
+    search = NearestNeighbors(n_neighbors=n_neighbors).fit(F_real - center)
+    nearest = search.kneighbors(F_sampled - center, return_distance=False)
     # Again by differences: the search takes products, of which copies are not quite 0.
-    difference = F_sampled - F_real[nearest]
-    if sparse.issparse(difference):
-        return sparse.linalg.norm(difference, axis=1)
-    return np.linalg.norm(difference, axis=1)
+    norm = sparse.linalg.norm if sparse.issparse(F_real) else np.linalg.norm
+    found = [norm(F_sampled - F_real[places], axis=1) for places in nearest.T]
+    return np.stack(found, axis=1), nearest
+
+
+def _of_one_kind(*tables: Any) -> list[Any]:
+    """Return all as arrays, or all as CSR matrices."""
+    any_sparse = any(map(sparse.issparse, tables))
+    return [*map(sparse.csr_matrix, tables)] if any_sparse else list(tables)
 
 
 def _keys(tables: dict[str, Any]) -> Iterable[Any]:

@@ -63,8 +63,13 @@ def _column(X: Any, name: str) -> np.ndarray:
     if getattr(dtype, "kind", None) == "M":
         # Dates of a time zone, which scikit-learn would make objects, in UTC.
         unit, *_ = re.findall(r"\[(\w+)", str(dtype))
+        if unit == "day":  # of pyarrow
+            return column.astype("datetime64[s]").to_numpy()
         return np.asarray(column, dtype=f"datetime64[{unit}]")
-    found = _as_array(selected(X, [name]))[:, 0]
+    alone = selected(X, [name])
+    if str(dtype).startswith("Sparse"):
+        alone = column.sparse.to_dense().to_frame()
+    found = _as_array(alone)[:, 0]
     if found.dtype.kind == "f" and "int" in str(dtype).lower() and is_beyond(found):
         # Missing cells made floats of integers that these cannot hold.
         cells = column.to_pylist() if hasattr(column, "to_pylist") else column.to_list()
@@ -129,6 +134,8 @@ def _codes(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
     # One number may be a float in one table and an integer in another.
     is_whole = [isinstance(c, float) and c.is_integer() for c in everything]
     everything[is_whole] = [int(cell) for cell in everything[is_whole]]
-    _, codes = np.unique(everything.astype(str), return_inverse=True)
+    # The text "1" is not the number.
+    texts = [f"'{c}" if isinstance(c, str) else str(c) for c in everything]
+    _, codes = np.unique(texts, return_inverse=True)
     codes = np.where(missing, np.nan, codes)
     return np.split(codes, np.cumsum([len(column) for column in columns])[:-1])

@@ -22,6 +22,9 @@ from torch.nn.functional import softplus
 
 LOG_TAU = math.log(2 * math.pi)
 
+ROUNDING = 1e-5
+"""By which scaled values may leave [0, 1]."""
+
 LOG_VAR_LIMIT = 20.0
 """Log-variances of codes are cut to plus or minus this, where float32 has room."""
 
@@ -142,7 +145,7 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
               = \sum_j x_j l_j - \mathrm{softplus}(l_j), \qquad p_j = \sigma(l_j)
 
     Of values between 0 and 1 it is the expectation over binary rows with such means:
-    no density of the values themselves.
+    no density of the values themselves. Rows with values beyond are impossible.
 
     Parameters
     ----------
@@ -151,9 +154,12 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (...)
+        :math:`-\infty` of impossible rows.
     """
     # Entry by entry: the sums of both terms may be large and cancel.
-    return (x * logits - softplus(logits)).sum(-1)
+    log_prob = (x * logits - softplus(logits)).sum(-1)
+    is_possible = ((x >= -ROUNDING) & (x <= 1 + ROUNDING)).all(-1)
+    return log_prob.where(is_possible, -math.inf)
 
 
 def bernoulli_loss(x: Tensor, logits: Tensor) -> Tensor:

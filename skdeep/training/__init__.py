@@ -10,7 +10,7 @@ from skdeep.training.epochs import (
     train_epoch,
 )
 from skdeep.training.graphs import Step, changing, depends_on_host
-from skdeep.training.inference import in_chunks
+from skdeep.training.inference import drawn_in_chunks, in_chunks
 from skdeep.training.modes import inferring, learning
 from skdeep.training.moving import Thing
 from skdeep.training.optimizer import BETAS, Adam
@@ -35,6 +35,7 @@ __all__ = [
     "changing",
     "depends_on_host",
     "descend",
+    "drawn_in_chunks",
     "fit_task_of",
     "in_chunks",
     "inferring",

@@ -1,8 +1,9 @@
-"""Passing all rows through a network, a chunk at a time."""
+"""Passing all rows through a network, or drawing rows from it, a chunk at a time."""
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from skdeep.training.modes import inferring
@@ -11,6 +12,9 @@ from skdeep.training.rows import Rows
 CHUNK_ROWS = 1024
 CHUNK_NUMBERS = 2**20
 """Rows, and numbers in them, that pass at once: bounds the memory of wide layers."""
+
+DRAWN_ROWS = 4096
+"""Rows that are drawn at once."""
 
 
 def chunks(rows: Rows) -> Iterator[slice]:
@@ -46,3 +50,18 @@ def in_chunks(
             result[chunk] = part
     assert result is not None, "Rows are never empty: validation refuses no samples."
     return result
+
+
+def drawn_in_chunks(
+    draw: Callable[[slice], Tensor],
+    n_rows: int,
+    n_features: int,
+    device: torch.device,
+) -> np.ndarray:
+    """Rows ``(n_rows, n_features)``, of which `draw` makes those of a slice each."""
+    X = np.empty((n_rows, n_features), dtype=np.float32)
+    for start in range(0, n_rows, DRAWN_ROWS):
+        part = slice(start, min(start + DRAWN_ROWS, n_rows))
+        with inferring(device):
+            X[part] = draw(part).cpu().numpy()
+    return X

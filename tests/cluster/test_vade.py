@@ -151,7 +151,9 @@ def test_bernoulli_likelihood():
     assert 0 <= drawn.min() < drawn.max() <= 16
     assert clustering_accuracy_score(y, model.labels_) > 0.7
     # No row of 64 binary pixels is more likely than 1.
+    assert -np.inf < model.score_samples(X).min()
     assert model.score_samples(X).max() < 0
+    assert np.isneginf(model.score_samples(2 * X)).all()
 
 
 def test_state_before_the_deep_stage_is_kept_by_the_guard(planted):

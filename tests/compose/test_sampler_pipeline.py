@@ -332,6 +332,18 @@ def test_seeds_repeat_and_generators_advance(sampler):
     assert joblib.hash(np.random.get_state()) != before
 
 
+def test_rows_of_a_mixture_are_not_in_the_order_of_its_components():
+    apart = np.concatenate([X[:40], X[40:] + 1000])
+    mixture = GaussianMixture(2, random_state=0)
+    model = make_sampler_pipeline(StandardScaler(), mixture).fit(apart)
+    drawn = model.sample(200, random_state=0)
+    far = drawn[:, 0] > 500
+    assert 30 < far[:100].sum() < 70
+    rows, _ = mixture.set_params(random_state=0).sample(200)
+    expected = model[0].inverse_transform(rows)
+    np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(expected, axis=0))
+
+
 def test_drawing_leaves_the_sampler_as_it_is():
     generator = np.random.RandomState(0)
     sampler = GaussianMixture(2, random_state=generator)
@@ -638,6 +650,8 @@ def test_classes_of_rows_without_density_are_left_out():
     np.testing.assert_allclose(found[kept], model.score_samples(given[kept], y[kept]))
     ones = model.score_samples(given, np.ones(4))
     np.testing.assert_array_equal(model.score_samples(given, 1), ones)
+    with pytest.raises(ValueError, match="y has 1 classes, but there are 4 rows"):
+        model.score_samples(given, [1])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

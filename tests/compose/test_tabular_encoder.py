@@ -161,6 +161,14 @@ def test_column_of_polars_comes_back_as_it_was(name):
     assert_polars_equal(round_trip(X), X, check_exact=name != "float")
 
 
+@pytest.mark.parametrize("chosen", [None, ["a"]])
+@pytest.mark.parametrize("gap", [None, np.nan])
+def test_gaps_of_polars_come_back_as_they_were(gap, chosen):
+    X = pl.DataFrame({"a": pl.Series([1.5, gap, 2.25, gap], strict=False)})
+    found = round_trip(X, categorical_features=chosen)
+    assert found["a"].to_list() == pytest.approx(X["a"].to_list(), nan_ok=True)
+
+
 @pytest.mark.parametrize("categorical", ["normal", "onehot"])
 def test_tables_of_all_columns_come_back(categorical):
     rows = round_trip(FRAME, categorical=categorical)
@@ -293,6 +301,15 @@ def test_values_beyond_the_training_rows_become_the_outermost():
     encoder = TabularEncoder().fit(np.array([[1], [2], [9]]))
     Z = encoder.transform(np.array([[-5], [90]]))
     np.testing.assert_array_equal(encoder.inverse_transform(Z), [[1], [9]])
+
+
+def test_no_two_codes_have_one_name():
+    X = pd.DataFrame({"a": [1.0, np.nan], "a_missing": [1.0, 2]})
+    names = TabularEncoder().fit(X).get_feature_names_out().tolist()
+    assert names == ["a", "a_missing_", "a_missing"]
+    encoder = TabularEncoder(categorical="onehot")
+    encoder.fit(np.array([[1], ["1"]], dtype=object))
+    assert encoder.get_feature_names_out().tolist() == ["x0_1", "x0_1_"]
 
 
 def test_missing_numbers_have_an_indicator_and_the_score_of_the_median():

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
@@ -276,6 +277,12 @@ def test_classes_may_be_words_and_the_last_has_the_attribute():
     )
 
 
+@pytest.mark.parametrize("method", ["means", "linear"])
+def test_codes_that_are_all_alike_have_no_direction(method):
+    v = attribute_direction(np.ones((10, 2)), [0, 1] * 5, method=method)
+    assert v.tolist() == [0, 0]
+
+
 def test_attribute_changes_in_decoded_rows(data):
     X, y = data
     X, y = X[y < 2], y[y < 2]
@@ -283,6 +290,15 @@ def test_attribute_changes_in_decoded_rows(data):
     Z = model.transform(X)
     moved = model.inverse_transform(Z[y == 0] + attribute_direction(Z, y))
     np.testing.assert_allclose(moved.mean(0), X[y == 1].mean(0), atol=0.3)
+
+
+def test_sparse_rows_are_walked_between_as_dense_ones_are():
+    X = normal(20, 3).clip(0)
+    model = PCA(2).fit(sparse.csr_matrix(X))
+    dense = interpolate(model, X[:2], X[5:7], 3)
+    found = interpolate(model, sparse.csr_matrix(X[:2]), sparse.csr_matrix(X[5:7]), 3)
+    np.testing.assert_allclose(found, dense)
+    assert interpolate(model, *map(sparse.coo_array, X[:2]), 3).shape == (3, 3)
 
 
 # errors

@@ -272,6 +272,14 @@ def clone_of(fitted, **params):
     return pickle.loads(pickle.dumps(fitted)).set_params(**params)
 
 
+@pytest.mark.parametrize(("n_steps", "lost"), [(50, 0.063), (10, 0.279)])
+def test_steps_of_first_order_lose_as_much_variance_as_is_said(n_steps, lost):
+    a, s = (r.tolist() for r in rates(SCHEDULES["cosine"](1000)))
+    standard_normal = Diffusion(a, s, lambda x, _: torch.zeros_like(x))
+    x = implicit_path(standard_normal, torch.ones(1), times_of(1000, n_steps))
+    assert 1 - float(x) ** 2 == pytest.approx(lost, abs=0.001)
+
+
 def test_fresh_noise_is_drawn_for_ancestral_steps_alone(fitted):
     # Rows of the same first noise differ between the samplers, but not between calls.
     drawn = [
@@ -484,6 +492,19 @@ def test_guidance_makes_rows_more_typical_of_their_class(conditional):
         outward = (center - middle) / np.linalg.norm(center - middle)
         assert ((pushed - plain) @ outward).mean() > 0.1
         assert pushed.std(0).prod() < plain.std(0).prod()
+
+
+def test_guidance_without_anything_learned_of_no_class_is_refused(conditional):
+    X, y = make_moons(20, random_state=0)
+    sampler = DiffusionSampler((4,), max_iter=1, random_state=0)
+    with pytest.raises(ValueError, match=r"'guidance_weight'.*conditional=True"):
+        clone(sampler).set_params(guidance_weight=1).fit(X)
+    with pytest.raises(ValueError, match=r"'guidance_weight'.*conditional=True"):
+        sampler.fit(X).set_params(guidance_weight=1).sample()
+    sampler = clone_of(conditional, guidance_weight=1, class_dropout=0)
+    for use in (sampler.sample, lambda: sampler.fit(X, y)):
+        with pytest.raises(ValueError, match=r"'guidance_weight'.* class_dropout "):
+            use()
 
 
 def test_density_of_a_class_and_of_the_mixture(conditional):

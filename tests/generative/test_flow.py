@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 
 from skdeep.generative import FlowSampler
 from skdeep.generative._flow import become_gaussian
-from skdeep.generative._gaussian import fitted_gaussian
+from skdeep.generative._gaussian import fitted_gaussian, shrunken_means
 
 
 def small(**parameters):
@@ -97,13 +97,43 @@ def test_few_rows_of_classes_become_a_gaussian_a_class():
     flow = FlowSampler(conditional=True, max_iter=5, random_state=0).fit(X, y)
     within = np.concatenate([X[y == c] - X[y == c].mean(0) for c in range(2)])
     for c, n_rows in enumerate(np.bincount(y)):
-        mean = (X[y == c].sum(0) + X.mean(0)) / (n_rows + 1)
+        # Between the classes the variance is about a half of that inside.
+        mean = X.mean(0) + n_rows / (n_rows + 2) * (X[y == c].mean(0) - X.mean(0))
         found = flow.inverse_transform(np.zeros((1, 3)), y=c)
-        np.testing.assert_allclose(found[0], mean, atol=1e-4)
+        np.testing.assert_allclose(found[0], mean, atol=0.01)
         peak = flow.score_samples([mean], y=c)
         gaussian = multivariate_normal(np.zeros(3), np.cov(within.T, ddof=0))
         assert peak == pytest.approx(gaussian.logpdf(np.zeros(3)), abs=0.05)
     assert flow.score(X, y) > flow.score(X, 1 - y) + 0.5
+
+
+def test_a_rare_class_far_from_all_others_is_drawn_where_it_lies():
+    rng = np.random.RandomState(0)
+    X = np.concatenate([rng.randn(300, 2), rng.randn(5, 2) + 50])
+    y = np.repeat([0, 1], [300, 5])
+    flow = small(conditional=True, max_iter=2).fit(X, y)
+    drawn = flow.sample(500, y=1, random_state=0)
+    np.testing.assert_allclose(drawn.mean(0), X[y == 1].mean(0), atol=0.5)
+
+
+def test_means_of_classes_are_drawn_together_as_far_as_they_do_not_differ():
+    rng = np.random.RandomState(0)
+    n_rows, scatter = 20, 3.0
+    centers = rng.randn(500, 1)
+    X = centers[:, None] + scatter * rng.randn(500, n_rows, 1)
+    means, counts = X.mean(1), np.full((500, 1), n_rows)
+    squares = np.square(X - means[:, None]).sum((0, 1))
+    given = (torch.from_numpy(part) for part in (means, counts, squares))
+    share = n_rows / (n_rows + scatter**2)
+    expected = means.mean(0) + share * (means - means.mean(0))
+    np.testing.assert_allclose(shrunken_means(*given), expected, atol=0.15)
+
+
+def test_classes_of_a_row_each_have_one_mean():
+    given = torch.tensor([[0.0], [2.0], [7.0]]), torch.ones(3, 1), torch.zeros(1)
+    assert shrunken_means(*given).tolist() == [[3.0]] * 3
+    given = torch.tensor([[2.0], [0.0]]), torch.tensor([[4.0], [0.0]]), torch.ones(1)
+    assert shrunken_means(*given).tolist() == [[2.0]] * 2
 
 
 def test_without_early_stopping_no_rows_are_held_out(moons):
@@ -191,6 +221,13 @@ def test_grid_search_takes_the_mean_density(moons):
         small(max_iter=3, hidden_layer_sizes=(8,)), {"n_couplings": [1, 2]}, cv=2
     ).fit(moons[0])
     assert np.isfinite(search.best_score_)
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1e8])
+def test_units_of_columns_that_are_not_scaled_do_not_widen_them(unit):
+    X = np.random.RandomState(0).randn(200, 2) * [unit, 1]
+    flow = small(scale=None, max_iter=1).fit(X)
+    np.testing.assert_allclose(flow.sample(1000).std(0), X.std(0), rtol=0.15)
 
 
 # the Gaussian that it starts from

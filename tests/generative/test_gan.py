@@ -97,10 +97,14 @@ def test_weights_of_the_clipped_critic_stay_in_their_bounds():
 
 @early
 def test_samples_stay_in_the_range_of_the_data():
-    X = np.random.RandomState(0).rand(200, 3)
-    drawn = small(noise="uniform").fit(X).sample(500)
-    assert (drawn >= X.min(0) - 1e-6).all()
-    assert (drawn <= X.max(0) + 1e-6).all()
+    X = np.float32(np.random.RandomState(0).exponential(size=(200, 3)))
+    X[:100] = 0
+    X = X * [1, 37, 1000] + [0, 0, 5]
+    gan = small(noise="uniform", max_iter=1).fit(X)
+    drawn = gan.inverse_transform(50 * np.random.RandomState(0).randn(500, 4))
+    assert (drawn >= np.float32(X.min(0))).all()
+    assert (drawn <= np.float32(X.max(0))).all()
+    assert drawn[:, :2].min(0).tolist() == [0, 0]
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from skdeep.generative import VAESampler, _vae_model, _vae_training
 from skdeep.generative import _vae as module
 from skdeep.generative._row_noise import noise_parts
+from skdeep.generative._vae_likelihood import SharedGaussian, least_variances
 from skdeep.generative._vae_training import means_over, shrunken_squares
 
 GRID = np.linspace(-7.5, 7.5, 51)
@@ -294,6 +295,29 @@ def test_probabilities_do_not_depend_on_how_ones_are_written():
     expected = clone(model).fit(X).score_samples(X)
     found = clone(model).fit(255 * X.astype(np.uint8)).score_samples(255 * X)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["elbo", "iwae", "ais"])
+def test_rows_beyond_the_range_have_no_probability(method):
+    X = bars(60)[0].reshape(60, -1)
+    model = small(likelihood="bernoulli", max_iter=2).fit(X)
+    rows = np.concatenate([X[:2], 5 * X[:2]])
+    found = model.score_samples(rows, method=method, n_importance=2, n_temperatures=2)
+    assert np.isfinite(found[:2]).all()
+    assert np.isneginf(found[2:]).all()
+
+
+def test_the_least_variance_is_a_small_part_of_that_of_the_column():
+    least = torch.from_numpy(least_variances(np.array([1.0, 0.5, 1e-6, 0.0])))
+    noise = SharedGaussian(torch.tensor([1.0, 1.0, 1.0, 0.0]), least=least)
+    noise.follow(torch.tensor([0.0, 3.0, 0.0, 0.0]))
+    np.testing.assert_allclose(noise.variance, [1e-4, 3.0, 1e-8, 0.0])
+
+
+def test_columns_narrower_than_a_learned_variance_are_warned_of():
+    X = 1e-3 * np.random.RandomState(0).randn(20, 2)
+    with pytest.warns(UserWarning, match=r"too wide\. Use another scale"):
+        small(scale=None, variance="learned", max_iter=1).fit(X)
 
 
 @pytest.mark.parametrize("parameters", [{}, {"variance": "learned"}])

@@ -654,6 +654,14 @@ def test_classes_that_an_estimator_does_not_take_are_refused(mixture, seed):
             display.from_estimator(PCA(2).fit(two), two, y=SPECIES)
     with pytest.raises(TypeError, match="score_samples of GaussianMixture takes no"):
         DensityDisplay.from_estimator(mixture, two, y="setosa")
+    behind = make_sampler_pipeline(StandardScaler(), GaussianMixture(2)).fit(two)
+    with pytest.raises(TypeError, match="score_samples of GaussianMixture takes no"):
+        DensityDisplay.from_estimator(behind, two, y="setosa")
+    flow = FlowSampler(n_couplings=1, max_iter=1, random_state=seed)
+    behind = make_sampler_pipeline(StandardScaler(), FrozenEstimator(flow.fit(two)))
+    for model in (flow, behind.fit(two)):
+        with pytest.raises(TypeError, match=r"this FlowSampler knows no classes\. Fit"):
+            DensityDisplay.from_estimator(model, two, y="setosa")
     with pytest.raises(TypeError, match="sample of GaussianMixture takes no classes"):
         SampleDisplay.from_estimator(mixture, two, y="setosa", random_state=seed)
 

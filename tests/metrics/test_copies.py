@@ -194,6 +194,32 @@ def test_text_that_looks_like_numbers_is_text(kind, dtype):
         assert uniqueness_score(table(*cells)) == 1.0
 
 
+def test_text_is_no_number_beside_one():
+    numbers, text = (np.array([[a], [b]], object) for a, b in ([1, 2], ["1", "2"]))
+    assert novelty_score(numbers, text) == 1.0
+    assert novelty_score(numbers, np.array([[1.0], ["2"]], object)) == 0.5
+
+
+def test_days_of_arrow_are_dates():
+    days = pd.Series(pd.to_datetime(["2020-01-01", None, "2021-05-05"]))
+    one, other = (
+        pd.DataFrame({"day": days.astype(dtype)})
+        for dtype in ("date32[pyarrow]", "datetime64[s]")
+    )
+    assert uniqueness_score(one) == 1.0
+    assert novelty_score(one, other) == novelty_score(other, one) == 0.0
+
+
+@pytest.mark.parametrize("fill", [0, np.nan])
+def test_sparse_columns_of_frames_are_read(fill):
+    dense = pd.DataFrame({"a": ["x", "y", "x"], "b": [fill, 0.0, 5.0]})
+    column = pd.arrays.SparseArray(dense["b"], fill_value=fill)
+    found = dense.assign(b=column)
+    assert found["b"].dtype != dense["b"].dtype
+    assert uniqueness_score(found) == uniqueness_score(dense)
+    assert novelty_score(found, dense) == novelty_score(dense, found) == 0.0
+
+
 def test_numbers_beside_text_in_lists_stay_numbers():
     assert uniqueness_score([["a", 1], ["a", 1.0], ["01", 2], ["1", 2]]) == 0.75
     assert uniqueness_score([["a", None], ["a", np.nan]]) == 0.5
@@ -252,7 +278,7 @@ def test_a_worked_example_of_closest_records():
 
 def test_fresh_rows_are_as_near_to_held_out_rows(rows):
     train, sampled, holdout = rows
-    share = closest_record_share(train, sampled, holdout, random_state=0)
+    share = closest_record_share(train, sampled, holdout)
     assert share == pytest.approx(0.5, abs=0.06)
 
 
@@ -270,7 +296,6 @@ def test_a_density_that_is_too_narrow_learns_by_heart(rows):
             train,
             KernelDensity(bandwidth=h).fit(train).sample(400, random_state=0),
             holdout,
-            random_state=0,
         )
         for h in (0.01, 0.1, 1.0)
     ]
@@ -282,41 +307,56 @@ def test_a_density_that_is_too_narrow_learns_by_heart(rows):
 @pytest.mark.parametrize(("n_train", "n_holdout"), [(400, 50), (50, 400), (399, 100)])
 def test_training_and_held_out_rows_compete_in_equal_numbers(rows, n_train, n_holdout):
     train, sampled, holdout = rows
-    share = closest_record_share(
-        train[:n_train], sampled, holdout[:n_holdout], random_state=0
-    )
+    share = closest_record_share(train[:n_train], sampled, holdout[:n_holdout])
     assert share == pytest.approx(0.5, abs=0.12)
 
 
-def test_one_held_out_row_meets_every_training_row():
-    X, sampled = [[0.0], [1.0], [2.0], [3.0]], [[0.9]]
-    # 0.9 is nearer than the held-out row to 0 and 1 and 2, not to 3.
-    assert closest_record_share(X, sampled, [[2.5]]) == 0.75
+@pytest.mark.parametrize("n_holdout", [1, 30, 400])
+def test_copies_are_seen_however_few_rows_are_held_out(rows, n_holdout):
+    train, sampled, holdout = rows
+    holdout = holdout[:n_holdout]
+    assert closest_record_share(train, train, holdout) == 1.0
+    if n_holdout > 1:
+        half = np.concatenate([train, sampled])
+        share = closest_record_share(train, half, holdout)
+        assert share == pytest.approx(0.75, abs=0.06)
 
 
-def test_one_training_row_meets_every_held_out_row():
-    holdout, sampled = [[0.0], [1.0], [2.0], [3.0]], [[0.9]]
-    assert closest_record_share([[2.5]], sampled, holdout) == 0.25
+@pytest.mark.parametrize("n_values", [2, 40, None])
+def test_fresh_rows_have_a_half_on_average_whatever_the_numbers_of_rows(n_values):
+    def fresh(n_rows):
+        X = rng.normal(size=(n_rows, 2))
+        return X if n_values is None else np.floor(n_values * X)
+
+    rng = np.random.RandomState(0)
+    shares = [closest_record_share(fresh(50), fresh(60), fresh(10)) for _ in range(40)]
+    error = np.std(shares) / len(shares) ** 0.5
+    assert np.mean(shares) == pytest.approx(0.5, abs=3 * error)
+
+
+def test_equal_rows_count_by_their_numbers():
+    X, holdout = [[0.0], [0.0], [0.0], [9.0]], [[0.0], [9.0]]
+    # A quarter of the zeros is held out, and a half of the nines, of a third of all.
+    assert closest_record_share(X, [[0.0]], holdout) == pytest.approx(1 - 0.25 * 1.5)
+    assert closest_record_share(X, [[9.0]], holdout) == pytest.approx(1 - 0.5 * 1.5)
 
 
 def test_units_and_features_decide_what_is_near(rows):
     train, sampled, holdout = rows * [1, 1, 1000]
-    plain = closest_record_share(train, sampled, holdout, random_state=0)
+    plain = closest_record_share(train, sampled, holdout)
     scaler = StandardScaler().fit(train)
-    scaled = closest_record_share(
-        train, sampled, holdout, features=scaler, random_state=0
-    )
-    expected = closest_record_share(
-        *map(scaler.transform, (train, sampled, holdout)), random_state=0
-    )
+    scaled = closest_record_share(train, sampled, holdout, features=scaler)
+    expected = closest_record_share(*map(scaler.transform, (train, sampled, holdout)))
     assert scaled == expected != plain
 
 
 def test_sparse_rows_have_the_same_share(rows):
     train, sampled, holdout = rows.clip(0)
-    expected = closest_record_share(train, sampled, holdout, random_state=0)
-    found = closest_record_share(*map(sparse.csr_array, rows.clip(0)), random_state=0)
+    expected = closest_record_share(train, sampled, holdout)
+    found = closest_record_share(*map(sparse.csr_array, rows.clip(0)))
     assert found == pytest.approx(expected)
+    mixed = closest_record_share(sparse.csr_array(train), sampled, holdout)
+    assert mixed == pytest.approx(closest_record_share(train, sampled, holdout))
 
 
 def test_held_out_rows_with_other_columns_raise(rows):

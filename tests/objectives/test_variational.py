@@ -136,6 +136,13 @@ def test_gaussian_likelihood_is_that_of_torchs_distributions(shape, device):
     torch.testing.assert_close(found, expected)
 
 
+def test_rows_beyond_zero_and_one_are_impossible():
+    logits = torch.tensor([0.5, -3.0])
+    x = torch.tensor([[0.0, 1.0], [1 + 1e-7, -1e-7], [0.5, 1.1], [-0.1, 0], [5, 5]])
+    found = bernoulli_log_likelihood(x, logits)
+    assert found.isneginf().tolist() == [False, False, True, True, True]
+
+
 def test_bernoulli_likelihood_is_that_of_torchs_distributions(device):
     x, logits = uniform(5, 3).round().to(device), normal(2, 5, 3, seed=1).to(device)
     expected = Bernoulli(logits=logits).log_prob(x.expand(2, 5, 3)).sum(-1)
