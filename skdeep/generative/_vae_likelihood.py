@@ -92,19 +92,22 @@ class Gaussian(Likelihood):
         Mean square of the noise of each column; 0 if it does not vary.
     pooled : bool
         Whether all columns have one variance.
-    least : Tensor of shape (n_features,) or float
-        Least variance of each column that training finds.
+    least : Tensor of shape (n_features,) or () or None
+        Least variance of each column that training finds; None is that of columns of
+        variance 1.
     """
 
     def __init__(
         self,
         variance: Tensor,
         pooled: bool = False,
-        least: Tensor | float = LEAST_VARIANCE,
+        least: Tensor | None = None,
     ) -> None:
         self.variance: Tensor = variance
         self.pooled = pooled
-        self.least = torch.as_tensor(least).to(variance)
+        self.least = torch.full_like(variance, LEAST_VARIANCE)
+        if least is not None:
+            self.least = least.to(variance)
         self.varies = variance > 0
         self.counted: slice | Tensor = slice(None)
         if not self.varies.all():
@@ -147,7 +150,7 @@ class SharedGaussian(Gaussian):
     ----------
     variance : Tensor of shape (n_features,)
     pooled : bool
-    least : Tensor of shape (n_features,) or float
+    least : Tensor of shape (n_features,) or () or None
     learned : bool
         Whether training moves the variance.
     """
@@ -158,7 +161,7 @@ class SharedGaussian(Gaussian):
         self,
         variance: Tensor,
         pooled: bool = False,
-        least: Tensor | float = LEAST_VARIANCE,
+        least: Tensor | None = None,
         learned: bool = False,
     ) -> None:
         super().__init__(variance, pooled, least)
@@ -194,7 +197,7 @@ class SharedGaussian(Gaussian):
 def least_variances(variance: np.ndarray) -> np.ndarray:
     """Least variance of the noise of columns of given variances, in scaled rows."""
     share = np.where(variance > 0, LEAST_SHARE * variance, np.inf)
-    return np.minimum(share, LEAST_VARIANCE)
+    return np.asarray(np.minimum(share, LEAST_VARIANCE))
 
 
 class RowGaussian(Gaussian):

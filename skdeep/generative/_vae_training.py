@@ -64,12 +64,12 @@ def new_likelihood(
     variance = torch.from_numpy(np.float32(given * varies)).to(fitting.rows.device)
     pooled = fitting.image_shape is not None
     spread = column_statistics(X).variance / fitting.scale**2
-    least = torch.as_tensor(least_variances(spread.mean() if pooled else spread))
+    least = least_variances(spread.mean() if pooled else spread)
     if estimator.variance == "learned":
         warn_of_narrow_columns(spread[varies], type(estimator).__name__)
-        return RowGaussian(variance, pooled, least)
+        return RowGaussian(variance, pooled, torch.from_numpy(least))
     learned = estimator.variance == "shared"
-    noise = SharedGaussian(variance, pooled, least, learned)
+    noise = SharedGaussian(variance, pooled, torch.from_numpy(least), learned)
     fitting.moves(noise)
     return noise
 
