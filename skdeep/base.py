@@ -37,7 +37,9 @@ NUMBERS = [
 ]
 """Types that are read as they are; all others become the first of them."""
 
-PAGES = Path(__file__).parents[1] / "docs" / "_build" / "html"
+ROOT = Path(__file__).parents[1]
+
+PAGES = ROOT / "docs" / "_build" / "html"
 """Documentation that `make docs` built beside the package."""
 
 
@@ -54,7 +56,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
     _doc_link_module = "skdeep"
     _doc_link_template = (
         f"{PAGES.as_uri()}/generated/{{estimator_module}}.{{estimator_name}}.html"
-        if PAGES.is_dir()
+        if PAGES.is_dir() and (ROOT / "pyproject.toml").is_file()
         else ""
     )
 
@@ -83,6 +85,11 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         Returns
         -------
         self : estimator instance
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or `inner` is None.
         """
         own = self.get_params(deep=False)
         for name in params:

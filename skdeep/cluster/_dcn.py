@@ -323,6 +323,8 @@ class DCNClusterer(BaseDeepClusterer):
 
         Raises
         ------
+        TypeError
+            If the encoder has no decoder.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
 

@@ -216,7 +216,11 @@ class DECClusterer(BaseDeepClusterer):
     See Also
     --------
     IDECClusterer : Keeps the decoder, and thereby the shape of the embedding.
+    DCNClusterer : K-means inside the training, for round clusters.
+    VaDEClusterer : Clusters of different widths, densities and samples.
+    SCANClusterer : Neighbours in place of centroids, for images.
     AEKMeans : K-means on the same codes, without a deep stage.
+    NClustersSearch : Finds the number of clusters.
 
     Notes
     -----

@@ -338,6 +338,8 @@ class IDECClusterer(BaseDeepClusterer):
 
         Raises
         ------
+        TypeError
+            If the encoder has no decoder.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
 

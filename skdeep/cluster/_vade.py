@@ -277,6 +277,8 @@ class VaDEClusterer(BaseDeepClusterer):
 
         Raises
         ------
+        TypeError
+            If the encoder has no decoder.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
 

@@ -251,6 +251,11 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         -------
         X_original : DataFrame or ndarray of shape (n_samples, n_features)
             Rows in the container, columns and types of X in `fit`; an array of a list.
+
+        Raises
+        ------
+        ValueError
+            If X has other than `n_codes` columns, or numbers that are not finite.
         """
         check_is_fitted(self)
         X = check_array(X, dtype=np.float64, estimator=self, input_name="X")

@@ -180,6 +180,8 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
     See Also
     --------
     VAESampler : Codes of few dimensions, and one step from code to row.
+    FlowSampler : An exact density, and one step too.
+    GANSampler : One step, and no density.
     sklearn.mixture.GaussianMixture : Rows from a mixture, with an exact density.
 
     Notes
@@ -303,6 +305,9 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
 
         Raises
         ------
+        ValueError
+            If X does not suit the parameters, or ``conditional=True`` and y is missing.
+            Also with `guidance_weight` and no class left out in training.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """

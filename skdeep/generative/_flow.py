@@ -182,6 +182,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
     --------
     VAESampler : A narrow code, and bounds instead of a density.
     DiffusionSampler : Often better samples, and slower ones.
+    GANSampler : Samples alone.
     sklearn.mixture.GaussianMixture : The rival; hard to beat on small tables.
 
     Notes
@@ -292,6 +293,8 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
         Raises
         ------
+        ValueError
+            If X does not suit the parameters, or ``conditional=True`` and y is missing.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """

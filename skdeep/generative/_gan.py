@@ -276,6 +276,8 @@ class GANSampler(BaseSampler):
 
         Raises
         ------
+        ValueError
+            If X does not suit the parameters, or ``conditional=True`` and y is missing.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
 

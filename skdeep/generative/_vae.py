@@ -199,6 +199,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
     See Also
     --------
+    FlowSampler : An exact density in place of bounds.
+    DiffusionSampler, GANSampler : Often better samples.
     skdeep.representation.AutoencoderTransformer : Codes without a prior.
     sklearn.decomposition.FactorAnalysis : What a linear one with a shared variance is.
     sklearn.mixture.GaussianMixture : Rows from a mixture, with an exact density.
@@ -329,6 +331,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
         Raises
         ------
+        ValueError
+            If X does not suit the parameters, or ``conditional=True`` and y is missing.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
 
@@ -428,6 +432,11 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         log_likelihood : ndarray of shape (n_samples,), float32
             In units of the input: the scaling counts. Columns that do not vary do not.
             -inf, with the Bernoulli likelihood, of rows beyond the range of `fit`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such `method`, or y holds a class that `fit` did not see.
         """
         self._check_usable()
         if method not in ("elbo", "iwae", "ais"):
