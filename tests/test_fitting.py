@@ -45,7 +45,15 @@ def trained(fitting, loss_of, averaged=False):
     estimator = fitting.estimator
     with FitTask(estimator, X, None, max_subtasks=1) as task:
         kept = {"encoder_": network, "names_": ["a"]}
-        fitting.train(task, "train", step, [optimizer], kept, validation, average)
+        fitting.train(
+            task,
+            "train",
+            step,
+            [optimizer],
+            kept,
+            validation=validation,
+            averaged=average,
+        )
     return estimator, validation, torch.cat(seen)
 
 

@@ -471,8 +471,8 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
             step,
             [optimizer],
             kept,
-            validation,
-            averaged if validation is None else None,
+            validation=validation,
+            averaged=averaged if validation is None else None,
         )
 
     # use

@@ -460,7 +460,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
                 lambda index: -log_density(flow, index).mean(),
             )
         kept = {"flow_": flow, "constants_": constants, **classes}
-        fitting.train(task, "train", step, [optimizer], kept, validation)
+        fitting.train(task, "train", step, [optimizer], kept, validation=validation)
 
         if gaussian is not None and not is_better(
             partial(log_density, flow), partial(log_density, gaussian), fitting.held_out

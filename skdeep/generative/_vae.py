@@ -567,7 +567,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             "sample_noise_": draws_noise,
             **classes,
         }
-        fitting.train(task, "train", step, [optimizer], kept, validation)
+        fitting.train(task, "train", step, [optimizer], kept, validation=validation)
 
         self.kl_ = settled(self, model, given, fitting)
         if likelihood.variance is not None:

@@ -392,7 +392,7 @@ class AutoencoderTransformer(BaseRepresentation):
             image_shape,
             seeds,
             N_STEPS,
-            unit,
+            unit=unit,
             whitens=weight > 0 and not unit,
         )
         rows, shuffle, noise = fitting.rows, fitting.shuffle, fitting.noise
