@@ -291,8 +291,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
                     "history_": phase.history,
                 }
 
-            frozen_iter = head_batches.epochs(self.frozen_iter, N_FROZEN_STEPS)
-            max_iter = batches.epochs(self.max_iter, min(N_STEPS, len(labelled)))
+            frozen_iter, max_iter = self._epochs(batches)
             head_phase = task.phase("head", frozen_iter, fitted)
             phase = task.phase("fine-tune", max_iter, fitted)
 
@@ -375,6 +374,14 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
 
     def _image_shape(self) -> tuple[int, int, int] | None:
         return self.encoder_.image_shape_
+
+    def _epochs(self, batches: Batches) -> tuple[int, int]:
+        """Epochs of the head alone, and of all layers."""
+        n_steps = min(N_STEPS, batches.n_samples)
+        return (
+            batches.epochs(self.frozen_iter, N_FROZEN_STEPS),
+            batches.epochs(self.max_iter, n_steps),
+        )
 
     def _descend(
         self,

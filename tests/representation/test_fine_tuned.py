@@ -28,7 +28,7 @@ from skdeep.representation import (
     SimCLRTransformer,
 )
 from skdeep.representation._fine_tuned import classes_of, global_deviation, on_codes
-from skdeep.training.epochs import n_batches
+from skdeep.training import Batches
 
 X, y = make_blobs(90, n_features=6, centers=3, random_state=0)
 FEW = np.where(np.arange(90) % 9 == 0, y, -1)
@@ -260,8 +260,9 @@ def test_phases_are_those_of_one_tree():
 )
 def test_automatic_epochs(n_labelled, n_head, n_all):
     model = FineTunedClassifier()
-    assert model._epochs(n_labelled) == (n_head, n_all)
-    steps = n_batches(n_labelled, model.batch_size)
+    batches = Batches(n_labelled, model.batch_size, torch.Generator())
+    assert model._epochs(batches) == (n_head, n_all)
+    steps = len(batches)
     if n_labelled < 10_000:
         assert n_head * steps >= 200
         assert min(600, n_labelled) <= n_all * steps < min(600, n_labelled) + steps
