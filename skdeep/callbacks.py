@@ -137,13 +137,13 @@ class BaseCallback:
         part._enter(name)
         return part
 
-    def changes(self, phase_name: str | None = None) -> bool:
+    def changes(self, phase_name: str = "") -> bool:
         """Whether a phase may end with other weights than without the callback.
 
         Parameters
         ----------
-        phase_name : str or None, default=None
-            Its name; None means any phase.
+        phase_name : str, default=""
+            Its name; empty for any phase.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class BaseCallback:
     def _enter(self, name: str) -> None:
         """Become the callback of an inner fit."""
 
-    def _changes(self, phase_name: str | None) -> bool:
+    def _changes(self, phase_name: str) -> bool:
         """Answer `changes`."""
         return False
 
@@ -262,8 +262,8 @@ class EarlyStopping(BaseCallback):
             f"{', '.join(map(repr, sorted(task.begun)))}.",
         )
 
-    def _changes(self, phase_name: str | None) -> bool:
-        return phase_name is None or self.phase in (None, phase_name)
+    def _changes(self, phase_name: str) -> bool:
+        return not phase_name or self.phase in (None, phase_name)
 
     def _after_epoch(self, phase: Phase, X: Any, y: Any) -> bool:
         if not self.changes(phase.name):
@@ -422,7 +422,7 @@ class GradientClipping(BaseCallback):
     def __init__(self, max_norm: float = 1.0) -> None:
         self.max_norm = max_norm
 
-    def _changes(self, phase_name: str | None) -> bool:
+    def _changes(self, phase_name: str) -> bool:
         return True
 
     def _before_phase(self, phase: Phase) -> None:

@@ -179,7 +179,7 @@ def described_callbacks(callbacks: Iterable[Any]) -> dict[str, Any]:
     """Describe the callbacks that say that a fit may end with other weights by them."""
     changing: dict[str, list[Any]] = {}
     for callback in callbacks:
-        if hasattr(callback, "changes") and callback.changes():
+        if hasattr(callback, "changes") and callback.changes(""):
             parameters = vars(callback).items()
             found = {k: described(v) for k, v in parameters if not k.startswith("_")}
             changing.setdefault(type(callback).__name__, []).append(found)
