@@ -110,10 +110,9 @@ def sparse_products(rows: Rows) -> tuple[Map, Callable[[Tensor], np.ndarray]]:
     Offsets move all rows alike, and drop out.
     """
     X: Any = rows.X
-    values = X.data / rows.scale[X.indices]
-    scaled = sparse.csr_matrix(
-        (values.astype(np.float32), X.indices, X.indptr), shape=X.shape
-    )
+    values = np.empty(len(X.data), dtype=np.float32)
+    np.divide(X.data, rows.scale[X.indices], out=values, casting="same_kind")
+    scaled = sparse.csr_matrix((values, X.indices, X.indptr), shape=X.shape)
     mean = np.asarray(scaled.mean(0), dtype=np.float32)
 
     def scatter(basis: Tensor) -> Tensor:
