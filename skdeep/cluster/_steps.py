@@ -94,10 +94,10 @@ class Start:
         rng = Generator().manual_seed(seed)
         return Batches(len(self.rows), size, rng, self.rows.device)
 
-    def frequency(self, q: Tensor) -> Tensor:
-        """Soft sizes of the clusters."""
+    def frequency(self, q: Tensor) -> Tensor | None:
+        """Soft sizes of the clusters where rows have weights; None: those of q."""
         if self.weights is None:
-            return q.sum(0)
+            return None
         weights = torch.from_numpy(self.weights).to(q)
         return (weights.unsqueeze(1) * q).sum(0)
 

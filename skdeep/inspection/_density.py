@@ -4,11 +4,10 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_scalar
 
 from skdeep.base import BaseDeepEstimator, flat_rows
-from skdeep.inspection._axes import axes_for, require
+from skdeep.inspection._axes import axes_for, fitted_model, require
 from skdeep.metrics._rows import column_names, named_like, numpy_of
 from skdeep.sampling import classes_for, unwrapped
 
@@ -206,8 +205,7 @@ def require_classes(model: Any) -> None:
 
     Those of skdeep ignore y, as scikit-learn wants it, unless they know classes.
     """
-    while isinstance(model, Pipeline):
-        model = unwrapped(model[-1])
+    model = fitted_model(model)
     classes_for(model, "score_samples", "any")
     if isinstance(model, BaseDeepEstimator) and not hasattr(model, "classes_"):
         raise TypeError(
