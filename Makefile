@@ -45,7 +45,7 @@ check: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
-# Beside the peers that are installed: pip install "skdeep[bench]" brings them.
+# Beside the peers that are installed: pip install ".[bench]" brings them.
 BENCH ?= speed flows vae diffusion
 bench: $(INSTALLED)
 	for name in $(BENCH); do $(BIN)/python -m benchmarks.$$name $(DATA) $(BENCH_ARGS) || exit 1; done

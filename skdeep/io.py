@@ -123,8 +123,9 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     estimator : estimator instance
-        Of skdeep, fitted or not; or a `SamplerPipeline` or `Pipeline` of such and of
-        scikit-learn's scalers, `PCA` and Gaussian mixtures.
+        Of skdeep, fitted or not; or of scikit-learn a `Pipeline`, `FrozenEstimator`,
+        scaler, `Normalizer`, `PowerTransformer`, `QuantileTransformer`, `PCA`,
+        `TruncatedSVD`, `SimpleImputer` or Gaussian mixture.
 
     path : str or path
         Where; an older file there is replaced.

@@ -151,8 +151,7 @@ def safetensors(part: str = "") -> Any:
         return import_module("safetensors" + f".{part}" * bool(part))
     except ImportError as error:
         raise ImportError(
-            "Files of models and checkpoints need safetensors: "
-            'pip install "skdeep[io]".'
+            "Files of models and checkpoints need safetensors: pip install safetensors."
         ) from error
 
 

@@ -86,8 +86,9 @@ class AutoencoderTransformer(BaseRepresentation):
         each column and, with a `neighbor_weight` and up to 500 columns, brings the
         spreads of the first 20 principal components closer, each to its square root, so
         that a few columns that say the same do not decide who is near. ``"standard"``
-        and ``"minmax"`` scale each column, ``"half_whiten"`` does both on any number of
-        columns, at a cost in memory and time that grows with its square and cube.
+        and ``"minmax"`` scale each column. ``"half_whiten"`` standardises and brings
+        the spreads closer for any number of columns, at a cost in memory and time that
+        grows with its square and cube.
 
     augment : {"auto"}, callable, MarginalCorruption or None, default="auto"
         Changes each batch of scaled rows (or images) before it is encoded; what it

@@ -90,8 +90,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
     An encoder makes local features on the way to the code: channels at the places of an
     image, or a small embedding of each column of a table. A critic scores how well a
     local feature and a code fit together, and both are trained so that those of the
-    same row score high and those of different rows low, which raises a lower bound of
-    their mutual information:
+    same row score high and those of different rows low, which raises an estimate,
+    mostly a lower bound, of their mutual information:
 
     .. math::
 
