@@ -9,18 +9,8 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, shuffle
-
-
-def unwrapped(estimator: Any) -> Any:
-    """Return what a fitted search found, or what is frozen, and else the estimator."""
-    if isinstance(estimator, FrozenEstimator):
-        return unwrapped(estimator.estimator)
-    if hasattr(estimator, "best_estimator_"):
-        return unwrapped(estimator.best_estimator_)
-    return estimator
 
 
 def classes_for(estimator: Any, method: str, y: Any) -> dict[str, Any]:

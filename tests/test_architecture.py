@@ -30,10 +30,11 @@ MAY_IMPORT = {
     "callbacks": {"_compat", "_version", "identity", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
-    | {"representation", "scaling", "training", "warning"}
+    | {"representation", "scaling", "training", "warning", "wrapping"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
     "concurrency": set(),
-    "compose": {"_compat", "compose", "sampling", "numpy", "scipy", "sklearn"},
+    "compose": {"_compat", "compose", "sampling", "wrapping"}
+    | {"numpy", "scipy", "sklearn"},
     "fitting": {"base", "nn", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "torch"},
     "generative": {"_compat", "base", "fitting", "generative", "nn", "objectives"}
@@ -43,8 +44,8 @@ MAY_IMPORT = {
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
     "identity": {"_version", "joblib", "numpy", "scipy", "sklearn", "torch"},
     "inspection": {"_compat", "base", "inspection", "metrics", "parameters"}
-    | {"sampling", "matplotlib", "numpy", "scipy", "sklearn"},
-    "metrics": {"_compat", "metrics", "sampling", "warning"}
+    | {"sampling", "wrapping", "matplotlib", "numpy", "scipy", "sklearn"},
+    "metrics": {"_compat", "metrics", "sampling", "warning", "wrapping"}
     | {"numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
@@ -59,12 +60,13 @@ MAY_IMPORT = {
         "objectives",
     }
     | {"parameters", "representation", "scaling", "training", "warning"}
-    | {"joblib", "numpy", "scipy", "sklearn", "torch"},
+    | {"wrapping", "joblib", "numpy", "scipy", "sklearn", "torch"},
     "sampling": {"numpy", "sklearn"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "storage": {"numpy"},
     "training": {"nn", "storage", "training", "warning"} | {"numpy", "scipy", "torch"},
     "warning": set(),
+    "wrapping": {"sklearn"},
 }
 
 FAMILIES = {"cluster", "compose", "generative", "inspection", "metrics"} | {

@@ -36,6 +36,7 @@ from skdeep.training import (
     descend,
     in_chunks,
 )
+from skdeep.wrapping import thawed
 
 CAPACITY = 2000
 """Rows that are kept for replay."""
@@ -186,7 +187,7 @@ def taught(
     weights[:n_old] = reservoir.n_seen / max(1, n_old)
     is_frozen = isinstance(clusterer.autoencoder, FrozenEstimator)
     autoencoder = copy.deepcopy(
-        clusterer.autoencoder.estimator
+        thawed(clusterer.autoencoder)
         if is_frozen
         else clusterer.pretrained_ or clusterer.autoencoder_
     )

@@ -3,9 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
-
-from skdeep.sampling import unwrapped
 
 
 def axes_for(ax: Any, display: Any, size: tuple[float, float] = (6.4, 4.8)) -> Any:
@@ -21,7 +18,7 @@ def axes_for(ax: Any, display: Any, size: tuple[float, float] = (6.4, 4.8)) -> A
     except ImportError as error:
         raise ImportError(
             f"{type(display).__name__} draws with matplotlib, which is not installed: "
-            'pip install "skdeep[plot]".'
+            "pip install matplotlib."
         ) from error
     if ax is None:
         _, ax = plt.subplots(figsize=size, layout="constrained")
@@ -43,12 +40,6 @@ def panels_in(ax: Any, n_rows: int, n_columns: int) -> np.ndarray:
     for row, column in np.ndindex(n_rows, n_columns):
         panels[row, column] = ax.figure.add_subplot(grid[row, column])
     return panels
-
-
-def fitted_model(estimator: Any) -> Any:
-    """Model at the end of pipelines and searches; any other estimator itself."""
-    estimator = unwrapped(estimator)
-    return fitted_model(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
 
 
 def require(estimator: Any, method: str, display: str, instead: str) -> None:

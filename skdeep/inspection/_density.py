@@ -7,9 +7,10 @@ import numpy as np
 from sklearn.utils import check_array, check_scalar
 
 from skdeep.base import BaseDeepEstimator, flat_rows
-from skdeep.inspection._axes import axes_for, fitted_model, require
+from skdeep.inspection._axes import axes_for, require
 from skdeep.metrics._rows import column_names, named_like, numpy_of
-from skdeep.sampling import classes_for, unwrapped
+from skdeep.sampling import classes_for
+from skdeep.wrapping import fitted_model, unwrapped
 
 DEPTH = 12.0
 """Nats below the largest log-density at which its colours end."""

@@ -11,9 +11,10 @@ from sklearn.utils.validation import column_or_1d
 
 from skdeep._compat import is_null
 from skdeep.base import BaseDeepEstimator
-from skdeep.inspection._axes import axes_for, fitted_model, require, require_option
+from skdeep.inspection._axes import axes_for, require, require_option
 from skdeep.metrics._rows import numpy_of
-from skdeep.sampling import classes_for, unwrapped
+from skdeep.sampling import classes_for
+from skdeep.wrapping import fitted_model, unwrapped
 
 MOST_NAMES = 20
 """Labels up to which each has a line in the legend."""

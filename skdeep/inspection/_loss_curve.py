@@ -4,7 +4,8 @@ from typing import Any, Self
 
 from sklearn.utils.validation import check_is_fitted
 
-from skdeep.inspection._axes import axes_for, fitted_model, panels_in
+from skdeep.inspection._axes import axes_for, panels_in
+from skdeep.wrapping import fitted_model
 
 Histories = dict[str, dict[str, list[float]]]
 

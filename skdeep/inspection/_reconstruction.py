@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils import check_scalar
 
-from skdeep.inspection._axes import axes_for, fitted_model, require
+from skdeep.inspection._axes import axes_for, require
 from skdeep.inspection._images import (
     ImageShape,
     draw_images,
@@ -16,7 +16,8 @@ from skdeep.inspection._images import (
 )
 from skdeep.inspection._tables import columns_of
 from skdeep.metrics._rows import aligned_tables, numpy_of
-from skdeep.sampling import classes_for, unwrapped
+from skdeep.sampling import classes_for
+from skdeep.wrapping import fitted_model, unwrapped
 
 MOST_COLUMNS = 20
 """Columns of a table that are shown: those rebuilt worst."""

@@ -6,7 +6,6 @@ import numpy as np
 
 from skdeep.inspection._axes import (
     axes_for,
-    fitted_model,
     panels_in,
     require,
     require_option,
@@ -27,7 +26,8 @@ from skdeep.inspection._tables import (
     is_number,
 )
 from skdeep.metrics._rows import n_rows, numpy_of
-from skdeep.sampling import drawn_rows, unwrapped
+from skdeep.sampling import drawn_rows
+from skdeep.wrapping import fitted_model, unwrapped
 
 KINDS = ("auto", "images", "marginals", "pairs")
 MOST_MARGINALS, MOST_PAIRED = 12, 4

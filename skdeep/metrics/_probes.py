@@ -30,6 +30,7 @@ from skdeep._compat import (
 )
 from skdeep.metrics._contingency import distinct_labels, label_array
 from skdeep.metrics._rows import numpy_of, require_no_missing_labels
+from skdeep.wrapping import thawed
 
 RIVALS = ("raw", "pca", "random")
 
@@ -418,8 +419,7 @@ def _as_numbers(X: Any, name: str) -> Any:
 
 def _steps_before_the_last(encoder: Any) -> Any:
     """Return what maps X to the rows that the last step of a pipeline is given."""
-    if isinstance(encoder, FrozenEstimator):
-        encoder = encoder.estimator
+    encoder = thawed(encoder)
     if isinstance(encoder, Pipeline) and len(encoder) > 1:
         return encoder[:-1].transform
     return lambda X: X
@@ -427,8 +427,7 @@ def _steps_before_the_last(encoder: Any) -> Any:
 
 def _fitted_without_training(encoder: Any, X: Any) -> Any:
     """Return a clone as it is before the first epoch, None if it cannot be had."""
-    if isinstance(encoder, FrozenEstimator):
-        encoder = encoder.estimator
+    encoder = thawed(encoder)
     name = "max_iter"
     if isinstance(encoder, Pipeline):
         name = f"{encoder.steps[-1][0]}__max_iter"

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, resample
 
 from skdeep._compat import is_null, raise_advised
-from skdeep.sampling import unwrapped
+from skdeep.wrapping import unwrapped
 
 
 def comparable_features(

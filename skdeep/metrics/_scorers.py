@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import (
     adjusted_rand_score,
     normalized_mutual_info_score,
@@ -22,6 +21,7 @@ from skdeep.metrics._contingency import coded_labels
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
 from skdeep.metrics._rows import last_step, n_rows, some_rows
+from skdeep.wrapping import thawed
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,
 # and some twenty of them for dense rows as wide as images.
@@ -340,8 +340,7 @@ def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: A
     >>> stability_scorer(KMeans(7, n_init=5, random_state=0), X) < 1.0
     True
     """
-    while isinstance(estimator, FrozenEstimator):  # whose fit would do nothing
-        estimator = estimator.estimator
+    estimator = thawed(estimator)  # a frozen one's fit would do nothing
     first, second = (_labels_of_refit(estimator, X, seed) for seed in (0, 1))
     if len(np.unique(first)) == 1 or len(np.unique(second)) == 1:
         return 0.0

@@ -23,6 +23,7 @@ from skdeep.parameters import (
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import FitTask
 from skdeep.warning import warn
+from skdeep.wrapping import thawed
 
 LEFT_OPEN = {
     "random_state": None,
@@ -122,7 +123,8 @@ def _own_encoder(
     }
     for left, open_value in LEFT_OPEN.items():
         if getattr(encoder, left) == open_value:
-            encoder.set_params(**{left: values[left]})
+            # A class of the user's may have settled it, and have no such parameter.
+            setattr(encoder, left, values[left])
     checked_image_shape(encoder, image_shape, n_features)
     return encoder
 
@@ -210,7 +212,7 @@ def _copy_of_frozen(
     image_shape: tuple[int, int, int] | None,
 ) -> BaseRepresentation:
     parameter = encoder_parameter(owner)
-    fitted = getattr(owner, parameter).estimator
+    fitted = thawed(getattr(owner, parameter))
     if not isinstance(fitted, BaseRepresentation):
         raise TypeError(
             f"The {parameter!r} parameter of {type(owner).__name__} must freeze a "
