@@ -267,7 +267,7 @@ class Fitting:
             if returned is not None:
                 returned.restore()
         for optimizer in optimizers:
-            phase.check_weights(optimizer.networks)
+            phase.check_weights(optimizer)
             optimizer.finish()
         estimator.__dict__.update(fitted())
 

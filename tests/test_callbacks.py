@@ -596,3 +596,25 @@ def test_epochs_that_were_not_scored_do_not_end_a_fit():
     falling = EarlyStopping("epoch", mode="min", n_iter_no_change=3)
     model = fitted_with(clone(SMALL).set_params(max_iter=12), rising, falling)
     assert model.n_iter_ == 5
+
+
+def test_looks_at_all_rows_that_were_not_taken_do_not_end_a_deep_stage():
+    dec = DECClusterer(4, autoencoder=SMALL, max_iter=12, update_interval=6, tol=0)
+    patient = EarlyStopping(
+        "modularity", mode="max", n_iter_no_change=3, phase="cluster"
+    )
+    model = fitted_with(dec, patient)
+    assert model.n_iter_ in (6, 12)
+    assert len(model.history_["modularity"]) == model.n_iter_
+
+
+def test_scorers_of_a_refit_see_nothing_of_the_fit_before():
+    seen = []
+
+    def labels_of(model, X, y=None):  # noqa: ARG001
+        seen.append((hasattr(model, "labels_"), model.n_features_in_))
+        return 0.0
+
+    dec = DECClusterer(4, autoencoder=SMALL, max_iter=2).fit(X)
+    fitted_with(dec, MetricMonitor({"seen": labels_of}))
+    assert set(seen) == {(False, X.shape[1])}

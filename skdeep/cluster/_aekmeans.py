@@ -1,5 +1,6 @@
 """k-means on the embedding of an autoencoder."""
 
+import copy
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -210,7 +211,7 @@ class AEKMeans(BaseDeepClusterer):
             warn_of_empty_clusters(labels, self)
             self.inertia_ = float(start.inertia_)
             self.n_iter_ = start.n_iter_
-            self.history_ = autoencoder.history_
+            self.history_ = copy.deepcopy(autoencoder.history_)
         return self
 
     inverse_transform = inverse_transform

@@ -136,6 +136,7 @@ class BaseDeepClusterer(
 
     def _placed(self) -> BaseRepresentation:
         """Embedder, on the device that the parameter names by now."""
+        self._device()  # an error names the parameter of this estimator
         embedder = self._embedder()
         embedder.device = self.device
         return embedder

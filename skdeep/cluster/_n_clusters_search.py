@@ -204,7 +204,7 @@ class NClustersSearch(BaseDeepClusterer):
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """
-        clusterer = clusterer_of(self)
+        clusterer = clone(given_clusterer(self))
         first, last = self.min_clusters, self.max_clusters
         if last < first:
             raise ValueError(
@@ -233,15 +233,14 @@ class NClustersSearch(BaseDeepClusterer):
             # Phase 3: fit the clusterer, from the pretrained encoder on.
             parameter = encoder_parameter(clusterer)
             open_encoder = getattr(clusterer, parameter)
-            clusterer.set_params(
-                **{"n_clusters": n_clusters, parameter: FrozenEstimator(encoder)}
-            )
+            clusterer.n_clusters = n_clusters
+            setattr(clusterer, parameter, FrozenEstimator(encoder))
             if clusterer.random_state is None:
-                clusterer.set_params(random_state=fit_seed)
+                clusterer.random_state = fit_seed
             with task.leaf("fit-clusterer", clusterer):
                 clusterer.fit(given, y)
             # The encoder is in the fitted clusterer: a second copy would be stored.
-            clusterer.set_params(**{parameter: open_encoder})
+            setattr(clusterer, parameter, open_encoder)
 
             self.n_clusters_ = n_clusters
             self.results_ = results
@@ -265,17 +264,19 @@ class NClustersSearch(BaseDeepClusterer):
             In float64 if that is too coarse for a column, or its unit too small.
         """
         check_is_fitted(self)
+        self._placed()
         return self.clusterer_.inverse_transform(X)
 
     @property
     def device(self) -> str:
         """That of the clusterer."""
-        return clusterer_of(self).device
+        return given_clusterer(self).device
 
     def _device(self) -> torch.device:
-        return clusterer_of(self)._device()
+        return given_clusterer(self)._device()
 
     def _embedder(self) -> BaseRepresentation:
+        self.clusterer_.device = self.device
         return self.clusterer_._embedder()
 
     def _assignment(self) -> Callable[[Tensor], Tensor]:
@@ -285,15 +286,15 @@ class NClustersSearch(BaseDeepClusterer):
         return self.clusterer_._objective()
 
 
-def clusterer_of(search: NClustersSearch) -> Any:
-    """Clone the clusterer of a search."""
+def given_clusterer(search: NClustersSearch) -> Any:
+    """Clusterer that a search was given, or that None stands for."""
     given = DECClusterer() if search.clusterer is None else search.clusterer
     if not isinstance(given, BaseDeepClusterer) or isinstance(given, NClustersSearch):
         raise TypeError(
             "The 'clusterer' parameter of NClustersSearch must be a skdeep clusterer "
             f"that pretrains an encoder, such as DECClusterer(). Got {given!r} instead."
         )
-    return clone(given)
+    return given
 
 
 def clusterer_decodes(search: NClustersSearch) -> bool:

@@ -160,7 +160,7 @@ class DeepStage:
                 losses = train_epoch(toward(last["p"]), self.batches)
             p = last["p"] = probabilities()
             phase.record({**losses, **self.watch.look(p.argmax(1).cpu())})
-        phase.check_weights(optimizer.networks)
+        phase.check_weights(optimizer)
 
     def now(self) -> dict[str, Any]:
         """Attributes of a clusterer that predicts with the model as it is now."""

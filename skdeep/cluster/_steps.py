@@ -260,7 +260,7 @@ def guarded(
     return {
         **chosen.attributes,
         "labels_": chosen.labels,
-        "initial_labels_": before.labels,
+        "initial_labels_": before.labels.copy(),
         "initial_modularity_": modularity,
         "deep_stage_kept_": kept,
     }
@@ -326,7 +326,9 @@ def alternate(
     for epoch in phase:
         with optimizer.training():
             losses = train_epoch(toward(last["q"]), batches)
-        if epoch % clusterer.update_interval == 0 or epoch in (1, phase.max_iter):
+        if epoch % clusterer.update_interval and epoch not in (1, phase.max_iter):
+            phase.record(losses, again=last["seen"])
+        else:
             z = embedding()
             q = refresh(z)
             last["q"] = q.float()
@@ -336,8 +338,8 @@ def alternate(
             last["calm"] = last["calm"] + 1 if is_calm else 0
             if last["calm"] >= clusterer.n_iter_no_change or rank.lost:
                 phase.stop()
-        phase.record({**losses, **last["seen"]})
-    phase.check_weights(optimizer.networks)
+            phase.record({**losses, **seen})
+    phase.check_weights(optimizer)
     return rank
 
 

@@ -119,7 +119,7 @@ def descend(optimizer: Adam, step: Step, batches: Batches, phase: Phase) -> None
     """Run the epochs of a phase that one optimiser steps, and check what it moved."""
     with optimizer.training():
         train(step, batches, phase)
-    phase.check_weights(optimizer.networks)
+    phase.check_weights(optimizer)
 
 
 class OneCycle:

@@ -4,18 +4,19 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from numbers import Integral
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Protocol
 
-from skdeep.nn import Network
 from skdeep.training.modes import learning
 from skdeep.training.moving import Thing, give_state, state_of
 from skdeep.training.optimizer import Adam
 
 Snapshot = Callable[[], dict[str, Any]]
+
+NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class PhaseStore(Protocol):
@@ -314,17 +315,22 @@ class Phase:
         if self.task.interrupted_phase is None:
             self.task.interrupted_phase = self
 
-    def record(self, losses: dict[str, float]) -> None:
+    def record(
+        self, losses: dict[str, float], again: Mapping[str, float] = NOTHING
+    ) -> None:
         """Append the losses of an epoch to `history`.
+
+        And `again` what an epoch before it found, if this one did not look.
 
         Raises
         ------
         FloatingPointError
             If one of them is not finite.
         """
-        for name, value in losses.items():
+        for name, value in {**losses, **again}.items():
             self._require_finite(name, value)
             self.history.setdefault(name, []).append(value)
+        self.repeated = (self.repeated - losses.keys()) | again.keys()
 
     def note(self, scores: dict[str, float]) -> None:
         """Append what a callback found to `history`, finite or not.
@@ -362,14 +368,16 @@ class Phase:
         if self.snapshot is None:
             return None
         estimator = copy.copy(self.task.estimator)
+        if not self.task.goes_on:  # what an earlier fit left is of other rows
+            of_input = {n: v for n, v in vars(estimator).items() if n.endswith("_in_")}
+            estimator._forget()
+            estimator.__dict__.update(of_input)
         estimator.__dict__.update(self.snapshot())
         return estimator
 
-    def check_weights(self, networks: list[Network]) -> None:
-        """Raise as `record` does if the last step made a weight infinite or NaN."""
-        for network in networks:
-            for weight in network.parameters():
-                self._require_finite("a weight", float(weight.detach().sum()))
+    def check_weights(self, optimizer: Adam) -> None:
+        """Raise as `record` does if its last step made a weight infinite or NaN."""
+        self._require_finite("a weight", float(optimizer.weights.sum()))
 
     def _require_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
@@ -424,5 +432,6 @@ def fit_task_of(context: Any) -> FitTask:
         return task
     raise TypeError(
         "The callbacks of skdeep.callbacks work in the fits of skdeep's estimators. "
-        f"Got a fit of {context.estimator_name}."
+        f"Got a fit of {context.estimator_name}: set them on the estimator inside, as "
+        "in pipeline[-1].set_callbacks(...)."
     )

@@ -20,6 +20,7 @@ from skdeep.training.precision import is_convolutional, n_weights
 SMALL = 1_000_000
 """Weights up to which dense networks train on one thread."""
 
+_local = threading.local()
 _lock = threading.Lock()
 _n_inside = 0
 _callers_threads = 1
@@ -42,7 +43,8 @@ if hasattr(os, "register_at_fork"):
 def bounded_threads(networks: list[Network]) -> Iterator[None]:
     """Train small networks on one thread, and give the caller's setting back."""
     global _n_inside, _callers_threads
-    if is_convolutional(networks) or n_weights(networks) > SMALL:
+    is_large = is_convolutional(networks) or n_weights(networks) > SMALL
+    if is_large or getattr(_local, "is_inside", False):
         yield
         return
     # torch keeps the number for each Python thread, but starts new ones with the last
@@ -52,9 +54,11 @@ def bounded_threads(networks: list[Network]) -> Iterator[None]:
             _callers_threads = torch.get_num_threads()
         _n_inside += 1
     torch.set_num_threads(1)
+    _local.is_inside = True
     try:
         yield
     finally:
+        _local.is_inside = False
         torch.set_num_threads(_callers_threads)
         with _lock:
             _n_inside -= 1

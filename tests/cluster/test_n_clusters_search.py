@@ -17,10 +17,12 @@ from skdeep.cluster import (
     IDECClusterer,
     NClustersSearch,
     SCANClusterer,
+    VaDEClusterer,
 )
 from skdeep.cluster._n_clusters_search import MAX_ROWS, curve, fewest_clusters
 from skdeep.metrics import clustering_accuracy_score, graph_modularity
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
+from tests.estimators import SMALL
 
 
 def small(n_components=4, **parameters):
@@ -214,3 +216,27 @@ def test_candidates_have_to_be_some():
         NClustersSearch(min_clusters=5).fit(blobs(2)[0][:4])
     few = NClustersSearch(AEKMeans(autoencoder=small()), max_clusters=9)
     assert list(few.fit(blobs(2)[0][:6]).results_["n_clusters"]) == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("kind", [IDECClusterer, VaDEClusterer])
+def test_search_follows_the_device_that_its_parameter_names_by_now(kind):
+    X, _ = blobs(3, n=20)
+    clusterer = kind(autoencoder=SMALL, max_iter=1)
+    search = NClustersSearch(clusterer, max_clusters=3, random_state=0).fit(X)
+    expected = search.predict(X)
+    search.clusterer_.device = search.clusterer_.autoencoder_.device = "cuda"
+    search.set_params(clusterer__device="cpu")
+    np.testing.assert_array_equal(search.predict(X), expected)
+    assert search.inverse_transform(search.cluster_centers_).shape[1] == X.shape[1]
+
+
+def test_clusterer_of_a_class_with_few_parameters_is_searched_for():
+    class Narrow(DECClusterer):
+        def __init__(self, n_clusters=4, random_state=None):
+            super().__init__(
+                n_clusters, autoencoder=SMALL, max_iter=1, random_state=random_state
+            )
+
+    X, _ = blobs(3, n=20)
+    search = NClustersSearch(Narrow(), max_clusters=3, random_state=0).fit(X)
+    assert search.clusterer_.n_clusters == search.n_clusters_

@@ -4,6 +4,7 @@ import weakref
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -14,7 +15,7 @@ from skdeep.base import BaseDeepEstimator
 from skdeep.cluster import DECClusterer
 from skdeep.generative import DiffusionSampler, VAESampler
 from skdeep.nn import MLP
-from skdeep.training import FitTask
+from skdeep.training import Adam, FitTask
 from tests.estimators import (
     BRIEF_FITS_WARN,
     CLASSIFIERS,
@@ -391,12 +392,15 @@ def test_callbacks_get_a_model_that_predicts_after_each_epoch(estimator):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weight_that_the_last_step_ruined_is_named(value):
-    network = MLP([3, 2])
+    network, centroids = MLP([3, 2]), torch.zeros(2, requires_grad=True)
+    optimizer = Adam([network], [centroids], learning_rate=0.1)
     phase = FitTask(clone(SMALL), X, y, max_subtasks=1).phase("train", 3)
-    phase.check_weights([network])
-    network.layers[0].bias.data[0] = value
-    with pytest.raises(FloatingPointError, match=r"a weight became .* phase 'train'"):
-        phase.check_weights([network])
+    phase.check_weights(optimizer)
+    for moved in (network.layers[0].bias, centroids):
+        moved.data[0] = value
+        with pytest.raises(FloatingPointError, match="a weight became"):
+            phase.check_weights(optimizer)
+        moved.data[0] = 0.0
 
 
 @pytest.mark.parametrize("early_stopping", [True, False])

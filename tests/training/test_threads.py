@@ -43,6 +43,7 @@ def test_nested_fits_give_the_number_back():
     with bounded_threads([SMALL]):
         with bounded_threads([SMALL]):
             assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3
 
 
