@@ -4,6 +4,8 @@ There is no fit here, no hook and no loss.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -122,30 +124,41 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         else:
             fitted_on = f"{type(self).__name__} was fitted on"
             require_same_shape(image_shape_of(X), self._image_shape(), fitted_on)
+        require_no_times(X)
         X = flat_rows(X)
-        require_no_gaps_in_time(X)
-        before = dict(vars(self))
-        try:
-            X = validate_data(
-                self,
-                X,
-                reset=reset,
-                accept_sparse="csr",
-                dtype=NUMBERS,
-                ensure_min_samples=min_samples,
-            )
-            X = added_up(X)
-            require_float32(X)
-        except (TypeError, ValueError) as error:
-            # Names and width of X are noted already, beside what an earlier fit left.
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise_advised(error, TEXT_COLUMNS)
-            advice = advice_on(str(error), min_samples, getattr(self, "n_clusters", 0))
-            if advice:
-                raise ValueError(f"{error} {advice}") from error
-            raise
+        with self._noting(reset):
+            try:
+                X = validate_data(
+                    self,
+                    X,
+                    reset=reset,
+                    accept_sparse="csr",
+                    dtype=NUMBERS,
+                    ensure_min_samples=min_samples,
+                )
+                X = added_up(X)
+                require_float32(X)
+            except (TypeError, ValueError) as error:
+                raise_advised(error, TEXT_COLUMNS)
+                n_clusters = getattr(self, "n_clusters", 0)
+                advice = advice_on(str(error), min_samples, n_clusters)
+                if advice:
+                    raise ValueError(f"{error} {advice}") from error
+                raise
         return X
+
+    @contextmanager
+    def _noting(self, reset: bool = True) -> Iterator[None]:
+        """Take back the names and the width of X, noted as it is read, if refused."""
+        before = {name: vars(self)[name] for name in NOTED if name in vars(self)}
+        try:
+            yield
+        except (TypeError, ValueError):
+            if reset:
+                for name in NOTED:
+                    self.__dict__.pop(name, None)
+                self.__dict__.update(before)
+            raise
 
     def _image_shape(self) -> tuple[int, int, int] | None:
         """(C, H, W) of the images that the fit was of; None after one of a table."""
@@ -240,8 +253,12 @@ def advice_on(message: str, min_samples: int, n_clusters: int) -> str:
 
 NETWORK_KEYS = {"network", "arguments", "weights"}
 
+NOTED = "n_features_in_", "feature_names_in_"
+"""What scikit-learn notes of X as it checks it."""
+
 TEXT_COLUMNS = (
-    "skdeep reads numbers. Turn text and categories into columns of numbers first:\n"
+    "skdeep reads numbers. Turn text, categories and dates into columns of numbers "
+    "first:\n"
     "    make_sampler_pipeline(TabularEncoder(), FlowSampler())\n"
     "    make_pipeline(\n"
     "        TabularEncoder(categorical='onehot', numeric=StandardScaler()),\n"
@@ -249,6 +266,11 @@ TEXT_COLUMNS = (
     "    )\n"
     "The documentation has more in its recipes, under 'Mixed tables'."
 )
+
+IN_NUMPY = torch.float16, torch.float32, torch.float64
+
+TIMES = {"date", "time", "dura"}
+"""How the names of types of times begin, in pandas, Arrow and polars."""
 
 IMAGES = (
     "Images have the shape (n, channels, height, width): X[:, None] if they are grey."
@@ -264,7 +286,8 @@ def torch_device(name: str, owner: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, dtype=torch.float64, device=device)  # not on all of them
+        # Not all of them have this type, and that of the name "meta" has no numbers.
+        torch.zeros((), dtype=torch.float64, device=device).item()
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(
             f"The 'device' parameter of {owner} names a device that torch cannot use "
@@ -283,16 +306,22 @@ def image_shape_of(X: Any) -> tuple[int, int, int] | None:
     return channels, height, width
 
 
-def require_no_gaps_in_time(X: Any) -> None:
-    """Raise if all columns are dates or durations and some are missing.
+def require_no_times(X: Any) -> None:
+    """Raise if columns hold dates, times or durations.
 
-    NumPy would make numbers of these.
+    As numbers they would depend on their unit, which is not the same in all files.
     """
-    kinds = {str(dtype)[:4].lower() for dtype in getattr(X, "dtypes", ())}
-    if kinds and kinds <= {"date", "time", "dura"}:
-        X = np.asarray(X)
-    if isinstance(X, np.ndarray) and X.dtype.kind in "mM" and np.isnat(X).any():
-        raise ValueError("Input X contains NaT: dates or durations are missing.")
+    kind = type(X)
+    is_frame = hasattr(kind, "columns") and hasattr(kind, "dtypes")
+    if hasattr(kind, "collect"):  # a lazy frame, which is refused, and warns if asked
+        is_frame = False
+    columns = zip(X.columns, X.dtypes, strict=True) if is_frame else ()
+    of_time = [name for name, dtype in columns if str(dtype)[:4].lower() in TIMES]
+    if of_time or getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
+        where = f" in column {of_time[0]!r}" if of_time else ""
+        raise ValueError(
+            f"Input X holds dates, times or durations{where}. {TEXT_COLUMNS}"
+        )
 
 
 def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
@@ -308,13 +337,24 @@ def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matri
 
 
 def flat_rows(X: Any) -> Any:
-    """Bring tensors to NumPy and images of shape (n, C, H, W) to rows."""
+    """Bring tensors to NumPy or SciPy, and images of shape (n, C, H, W) to rows."""
     if isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
-        X = (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        X = array_of(X.detach().cpu())
     if image_shape_of(X) is not None:
         X = X.reshape(len(X), math.prod(X.shape[1:]))
     return X
+
+
+def array_of(tensor: torch.Tensor) -> np.ndarray | sparse.csr_array:
+    """Numbers of a tensor that is on the CPU, in a type that NumPy has."""
+    if tensor.layout != torch.strided:
+        entries = tensor.to_sparse().coalesce()
+        places = tuple(entries.indices().numpy())
+        values = array_of(entries.values())
+        return sparse.csr_array((values, places), shape=tuple(tensor.shape))
+    if tensor.is_floating_point() and tensor.dtype not in IN_NUMPY:
+        tensor = tensor.float()
+    return tensor.resolve_conj().resolve_neg().numpy()
 
 
 def network_to_state(network: Network) -> dict[str, Any]:

@@ -1,16 +1,26 @@
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 
-from skdeep import AEKMeans, DECClusterer, NClustersSearch, SCANClusterer
+from skdeep import (
+    AEKMeans,
+    AutoencoderTransformer,
+    DECClusterer,
+    NClustersSearch,
+    SCANClusterer,
+)
 from tests.estimators import SMALL
 
 X, _ = make_blobs(60, 4, centers=3, random_state=0)
@@ -111,14 +121,58 @@ def test_images_whose_channels_seem_to_come_last_are_told_how_to_lie():
         model.set_params(image_shape=(5, 6, 3)).fit(images.reshape(20, -1))
 
 
-def test_missing_dates_are_refused():
-    days = pd.Series(pd.date_range("2020", periods=40)).where(np.arange(40) % 2 == 0)
-    frame = pd.DataFrame({"start": days, "end": days + pd.Timedelta("1D")})
-    model = AEKMeans(2, autoencoder=SMALL)
-    for rows in (frame, frame.to_numpy(), pl.from_pandas(frame)):
-        with pytest.raises(ValueError, match="Input X contains NaT"):
-            model.fit(rows)
-    assert len(model.fit(frame.dropna()).labels_) == 20
+def test_times_are_refused_as_their_numbers_depend_on_the_unit():
+    days = pd.Series(pd.date_range("2020", periods=40))
+    dates = pd.DataFrame({"start": days, "end": days + pd.Timedelta("1D")})
+    lasting = pd.DataFrame({"size": np.arange(40.0), "span": days - days[0]})
+    mixed = dates.assign(start=1.0)
+    frames = [dates, lasting, mixed]
+    for rows in [*frames, *map(pl.from_pandas, frames), dates.to_numpy()]:
+        with pytest.raises(ValueError, match=r"holds dates(.|\n)*TabularEncoder"):
+            SMALL.fit(rows)
+
+
+def test_sparse_tensors_are_rows_as_sparse_matrices_are():
+    model, rows = clone(SMALL).fit(X), X * (X > 0)
+    np.testing.assert_array_equal(
+        model.transform(torch.tensor(rows).to_sparse()),
+        model.transform(csr_matrix(rows)),
+    )
+
+
+def test_column_or_row_of_a_frame_is_told_from_a_frame():
+    frame = pd.DataFrame(X)
+    for part in (frame[0], frame.iloc[0]):
+        with pytest.raises(ValueError, match="Expected a 2-dimensional container"):
+            SMALL.fit(part)
+
+
+def test_device_without_numbers_is_refused():
+    with pytest.raises(ValueError, match="'device' parameter of AutoencoderTransf"):
+        clone(SMALL).set_params(device="meta").fit(X)
+
+
+def test_refused_rows_do_not_disturb_those_who_predict_meanwhile():
+    model, refused = clone(SMALL).fit(X), np.full_like(X, np.nan)
+    ended = Event()
+
+    def predict():
+        while not ended.is_set():
+            assert model.encoder_ is not None
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor() as pool:
+            other = pool.submit(predict)
+            for _ in range(300):
+                with pytest.raises(ValueError, match="NaN"):
+                    model.transform(refused)
+            ended.set()
+            other.result()
+    finally:
+        ended.set()
+        sys.setswitchinterval(interval)
 
 
 def test_too_few_rows_for_the_clusters_are_refused_by_name():
@@ -129,3 +183,25 @@ def test_too_few_rows_for_the_clusters_are_refused_by_name():
 def test_class_in_place_of_an_autoencoder_is_refused_by_name():
     with pytest.raises(TypeError, match="'autoencoder' parameter of AEKMeans must be"):
         AEKMeans(2, autoencoder=type(SMALL)).fit(X)
+
+
+def test_encoder_of_a_class_with_few_parameters_is_pretrained():
+    class Narrow(AutoencoderTransformer):
+        def __init__(self, n_components=2):
+            super().__init__(n_components, hidden_layer_sizes=(8,), max_iter=1)
+
+    model = AEKMeans(3, autoencoder=Narrow(), random_state=0).fit(X)
+    assert model.transform(X).shape == (60, 2)
+
+
+def test_encoder_that_is_frozen_twice_is_taken():
+    frozen = FrozenEstimator(FrozenEstimator(clone(SMALL).fit(X)))
+    model = DECClusterer(3, autoencoder=frozen, max_iter=1, random_state=0).fit(X)
+    model.partial_fit(X)
+    assert model.predict(X).shape == (60,)
+
+
+def test_device_that_is_gone_is_blamed_on_the_estimator_that_names_it():
+    model = AEKMeans(3, autoencoder=SMALL, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="'device' parameter of AEKMeans"):
+        model.set_params(device="quantum").predict(X)

@@ -371,7 +371,7 @@ def test_images_are_rows_to_a_model_of_images(estimator):
         ),
         (
             pd.DataFrame({"a": range(9), "b": pd.Timestamp("2020", tz="UTC")}),
-            TypeError,
+            ValueError,
             "TabularEncoder",
         ),
         (np.zeros(20), ValueError, "Expected 2D array, got 1D array"),

@@ -262,10 +262,11 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """
         image_shape = image_shape_of(X)
-        X = self._validated(X, reset=True)
+        with self._noting():
+            X = self._validated(X, reset=True)
+            classes, labelled, targets = classes_of(y, X, type(self).__name__)
         with FitTask(self, X, y, max_subtasks=3) as task:
             pretrain_seed, head_seed, fine_tune_seed = task.seeds(self, 3)
-            classes, labelled, targets = classes_of(y, X, type(self).__name__)
             # Phase 1: pretrain the encoder on all rows.
             encoder, _ = fitted_encoder(self, X, image_shape, pretrain_seed, task)
             code_of = encoder._output()
@@ -416,7 +417,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             for network in networks:
                 keep_statistics(network)
             train(step, batches, phase)
-        phase.check_weights(networks)
+        phase.check_weights(optimizer)
 
 
 def classes_of(y: Any, X: Any, name: str) -> tuple[np.ndarray, Tensor, Tensor]:
