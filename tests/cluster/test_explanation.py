@@ -101,7 +101,7 @@ def test_columns_of_any_frame_have_names(model, table, kind):
 
 def test_columns_of_decimals_are_numbers(model, table):
     X, _ = table
-    decimals = pl.from_pandas(X.round(2)).cast(pl.Decimal(9, 2))
+    decimals = pl.from_pandas(X.round(2).astype(str)).cast(pl.Decimal(9, 2))
     found = explain_clusters(model, X, table=decimals, n_columns=2)
     expected = explain_clusters(model, X, table=X.round(2), n_columns=2)
     np.testing.assert_allclose(found.means, expected.means)
