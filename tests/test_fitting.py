@@ -106,14 +106,23 @@ def test_one_row_trains_and_validates():
     assert set(seen.tolist()) == {0}
 
 
-def test_averages_are_what_stays():
-    def weights(averaged):
-        fitting = fitting_of(X)
-        loss_of = squared_error(fitting)
-        estimator, _, _ = trained(fitting, loss_of, averaged=averaged)
-        return torch.cat([w.flatten() for w in estimator.encoder_.parameters()])
+def test_averages_are_what_stays(monkeypatch):
+    path = []
+    update = AveragedWeights.update
 
-    assert not torch.equal(weights(True), weights(False))
+    def watched(average):
+        path.append(average.optimizer.weights.clone())
+        update(average)
+
+    monkeypatch.setattr(AveragedWeights, "update", watched)
+    fitting = fitting_of(X)
+    expected = torch.cat([w.flatten() for w in linear(fitting_of(X)).parameters()])
+    estimator, _, _ = trained(fitting, squared_error(fitting), averaged=True)
+    for t, weights in enumerate(path):
+        decay = min(0.5, (1 + t) / (10 + t))
+        expected = decay * expected + (1 - decay) * weights
+    found = torch.cat([w.flatten() for w in estimator.encoder_.parameters()])
+    torch.testing.assert_close(found, expected)
 
 
 def test_other_values_are_kept_as_they_are():

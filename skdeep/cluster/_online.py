@@ -132,7 +132,7 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
     entropy = [clusterer._seeds(1)[0], reservoir.n_seen % 2**32]
     rng = np.random.RandomState(entropy)
     if goes_on:
-        seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=6)]
+        seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=9)]
         require_same_stream(clusterer)
         with FitTask(clusterer, X, y, max_subtasks=3, goes_on=True) as task:
             fitted = taught(clusterer, X, reservoir, training, task, seeds)
@@ -181,7 +181,7 @@ def taught(
     dict
         The fitted attributes of `clusterer`.
     """
-    neighbor_seed, rehearsal_seed, draw_seed, kmeans_seed, noise_seed, seed = seeds
+    neighbor_seed, weight_seed, draw_seed, kmeans_seed, noise_seed, seed = seeds[:6]
     n_old, n_new = reservoir.rows.shape[0], X.shape[0]
     weights = np.ones(n_old + n_new)
     weights[:n_old] = reservoir.n_seen / max(1, n_old)
@@ -202,7 +202,7 @@ def taught(
     # kinds of rows that the networks have never seen side by side, and took for one.
     exaggeration = 1.0
     if not is_frozen and begins_anew(autoencoder, neighbors, n_old):
-        redraw(autoencoder, rehearsal_seed)
+        redraw(autoencoder, weight_seed)
         shapes = autoencoder.image_shape_, autoencoder.pixel_shape_
         exaggeration = autoencoder._resolved_exaggeration(*shapes)
     centroids = torch.tensor(clusterer.cluster_centers_, device=rows.device)
@@ -212,7 +212,7 @@ def taught(
     begin = Start(autoencoder, centroids, labels, sizes, rows, graph, weights=weights)
     if not is_frozen:
         n_draws = N_REHEARSALS * n_new
-        rehearse(begin, neighbors, draw, n_draws, task, rehearsal_seed, exaggeration)
+        rehearse(begin, neighbors, draw, n_draws, task, seeds[6:], exaggeration)
     pretrained = copy.deepcopy(autoencoder)
 
     # Phase 2: place the centroids anew, as far as possible in their old order.
@@ -328,7 +328,7 @@ def rehearse(
     draw: WeightedDraw,
     n_draws: int,
     task: FitTask,
-    seed: int,
+    seeds: list[int],
     exaggeration: float,
 ) -> None:
     """Go on with the pretraining of an encoder: its neighbours, and the decoder.
@@ -343,7 +343,8 @@ def rehearse(
     paired = weight > 0 and neighbors.shape[1] > 0
     if not (paired or rebuilds):
         return
-    batches = draws_of(begin, encoder.batch_size, seed)
+    shuffle_seed, view_seed, noise_seed = seeds
+    batches = draws_of(begin, encoder.batch_size, shuffle_seed)
     objective = AutoencoderObjective(
         encoder.encoder_,
         encoder.decoder_ if rebuilds else None,
@@ -360,8 +361,9 @@ def rehearse(
     phase = task.phase("rehearse", epochs_of(n_draws, batches))
     schedule = OneCycle(optimizer, phase.max_iter * len(batches))
     partners = torch.from_numpy(neighbors).to(rows.device)
-    view = augmentation(encoder._augment, begin, seed) if rebuilds else lambda x: x
-    noise = Generator(rows.device).manual_seed(seed)
+    augment = encoder._augment if rebuilds else None
+    view = augmentation(augment, begin, view_seed)
+    noise = Generator(rows.device).manual_seed(noise_seed)
     phase.moves(optimizer, schedule, noise, batches.rng, draw.rng, *begin.moving)
 
     def step(index: Tensor) -> dict[str, Tensor]:

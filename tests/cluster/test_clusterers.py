@@ -25,11 +25,12 @@ from skdeep.callbacks import (
 )
 from skdeep.cluster import AEKMeans, DCNClusterer, DECClusterer, IDECClusterer
 from skdeep.cluster._collapse import warn_of_empty_clusters
-from skdeep.cluster._steps import refreshed_assignment
+from skdeep.cluster._steps import Clustering, guarded, refreshed_assignment
 from skdeep.metrics import (
     CLUSTERING_SCORERS,
     clustering_accuracy_score,
     embedding_silhouette_scorer,
+    graph_modularity,
 )
 from skdeep.nn.augmentation import ImageAugmentation, MarginalCorruption
 from skdeep.representation import (
@@ -197,6 +198,22 @@ def test_rows_however_far_belong_to_the_nearest_centroid(Clusterer):
     assert model.score(X * 1e20) <= 0
 
 
+@pytest.mark.parametrize(("n_moved", "is_kept"), [(1, True), (60, False)])
+def test_guard_takes_a_small_loss_of_modularity(n_moved, is_kept):
+    rows = np.arange(400)  # of two clusters, and few neighbours in the other one
+    labels = rows // 200
+    neighbors = (rows[:, None] + np.arange(1, 4)) % 200 + 200 * labels[:, None]
+    neighbors[::5, 0] = (neighbors[::5, 0] + 200) % 400
+    moved = np.where(rows < n_moved, 1, labels)
+    before, after = (Clustering(each, {}) for each in (labels, moved))
+    old, new = (graph_modularity(neighbors, each.labels) for each in (before, after))
+    assert 0 < old - new
+    assert (old - new < 0.01 + 1e-9) == is_kept
+    found = guarded(DECClusterer(2), before, after, neighbors)
+    assert found["deep_stage_kept_"] == is_kept
+    assert not np.shares_memory(found["labels_"], found["initial_labels_"])
+
+
 @each_deep
 def test_guard_returns_the_state_before_a_deep_stage_that_harms(Clusterer):
     X, y = blobs(300, centers=5)
@@ -208,13 +225,13 @@ def test_guard_returns_the_state_before_a_deep_stage_that_harms(Clusterer):
         without = Clusterer(
             5, n_init=2, autoencoder=frozen, guard=False, **harmful
         ).fit(X)
-        guarded = Clusterer(5, n_init=2, autoencoder=frozen, **harmful).fit(X)
+        model = Clusterer(5, n_init=2, autoencoder=frozen, **harmful).fit(X)
     assert clustering_accuracy_score(y, without.labels_) < 0.9
-    assert not guarded.deep_stage_kept_
-    assert guarded.history_["modularity"][-1] < guarded.initial_modularity_
-    np.testing.assert_array_equal(guarded.labels_, start.labels_)
-    np.testing.assert_array_equal(guarded.labels_, guarded.predict(X))
-    np.testing.assert_array_equal(guarded.transform(X), start.transform(X))
+    assert not model.deep_stage_kept_
+    assert model.history_["modularity"][-1] < model.initial_modularity_
+    np.testing.assert_array_equal(model.labels_, start.labels_)
+    np.testing.assert_array_equal(model.labels_, model.predict(X))
+    np.testing.assert_array_equal(model.transform(X), start.transform(X))
     assert without.deep_stage_kept_
     assert "modularity" not in without.history_
 
@@ -611,11 +628,11 @@ def test_only_memory_has_to_know_a_function_again(tmp_path):
     X, _ = blobs()
     lock = threading.Lock()
 
-    def guarded(x, _):
+    def refused(x, _):
         with lock:
             return x
 
-    autoencoder = small().set_params(augment=guarded)
+    autoencoder = small().set_params(augment=refused)
     model = AEKMeans(3, n_init=2, autoencoder=autoencoder, random_state=0).fit(X)
     assert model.labels_.shape == (len(X),)
     with pytest.raises(ValueError, match="'augment' parameter of AutoencoderTransf"):

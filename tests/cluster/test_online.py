@@ -10,6 +10,7 @@ from sklearn.datasets import make_blobs
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
 
+import skdeep.cluster._online
 from skdeep.callbacks import (
     Checkpoint,
     EarlyStopping,
@@ -239,6 +240,14 @@ def test_attributes_are_those_of_the_last_call(Clusterer):
     assert model.cluster_frequencies_.sum() == pytest.approx(290, rel=1e-5)
     assert len(model.history_["loss"]) == model.n_iter_
     assert np.isfinite(model.score(X))
+
+
+def test_sizes_count_rows_that_are_not_at_hand_any_more(monkeypatch):
+    monkeypatch.setattr(skdeep.cluster._online, "CAPACITY", 40)
+    X, _ = blobs()
+    model = streamed(brief(DECClusterer, max_iter=1), X, 150)
+    assert model.reservoir_.rows.shape == (40, 6)
+    assert model.cluster_frequencies_.sum() == pytest.approx(300, rel=1e-5)
 
 
 @each
