@@ -191,17 +191,17 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         TypeError
             If cells are neither text nor numbers nor anything that can be a category.
         """
-        X = self._validated(X, reset=True)
-        layout: Any = TableFormat.of(X)  # which knows all that was validated
-        chosen = self._chosen(layout)
-        columns, codes, names = [], [], self._names()
-        for j, series in enumerate(columns_of(X, layout.container)):
-            with naming(names[j]):
-                column = Column.of(series, layout.container, is_category=j in chosen)
-                codes.append(
-                    self._codes_of(column, *column.cells(series, layout.container))
-                )
-            columns.append(column)
+        with unchanged_if_refused(self):
+            X = self._validated(X, reset=True)
+            layout: Any = TableFormat.of(X)  # which knows all that was validated
+            chosen = self._chosen(layout)
+            columns, codes, names = [], [], self._names()
+            for j, series in enumerate(columns_of(X, layout.container)):
+                with naming(names[j]):
+                    column = Column.of(series, layout.container, is_category=j in chosen)
+                    cells = column.cells(series, layout.container)
+                    codes.append(self._codes_of(column, *cells))
+                columns.append(column)
         self.format_, self.columns_, self.codes_ = layout, columns, codes
         return self
 
@@ -376,6 +376,20 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
             scaler = None if scaler == "normal" else FunctionTransformer()
         is_time = column.kind == "time"
         return NumberCodes.of(values, missing, is_time, scaler and clone(scaler))
+
+
+@contextmanager
+def unchanged_if_refused(estimator: Any) -> Iterator[None]:
+    """Leave an estimator as it was before a fit that raises."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        # Names and number of columns are noted before the columns are read.
+        for name in vars(estimator).keys() - before.keys():
+            delattr(estimator, name)
+        estimator.__dict__.update(before)
+        raise
 
 
 @contextmanager

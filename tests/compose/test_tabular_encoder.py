@@ -525,6 +525,19 @@ def test_missing_times_belong_to_any_zone():
     assert encoder.transform(pd.DataFrame({"at": [pd.NaT]})).shape == (1, 1)
 
 
+def test_refused_fit_leaves_the_encoder_as_it_was():
+    X, bad = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), {"c": [1.0, np.inf]}
+    encoder = TabularEncoder()
+    with pytest.raises(ValueError, match="infinity"):
+        encoder.fit(pd.DataFrame(bad))
+    assert not hasattr(encoder, "n_features_in_")
+    encoder.fit(X)
+    with pytest.raises(ValueError, match="infinity"):
+        encoder.fit(pd.DataFrame(bad))
+    assert encoder.get_feature_names_out().tolist() == ["a", "b"]
+    pd.testing.assert_frame_equal(encoder.inverse_transform(encoder.transform(X)), X)
+
+
 def test_other_columns_are_refused():
     encoder = TabularEncoder().fit(TABLE)
     with pytest.raises(ValueError, match="feature names should match"):
