@@ -241,7 +241,7 @@ def test_parameters_are_checked_before_the_fit(callback, text):
 
 def test_callbacks_of_skdeep_say_that_they_are_for_skdeep():
     model = LogisticRegression().set_callbacks(EarlyStopping())
-    with pytest.raises(TypeError, match=r"skdeep's estimators. Got .* LogisticRegr"):
+    with pytest.raises(TypeError, match=r"train networks\. Got .* LogisticRegr"):
         model.fit(X, y)
 
 

@@ -12,6 +12,7 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdeep._compat import (
+    CallbackSupportMixin,
     HasMethods,
     Interval,
     StrOptions,
@@ -26,7 +27,7 @@ MANY_ROWS = 50
 """Rows from which categories that are all different are taken for names of the rows."""
 
 
-class TabularEncoder(TransformerMixin, BaseEstimator):
+class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     r"""Encode a table of mixed columns as real numbers, from which it can be rebuilt.
 
     Each column becomes normal scores: with :math:`F(x)` the share of training values
@@ -191,18 +192,23 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         TypeError
             If cells are neither text nor numbers nor anything that can be a category.
         """
+        task = self._init_callback_context()
         with unchanged_if_refused(self):
-            X = self._validated(X, reset=True)
-            layout: Any = TableFormat.of(X)  # which knows all that was validated
-            chosen = self._chosen(layout)
+            task.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            rows = self._validated(X, reset=True)
+            layout: Any = TableFormat.of(rows)  # which knows all that was validated
+            container, chosen = layout.container, self._chosen(layout)
             columns, codes, names = [], [], self._names()
-            for j, series in enumerate(columns_of(X, layout.container)):
+            for j, series in enumerate(columns_of(rows, container)):
                 with naming(names[j]):
-                    column = Column.of(series, layout.container, is_category=j in chosen)
-                    cells = column.cells(series, layout.container)
+                    column = Column.of(series, container, is_category=j in chosen)
+                    cells = column.cells(series, container)
                     codes.append(self._codes_of(column, *cells))
                 columns.append(column)
-        self.format_, self.columns_, self.codes_ = layout, columns, codes
+            self.format_, self.columns_, self.codes_ = layout, columns, codes
+            task.call_on_fit_task_end(
+                estimator=self, X=X, y=y, reconstruction_attributes=dict
+            )
         return self
 
     def transform(self, X: Any) -> np.ndarray:

@@ -425,13 +425,13 @@ def fit_task_of(context: Any) -> FitTask:
     Raises
     ------
     TypeError
-        If no estimator of skdeep is being fitted.
+        If no estimator of skdeep that trains networks is being fitted.
     """
     task = task_around(context)
     if task is not None:
         return task
     raise TypeError(
-        "The callbacks of skdeep.callbacks work in the fits of skdeep's estimators. "
-        f"Got a fit of {context.estimator_name}: set them on the estimator inside, as "
-        "in pipeline[-1].set_callbacks(...)."
+        "The callbacks of skdeep.callbacks work in the fits of skdeep's estimators "
+        f"that train networks. Got a fit of {context.estimator_name}: set them on the "
+        "estimator inside, as in pipeline[-1].set_callbacks(...)."
     )

@@ -11,14 +11,17 @@ import skops.io
 from polars.testing import assert_frame_equal as assert_polars_equal
 from scipy import stats
 from sklearn.base import clone
+from sklearn.callback import ProgressBar
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import KBinsDiscretizer, PowerTransformer, StandardScaler
 
 import skdeep.io
 from skdeep import DECClusterer, FlowSampler, VAESampler
+from skdeep.callbacks import EarlyStopping
 from skdeep.compose import TabularEncoder, make_sampler_pipeline
 from skdeep.compose._column_codes import Grid, NormalScores
 from tests.estimators import SMALL
@@ -602,6 +605,16 @@ def test_categories_that_files_cannot_hold_are_named(tmp_path):
     encoder = TabularEncoder().fit(FRAME[["intervals"]])
     with pytest.raises(TypeError, match="Interval"):
         skdeep.io.save(encoder, tmp_path / "encoder")
+
+
+def test_callbacks_see_the_fit():
+    X = pd.DataFrame({"a": [1, 2, 4], "b": ["x", "y", "y"]})
+    shown = make_sampler_pipeline(TabularEncoder(), KernelDensity())
+    with pytest.warns(UserWarning, match="KernelDensity does not") as warned:
+        shown.set_callbacks(ProgressBar()).fit(X)
+    assert not any("TabularEncoder" in str(w.message) for w in warned)
+    with pytest.raises(TypeError, match=r"networks\. Got a fit of TabularEncoder"):
+        TabularEncoder().set_callbacks(EarlyStopping()).fit(X)
 
 
 def test_clusterers_and_searches_take_tables():
