@@ -187,7 +187,12 @@ class Grid:
         return cls(decimals, origin, step, int(distances.max()) // step)
 
     def steps_to(self, values: np.ndarray) -> np.ndarray:
-        """Return the steps from the origin to integers, exact up to 2 ** 53."""
+        """Return the steps from the origin to integers, exact up to 2 ** 53.
+
+        Integers that no int64 can hold come as floats, as `Column.cells` makes them.
+        """
+        if values.dtype.kind == "f":
+            return (values.astype(np.float64) - self.origin) / self.step
         distances = distances_between(values, self.origin)
         whole, rest = np.divmod(distances, np.uint64(self.step))
         return np.where(values < self.origin, -1, 1) * (whole + rest / self.step)

@@ -200,7 +200,9 @@ def numbers_in(present: Any, objects: Callable[[], list[Any]]) -> np.ndarray:
     dtype = number_type(str(present.dtype))
     if dtype is None:
         cells = objects()
-        integral = all(isinstance(cell, Integral) for cell in cells)
+        integral = all(
+            isinstance(c, Integral) and -(2**63) <= int(c) < 2**63 for c in cells
+        )
         return finite(np.array(cells, dtype=np.int64 if integral else np.float64))
     values = present if isinstance(present, np.ndarray) else present.to_numpy()
     if dtype.kind == "f":
