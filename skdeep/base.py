@@ -336,10 +336,14 @@ def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matri
     return X
 
 
+def in_numpy(X: Any) -> Any:
+    """Bring tensors to NumPy or SciPy, and leave all else as it is."""
+    return array_of(X.detach().cpu()) if isinstance(X, torch.Tensor) else X
+
+
 def flat_rows(X: Any) -> Any:
     """Bring tensors to NumPy or SciPy, and images of shape (n, C, H, W) to rows."""
-    if isinstance(X, torch.Tensor):
-        X = array_of(X.detach().cpu())
+    X = in_numpy(X)
     if image_shape_of(X) is not None:
         X = X.reshape(len(X), math.prod(X.shape[1:]))
     return X

@@ -96,7 +96,7 @@ PIPELINES = [
 
 
 ENCODERS = [TabularEncoder()]
-"""Transformers without a training: no seed, no history, no callbacks."""
+"""Transformers without a training: no seed, no history, no epochs."""
 
 
 def name_of(estimator):

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     | {"representation", "scaling", "training", "warning", "wrapping"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
     "concurrency": set(),
-    "compose": {"_compat", "compose", "sampling", "wrapping"}
+    "compose": {"_compat", "base", "compose", "sampling", "wrapping"}
     | {"numpy", "scipy", "sklearn"},
     "fitting": {"base", "nn", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "torch"},

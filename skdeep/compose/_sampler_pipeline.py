@@ -12,6 +12,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skdeep.base import in_numpy
 from skdeep.compose._inverses import (
     thawed,
     transformers,
@@ -167,7 +168,7 @@ class SamplerPipeline(Pipeline):
             If samples could not come back through a step.
         """
         check_can_sample(self)
-        super().fit(X, y, **params)
+        super().fit(in_numpy(X), in_numpy(y), **params)
         self.format_ = TableFormat.of(X)
         return self
 
@@ -189,7 +190,7 @@ class SamplerPipeline(Pipeline):
         Z : array-like of shape (n_samples, n_components)
         """
         check_can_sample(self)
-        Z = super().fit_transform(X, y, **params)
+        Z = super().fit_transform(in_numpy(X), in_numpy(y), **params)
         self.format_ = TableFormat.of(X)
         return Z
 
@@ -211,7 +212,7 @@ class SamplerPipeline(Pipeline):
         y_pred : ndarray of shape (n_samples,)
         """
         check_can_sample(self)
-        y_pred = super().fit_predict(X, y, **params)
+        y_pred = super().fit_predict(in_numpy(X), in_numpy(y), **params)
         self.format_ = TableFormat.of(X)
         return y_pred
 
@@ -241,7 +242,7 @@ class SamplerPipeline(Pipeline):
         check_is_fitted(self)
         check_can_sample(self)
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
-        X = drawn(self.steps[-1][1], n_samples, y, random_state)
+        X = drawn(self.steps[-1][1], n_samples, in_numpy(y), random_state)
         X = undone(transformers(self), X)
         # Slices, and pipelines of fitted steps, were never fitted themselves.
         table_format = vars(self).get("format_")
@@ -272,6 +273,7 @@ class SamplerPipeline(Pipeline):
             If a step has no density, or none that is known.
         """
         check_is_fitted(self)
+        X, y = in_numpy(X), in_numpy(y)
         n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
         sampler = self.steps[-1][1]
         takes_classes = "y" in signature(sampler.score_samples).parameters
@@ -329,7 +331,7 @@ class SamplerPipeline(Pipeline):
             Nats a row.
         """
         if not hasattr(self.steps[-1][1], "score_samples"):
-            return super().score(X, y, **params)
+            return super().score(in_numpy(X), in_numpy(y), **params)
         return float(np.mean(self.score_samples(X, y, **params)))
 
     @available_if(last_step_has("transform"))
@@ -349,6 +351,7 @@ class SamplerPipeline(Pipeline):
         -------
         Z : array-like of shape (n_samples, n_components)
         """
+        X, y = in_numpy(X), in_numpy(y)
         if y is None:
             return super().transform(X, **params)
         check_is_fitted(self)
@@ -373,6 +376,7 @@ class SamplerPipeline(Pipeline):
         X : array-like of shape (n_samples, n_features)
             As the first step gives them back, without the columns of `sample`.
         """
+        X, y = in_numpy(X), in_numpy(y)
         if params and y is None:
             return super().inverse_transform(X, **params)
         check_is_fitted(self)

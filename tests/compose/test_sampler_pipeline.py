@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import skops.io
+import torch
 from scipy import stats
 from scipy.special import expit, logit
 from sklearn import config_context
@@ -40,7 +41,7 @@ from sklearn.preprocessing import (
 from sklearn.utils.estimator_checks import check_estimator
 
 from skdeep import DiffusionSampler, FlowSampler, VAESampler
-from skdeep.compose import SamplerPipeline, make_sampler_pipeline
+from skdeep.compose import SamplerPipeline, TabularEncoder, make_sampler_pipeline
 from skdeep.compose._jacobians import log_stretches
 from tests.estimators import PIPELINES
 
@@ -370,6 +371,31 @@ def test_arrays_come_back_in_their_type(dtype):
     )
     assert drawn.dtype == dtype
     assert drawn.shape == (50, 2)
+
+
+@pytest.mark.parametrize("dispatch", [False, True])
+@pytest.mark.parametrize("encoder", [StandardScaler(), TabularEncoder()])
+def test_tensors_are_read_as_arrays(encoder, dispatch, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    given = torch.tensor(X, dtype=torch.bfloat16, requires_grad=True)
+    rows = given.detach().float().numpy()
+    sampler = FlowSampler(
+        n_couplings=2, max_iter=1, conditional=True, random_state=0, device="cpu"
+    )
+    plain = make_sampler_pipeline(encoder, sampler)
+    model = clone(plain)
+    plain.fit(rows, y)
+    with config_context(array_api_dispatch=dispatch):
+        model.fit(given, torch.tensor(y))
+        drawn = model.sample(9, random_state=0)
+        codes = model.transform(given, torch.tensor(y))
+        again = model.inverse_transform(torch.tensor(codes), torch.tensor(y))
+        assert len(model.fit_transform(given, torch.tensor(y))) == len(X)
+        if isinstance(encoder, StandardScaler):
+            assert model.score(given) == plain.score(rows)
+    np.testing.assert_allclose(drawn, plain.sample(9, random_state=0), rtol=1e-6)
+    np.testing.assert_array_equal(codes, plain.transform(rows, y))
+    np.testing.assert_allclose(again, rows, rtol=1e-2)
 
 
 def test_large_means_keep_their_small_differences():
