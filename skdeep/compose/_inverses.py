@@ -97,6 +97,11 @@ def why_not_invertible(step: Any) -> str | None:
         return f"{kind} learns its inverse only with fit_inverse_transform=True."
     elif isinstance(step, OneHotEncoder) and step.drop is not None:
         return f"{kind} finds what it drops in exact zeros only. Use drop=None."
+    elif getattr(step, "conditional", False):
+        return (
+            f"this {kind} needs the class of each row, which samples lack there. Use "
+            "conditional=False, or put it last."
+        )
     elif not hasattr(step, "inverse_transform"):
         return f"{kind} has no inverse_transform. Apply it to X before fit."
     return None

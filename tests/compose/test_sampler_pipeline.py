@@ -814,6 +814,14 @@ def test_score_without_a_known_density_says_what_to_do(step, reason):
             [SimpleImputer(add_indicator=True), KernelDensity()],
             "finds the cells that it filled by exact zeros of its indicator",
         ),
+        (
+            [VAESampler(conditional=True), KernelDensity()],
+            "'vaesampler': this VAESampler needs the class of each row",
+        ),
+        (
+            [FrozenEstimator(FlowSampler(conditional=True)), KernelDensity()],
+            "'frozenestimator': this FlowSampler needs the class of each row",
+        ),
         ([PCA(), "passthrough"], r"'passthrough' \(str\) has none"),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else None,
