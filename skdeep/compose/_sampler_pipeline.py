@@ -1,12 +1,15 @@
 """A pipeline from which rows can be drawn, in the units and columns of its input."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from inspect import signature
 from numbers import Integral
+from operator import is_
 from typing import Any, Self
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import check_scalar
 from sklearn.utils.metaestimators import available_if
@@ -23,6 +26,9 @@ from skdeep.compose._inverses import (
 from skdeep.compose._jacobians import NoJacobianError, is_outside, log_stretches
 from skdeep.compose._table_format import TableFormat, container_of
 from skdeep.sampling import drawn_rows
+
+LEFT_ALONE = FrozenEstimator, str, type(None)
+"""Kinds of steps that a fit does not change."""
 
 
 def last_step_has(*methods: str) -> Callable[[Pipeline], bool]:
@@ -136,6 +142,9 @@ class SamplerPipeline(Pipeline):
     [dtype('int64'), dtype('float64')]
     """
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return not vars(self).get("_is_half_fitted") and super().__sklearn_is_fitted__()
+
     def __getitem__(self, ind: Any) -> Any:
         """Step of a number or name, or the pipeline of some of them.
 
@@ -148,6 +157,8 @@ class SamplerPipeline(Pipeline):
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit the transformers one after the other, and the sampler on their output.
+
+        A fit that fails between its steps leaves the pipeline unfitted.
 
         Parameters
         ----------
@@ -167,9 +178,8 @@ class SamplerPipeline(Pipeline):
         TypeError
             If samples could not come back through a step.
         """
-        check_can_sample(self)
-        super().fit(in_numpy(X), in_numpy(y), **params)
-        self.format_ = TableFormat.of(X)
+        with whole_fit(self, X):
+            super().fit(in_numpy(X), in_numpy(y), **params)
         return self
 
     @available_if(last_step_has("transform", "fit_transform"))
@@ -189,10 +199,8 @@ class SamplerPipeline(Pipeline):
         -------
         Z : array-like of shape (n_samples, n_components)
         """
-        check_can_sample(self)
-        Z = super().fit_transform(in_numpy(X), in_numpy(y), **params)
-        self.format_ = TableFormat.of(X)
-        return Z
+        with whole_fit(self, X):
+            return super().fit_transform(in_numpy(X), in_numpy(y), **params)
 
     @available_if(last_step_has("fit_predict"))
     def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -211,10 +219,8 @@ class SamplerPipeline(Pipeline):
         -------
         y_pred : ndarray of shape (n_samples,)
         """
-        check_can_sample(self)
-        y_pred = super().fit_predict(in_numpy(X), in_numpy(y), **params)
-        self.format_ = TableFormat.of(X)
-        return y_pred
+        with whole_fit(self, X):
+            return super().fit_predict(in_numpy(X), in_numpy(y), **params)
 
     @available_if(last_step_has("sample"))
     def sample(
@@ -427,6 +433,38 @@ def make_sampler_pipeline(
         memory=memory,
         verbose=verbose,
     )
+
+
+@contextmanager
+def whole_fit(pipeline: SamplerPipeline, X: Any) -> Iterator[None]:
+    """Fit all steps and note the columns; a fit that fails leaves none.
+
+    One that fails before it has changed a step leaves the former fit.
+    """
+    check_can_sample(pipeline)
+    before = traces_of(pipeline.steps)
+    was_half_fitted = pipeline.__dict__.pop("_is_half_fitted", False)
+    try:
+        yield
+        pipeline.format_ = TableFormat.of(X)
+    except BaseException:
+        after = traces_of(pipeline.steps)
+        is_same = len(after) == len(before) and all(map(is_, after, before))
+        if was_half_fitted or not is_same:
+            pipeline._is_half_fitted = True
+        raise
+
+
+def traces_of(steps: Any) -> list[Any]:
+    """List what is another object as soon as a fit has changed a transformer.
+
+    A pipeline replaces the pair of each one that was fitted; the first one may change
+    before that. What is frozen is not fitted.
+    """
+    pairs = steps[:-1] if are_pairs(steps) else []
+    pairs = [pair for pair in pairs if not isinstance(pair[1], LEFT_ALONE)]
+    held = dict(vars(pairs[0][1])) if pairs else {}
+    return [*pairs, *held, *held.values()]
 
 
 def before_last(pipeline: Pipeline) -> Pipeline:
