@@ -104,8 +104,8 @@ TRUSTED_TYPES = sorted(
 )
 """Names of the classes that a model may hold, for ``skops.io.load``."""
 
-LEFT_OUT = {"_skl_callbacks"}
-"""What is no part of a model: callbacks belong to a fit."""
+LEFT_OUT = {"_metadata_request", "_skl_callbacks"}
+"""What is no part of a model: callbacks and what metadata a fit or score asks for."""
 
 PRIVATE = {"_skdeep_version", "_sklearn_version", "_sklearn_output_config"}
 """Attributes beside the public ones that a file may set."""
@@ -145,7 +145,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
 
     Notes
     -----
-    Callbacks are left out, and so is `memory`: they are no part of a model.
+    Callbacks are left out, and so are `memory` and requests of metadata
+    (``set_fit_request``): they are no part of a model.
 
     Examples
     --------

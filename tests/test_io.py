@@ -15,6 +15,7 @@ from numpydoc.docscrape import FunctionDoc
 from numpydoc.validate import validate
 from safetensors.numpy import load, load_file, save
 from scipy.sparse import csr_array, csr_matrix
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.frozen import FrozenEstimator
@@ -179,6 +180,21 @@ def test_callbacks_and_cache_are_left_behind(tmp_path):
     assert loaded.memory is None
     assert "_skl_callbacks" not in vars(loaded)
     assert model.memory is not None
+
+
+def test_requests_of_metadata_are_left_behind(tmp_path):
+    with config_context(enable_metadata_routing=True):
+        model = make_sampler_pipeline(
+            StandardScaler().set_fit_request(sample_weight=True),
+            FlowSampler(n_couplings=2, max_iter=1),
+        ).fit(X, sample_weight=np.ones(len(X)))
+        scaler = model[0]
+        loaded = round_trip(model, tmp_path)
+        assert "_metadata_request" in vars(scaler)
+        assert "_metadata_request" not in vars(loaded[0])
+        np.testing.assert_array_equal(loaded.score_samples(X), model.score_samples(X))
+        classifier = FineTunedClassifier(SMALL).set_score_request(sample_weight=True)
+        assert "_metadata_request" not in vars(round_trip(classifier, tmp_path))
 
 
 @pytest.mark.parametrize(
