@@ -4,6 +4,7 @@ import warnings
 
 import skdeep
 from skdeep.base import BaseDeepEstimator
+from skdeep.compose import SamplerPipeline, TabularEncoder
 
 project = "skdeep"
 author = copyright = "The skdeep developers"
@@ -65,6 +66,7 @@ suppress_warnings = ["config.cache"]
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 
 # Pictures of estimators in the gallery link to the pages beside it.
-BaseDeepEstimator._doc_link_template = (
-    "../generated/{estimator_module}.{estimator_name}.html"
-)
+for with_page in (BaseDeepEstimator, SamplerPipeline, TabularEncoder):
+    with_page._doc_link_template = (
+        "../generated/{estimator_module}.{estimator_name}.html"
+    )

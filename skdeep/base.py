@@ -44,6 +44,13 @@ ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "_build" / "html"
 """Documentation that `make docs` built beside the package."""
 
+PAGE = (
+    f"{PAGES.as_uri()}/generated/{{estimator_module}}.{{estimator_name}}.html"
+    if PAGES.is_dir() and (ROOT / "pyproject.toml").is_file()
+    else ""
+)
+"""Address of the page of an estimator, empty if there is none."""
+
 
 class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
     """What every skdeep estimator does at its borders.
@@ -56,11 +63,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
 
     # The HTML representation links to the pages that were built, if they were.
     _doc_link_module = "skdeep"
-    _doc_link_template = (
-        f"{PAGES.as_uri()}/generated/{{estimator_module}}.{{estimator_name}}.html"
-        if PAGES.is_dir() and (ROOT / "pyproject.toml").is_file()
-        else ""
-    )
+    _doc_link_template = PAGE
 
     _defaults: ClassVar[dict[str, type]] = {}
     """What None stands for in the parameter that holds an estimator, if there is."""

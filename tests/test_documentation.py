@@ -10,7 +10,7 @@ import matplotlib as mpl
 import pytest
 
 from skdeep.base import BaseDeepEstimator
-from tests.estimators import ESTIMATORS, name_of
+from tests.estimators import ENCODERS, ESTIMATORS, PIPELINES, name_of
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -184,10 +184,14 @@ def test_speeds_of_the_documentation_are_the_newest_ones():
         assert said == rounded_as(said, measured_ratios(case)), case
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.parametrize(
+    "estimator", [*ESTIMATORS, *ENCODERS, PIPELINES[0]], ids=name_of
+)
 def test_html_representation_links_to_a_page_of_the_reference(estimator, monkeypatch):
     template = "pages/{estimator_module}.{estimator_name}.html"
-    monkeypatch.setattr(BaseDeepEstimator, "_doc_link_template", template)
+    found = type(estimator)
+    assert found._doc_link_template == BaseDeepEstimator._doc_link_template
+    monkeypatch.setattr(found, "_doc_link_template", template)
     family = type(estimator).__module__.rpartition(".")[0]
     name = name_of(estimator)
     assert f"pages/{family}.{name}.html" in estimator._repr_html_()

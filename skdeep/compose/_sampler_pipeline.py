@@ -15,7 +15,7 @@ from sklearn.utils import check_scalar
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skdeep.base import in_numpy
+from skdeep.base import PAGE, in_numpy
 from skdeep.compose._inverses import (
     thawed,
     transformers,
@@ -141,6 +141,9 @@ class SamplerPipeline(Pipeline):
     >>> SamplerPipeline(steps).fit(X).sample(2, random_state=0).dtypes.tolist()
     [dtype('int64'), dtype('float64')]
     """
+
+    _doc_link_module = "skdeep"
+    _doc_link_template = PAGE
 
     def __sklearn_is_fitted__(self) -> bool:
         return not vars(self).get("_is_half_fitted") and super().__sklearn_is_fitted__()

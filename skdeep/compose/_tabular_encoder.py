@@ -19,7 +19,7 @@ from skdeep._compat import (
     feature_names_in,
     fit_context,
 )
-from skdeep.base import in_numpy
+from skdeep.base import PAGE, in_numpy
 from skdeep.compose._column_codes import CategoryCodes, NumberCodes
 from skdeep.compose._columns import Column, columns_of, table_of
 from skdeep.compose._table_format import TableFormat, container_of
@@ -142,6 +142,9 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     >>> model.sample(5, random_state=0)["town"].isin(["north", "south"]).all()
     np.True_
     """
+
+    _doc_link_module = "skdeep"
+    _doc_link_template = PAGE
 
     _parameter_constraints = {
         "categorical_features": ["array-like", None],
