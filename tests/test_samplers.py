@@ -234,6 +234,17 @@ def test_copies_draw_and_score_the_same_bits(sampler, copied):
 
 
 @every_sampler
+def test_tags_say_what_a_sampler_needs_and_is(sampler):
+    for conditional in (False, True):
+        model = clone(sampler).set_params(conditional=conditional)
+        for estimator in (model, make_sampler_pipeline(StandardScaler(), model)):
+            tags = get_tags(estimator)
+            assert tags.target_tags.required is conditional
+            is_density = hasattr(model, "score_samples")
+            assert (tags.estimator_type == "density_estimator") is is_density
+
+
+@every_sampler
 def test_refit_forgets_the_classes(sampler):
     model = clone(sampler).set_params(conditional=True, random_state=0).fit(X, TEXTS)
     model.set_params(conditional=False).fit(X)

@@ -1,7 +1,7 @@
 """A pipeline from which rows can be drawn, in the units and columns of its input."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from inspect import signature
 from numbers import Integral
@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.utils import check_scalar
+from sklearn.utils import Tags, check_scalar, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -144,6 +144,13 @@ class SamplerPipeline(Pipeline):
 
     _doc_link_module = "skdeep"
     _doc_link_template = PAGE
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        with suppress(AttributeError, IndexError, TypeError, ValueError):
+            # Which `fit` raises, if steps are not what they should be.
+            tags.target_tags.required = get_tags(self.steps[-1][1]).target_tags.required
+        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return not vars(self).get("_is_half_fitted") and super().__sklearn_is_fitted__()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import Tags, check_random_state, check_scalar
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     assert_all_finite,
@@ -67,8 +67,16 @@ class BaseSampler(BaseDeepEstimator):
     _read_in_use: tuple[str, ...] = ()
     """Parameters that are read after `fit` too, since which they may have changed."""
 
+    conditional: bool
+    """Whether `fit` learns the classes of rows."""
+
     _draw: Callable[[int, Tensor | None, Generator], Tensor]
     """Draw scaled rows: of their number, their contexts and a generator."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = bool(self.conditional)
+        return tags
 
     def sample(
         self, n_samples: int = 1, *, y: Any = None, random_state: Any = None

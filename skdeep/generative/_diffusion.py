@@ -285,6 +285,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.estimator_type = "density_estimator"
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 

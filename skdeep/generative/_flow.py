@@ -273,6 +273,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.estimator_type = "density_estimator"
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
