@@ -93,6 +93,15 @@ class SamplerPipeline(Pipeline):
         Kind of X in `fit`, and names and number types of its columns. None if X was
         neither an array nor a DataFrame.
 
+    n_features_in_ : int
+        Number of columns of X in `fit`, if the first step notes it.
+
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, if the first step notes them.
+
+    named_steps : Bunch
+        Name -> step.
+
     See Also
     --------
     make_sampler_pipeline : Names the steps by itself.
@@ -358,8 +367,8 @@ class SamplerPipeline(Pipeline):
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
             Rows.
-        y : array-like of shape (n_samples,) or None, default=None
-            Of a conditional sampler: the classes of rows.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Of a conditional sampler, which needs it: the class of all rows or of each.
         **params : dict
             Further arguments of the steps: see :class:`sklearn.pipeline.Pipeline`.
 
@@ -382,8 +391,8 @@ class SamplerPipeline(Pipeline):
         ----------
         X : array-like of shape (n_samples, n_components)
             Codes.
-        y : array-like of shape (n_samples,) or None, default=None
-            Of a conditional sampler: the classes of rows.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Of a conditional sampler, which needs it: the class of all rows or of each.
         **params : dict
             Further arguments of the steps: see :class:`sklearn.pipeline.Pipeline`.
 

@@ -89,7 +89,7 @@ class BaseSampler(BaseDeepEstimator):
             Number of rows.
         y : class, array-like of shape (n_samples,) or None, default=None
             With ``conditional=True``: the class of all rows or of each. None draws the
-            classes by their frequency in `fit`.
+            classes by their frequency in `fit`. Refused without.
         random_state : int, RandomState instance or None, default=None
             An int gives the same rows at each call.
 
@@ -98,6 +98,12 @@ class BaseSampler(BaseDeepEstimator):
         X : ndarray of shape (n_samples, n_features), float32
             Rows in the units of the input; images are flattened. In float64 if float32
             is too coarse for a column far from zero, such as times in seconds.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is less than 1, if a class was not seen in `fit`, or if y is
+            given and none are known.
         """
         self._check_usable()
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
@@ -251,11 +257,12 @@ def fit_transform(self: Any, X: Any, y: Any = None) -> np.ndarray:
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Or images of shape (n_samples, C, H, W).
     y : array-like of shape (n_samples,) or None, default=None
-        Class of each row with ``conditional=True``, else ignored.
+        Class of each row: needed with ``conditional=True``, else ignored.
 
     Returns
     -------
-    Z : ndarray of shape (n_samples, n_components), float32
+    Z : ndarray of shape (n_samples, n_codes), float32
+        As of `transform`.
     """
     # A method of those that have codes: each names it.
     return self.fit(X, y).transform(X, y if self.conditional else None)

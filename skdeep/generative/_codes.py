@@ -94,10 +94,10 @@ def interpolate(
     ----------
     sampler : fitted estimator
         With `transform` and `inverse_transform`.
-    x_start, x_end : {array-like, sparse matrix} of shape (n_features,) or \
-            (n_rows, n_features)
-        Where each way starts and ends: of a DataFrame, Series that are its rows too.
-        Images may have shape (C, H, W) or (n_rows, C, H, W).
+    x_start, x_end : {array-like, sparse matrix} of shape (n_rows, n_features)
+        Where each way starts and ends. One row alone may have shape (n_features,), and
+        of a DataFrame be a Series; images may have shape (C, H, W) or
+        (n_rows, C, H, W).
     n_steps : int, default=8
         Rows of a way, both ends included. These are the rows given as the model
         rebuilds them.

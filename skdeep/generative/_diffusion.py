@@ -329,12 +329,19 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Or images of shape (n_samples, C, H, W).
         y : class, array-like of shape (n_samples,) or None, default=None
-            With ``conditional=True``: the class of each row.
+            Class of all rows or of each: needed with ``conditional=True``, refused
+            without.
 
         Returns
         -------
         Z : ndarray of shape (n_samples, n_features), float32
             About standard normal for rows like those of `fit`.
+
+        Raises
+        ------
+        ValueError
+            If classes are needed and y is None, or one was not seen in `fit`; or if y
+            is given and none are known.
         """
         self._check_usable()
         return self._mapped(X, y, self._model().codes(self.n_steps))
@@ -347,12 +354,19 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         X : array-like of shape (n_samples, n_features)
             Codes.
         y : class, array-like of shape (n_samples,) or None, default=None
-            With ``conditional=True``: the class of each row.
+            Class of all rows or of each: needed with ``conditional=True``, refused
+            without.
 
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
             In float64 if that is too coarse for a column, or its unit too small.
+
+        Raises
+        ------
+        ValueError
+            If classes are needed and y is None, or one was not seen in `fit`; or if y
+            is given and none are known.
         """
         self._check_usable()
         rows = self._model().rows(self.n_steps)

@@ -163,7 +163,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Classes seen in `fit`, if conditional.
 
     class_log_prior_ : ndarray of shape (n_classes,)
-        Logarithms of their frequencies.
+        Logarithms of their frequencies, if conditional.
 
     n_iter_ : int
         Epochs trained.
@@ -313,14 +313,21 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : class, array-like of shape (n_samples,) or None
-            Class of the rows, with ``conditional=True``.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Class of all rows or of each: needed with ``conditional=True``, refused
+            without.
 
         Returns
         -------
-        Z : ndarray of shape (n_samples, n_components), float32
-            Standard normal, if the rows are distributed as the model says. As wide as
-            the columns that vary.
+        Z : ndarray of shape (n_samples, n_varying), float32
+            Standard normal, if the rows are distributed as the model says: one number
+            for each column that varies in `fit`.
+
+        Raises
+        ------
+        ValueError
+            If classes are needed and y is None, or one was not seen in `fit`; or if y
+            is given and none are known.
         """
         self._check_usable()
         flow, columns = self.flow_, self._columns()
@@ -335,15 +342,22 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_components)
+        X : array-like of shape (n_samples, n_varying)
             Points, for example of `transform`.
-        y : class, array-like of shape (n_samples,) or None
-            Class of the rows, with ``conditional=True``.
+        y : class, array-like of shape (n_samples,) or None, default=None
+            Class of all rows or of each: needed with ``conditional=True``, refused
+            without.
 
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
             In float64 if that is too coarse for a column, or its unit too small.
+
+        Raises
+        ------
+        ValueError
+            If classes are needed and y is None, or one was not seen in `fit`; or if y
+            is given and none are known.
         """
         self._check_usable()
         return self._decoded(X, y, self._rows_of, self._n_features_out)

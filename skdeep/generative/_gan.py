@@ -143,7 +143,7 @@ class GANSampler(BaseSampler):
         Classes seen in `fit`, if conditional.
 
     class_log_prior_ : ndarray of shape (n_classes,)
-        Logarithms of their frequencies.
+        Logarithms of their frequencies, if conditional.
 
     n_iter_ : int
         Epochs trained.
@@ -178,9 +178,11 @@ class GANSampler(BaseSampler):
        arXiv:1406.2661.
     .. [2] A. Radford, L. Metz, S. Chintala, "Unsupervised Representation Learning with
        Deep Convolutional GANs", ICLR 2016, arXiv:1511.06434.
-    .. [3] I. Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017,
+    .. [3] M. Arjovsky, S. Chintala, L. Bottou, "Wasserstein GAN", ICML 2017,
+       arXiv:1701.07875.
+    .. [4] I. Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017,
        arXiv:1704.00028.
-    .. [4] L. Mescheder, A. Geiger, S. Nowozin, "Which Training Methods for GANs do
+    .. [5] L. Mescheder, A. Geiger, S. Nowozin, "Which Training Methods for GANs do
        actually Converge?", ICML 2018, arXiv:1801.04406.
 
     Examples
@@ -396,12 +398,19 @@ class GANSampler(BaseSampler):
         X : array-like of shape (n_samples, n_components)
             Codes, in training drawn from the `noise`.
         y : class, array-like of shape (n_samples,) or None, default=None
-            Class of all rows or of each; wanted with ``conditional=True``.
+            Class of all rows or of each: needed with ``conditional=True``, refused
+            without.
 
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
             Rows in the units of the input; images are flattened.
+
+        Raises
+        ------
+        ValueError
+            If classes are needed and y is None, or one was not seen in `fit`; or if y
+            is given and none are known.
         """
         self._check_usable()
         return self._decoded(X, y, self._generated, self._n_codes())

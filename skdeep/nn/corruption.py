@@ -86,7 +86,19 @@ class MarginalCorruption:
         require(allowed, type(self).__name__, "rate", "a float in [0, 1]", self.rate)
 
     def on(self, donors: Tensor) -> Augmentation:
-        """Bind the rows (m, n_features) from which values are taken."""
+        """Bind the rows from which values are taken.
+
+        Parameters
+        ----------
+        donors : Tensor of shape (m, n_features)
+            Rows that lend their values, on the device of those that are corrupted.
+
+        Returns
+        -------
+        augmentation : callable
+            Function of a batch of rows and a generator. It raises ValueError for rows
+            of other columns than those of `donors`.
+        """
 
         def augmentation(x: Tensor, rng: Generator) -> Tensor:
             if x.shape[1:] != donors.shape[1:]:
