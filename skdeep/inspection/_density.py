@@ -8,12 +8,19 @@ from sklearn.utils import check_array, check_scalar
 
 from skdeep.base import BaseDeepEstimator, flat_rows
 from skdeep.inspection._axes import axes_for, require
+from skdeep.inspection._tables import columns_of, require_numbers
 from skdeep.metrics._rows import column_names, named_like, numpy_of
 from skdeep.sampling import classes_for
 from skdeep.wrapping import fitted_model, unwrapped
 
 DEPTH = 12.0
 """Nats below the largest log-density at which its colours end."""
+
+OF_NUMBERS = (
+    "A density is drawn over two columns of numbers; SampleDisplay shows columns of "
+    "all kinds."
+)
+"""What to do about columns of other things."""
 
 
 class DensityDisplay:
@@ -120,8 +127,8 @@ class DensityDisplay:
             If the estimator has no `score_samples`, or takes no class but is given
             one; or if `grid_resolution` is no integer.
         ValueError
-            If the rows have not two columns, if y is no single class, or if the grid
-            has no points.
+            If the rows have not two columns of numbers, if y is no single class, or if
+            the grid has no points.
         """
         model = unwrapped(estimator)
         require(
@@ -141,7 +148,12 @@ class DensityDisplay:
             )
         found = column_names(X)
         names = ("x0", "x1") if found is None else tuple(map(str, found))
-        rows = check_array(flat_rows(X), dtype=np.float64)
+        try:
+            rows = check_array(flat_rows(X), dtype=np.float64, input_name="X")
+        except (TypeError, ValueError):
+            if np.ndim(X) == 2:
+                require_numbers(columns_of(X), "X", OF_NUMBERS)
+            raise
         if rows.shape[1] != 2:
             raise ValueError(
                 f"A density can be drawn over two columns. Got X with {rows.shape[1]}; "

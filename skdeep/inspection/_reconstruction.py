@@ -14,13 +14,19 @@ from skdeep.inspection._images import (
     known_image_shape,
     limits_of,
 )
-from skdeep.inspection._tables import columns_of
+from skdeep.inspection._tables import columns_of, require_numbers
 from skdeep.metrics._rows import aligned_tables, numpy_of
 from skdeep.sampling import classes_for
 from skdeep.wrapping import fitted_model, unwrapped
 
 MOST_COLUMNS = 20
 """Columns of a table that are shown: those rebuilt worst."""
+
+OF_NUMBERS = (
+    "Only numbers have a variance. Draw the columns that hold them: "
+    "ReconstructionDisplay.from_reconstruction(X[names], reconstruction[names])."
+)
+"""What to do about columns of other things."""
 
 
 class ReconstructionDisplay:
@@ -189,8 +195,8 @@ class ReconstructionDisplay:
         Raises
         ------
         ValueError
-            If there is not one reconstruction of each row, or if it misses values
-            that X has.
+            If there is not one reconstruction of each row, if it misses values that X
+            has, or if a column holds other things than numbers.
         """
         check_scalar(n_images, "n_images", Integral, min_val=1)
         if self.image_shape is None:
@@ -210,6 +216,8 @@ class ReconstructionDisplay:
     def _plot_columns(self, ax: Any) -> Self:
         tables = {"X": self.X, "reconstruction": self.reconstruction}
         columns, rebuilt = map(columns_of, aligned_tables(tables).values())
+        for name, table in zip(tables, (columns, rebuilt), strict=True):
+            require_numbers(table, name, OF_NUMBERS)
         both = [np.column_stack(list(table.values())) for table in (columns, rebuilt)]
         require_same_shape(*both)
         shares = rebuilt_shares(*both)

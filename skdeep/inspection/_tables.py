@@ -75,6 +75,17 @@ def chosen_columns(columns: Columns, names: list[str] | None, most: int) -> Colu
     return {name: columns[name] for name in names}
 
 
+def require_numbers(columns: Columns, table: str, advice: str) -> None:
+    """Raise if a column of a named table holds what is no number."""
+    for name, column in columns.items():
+        try:
+            column.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Column {name!r} of {table} holds other things than numbers. {advice}"
+            ) from error
+
+
 def is_number(column: np.ndarray) -> bool:
     """Whether a column holds numbers, of which it makes sense to tell bins."""
     return column.dtype.kind in "fiu"

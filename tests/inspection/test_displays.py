@@ -33,7 +33,7 @@ from sklearn.preprocessing import StandardScaler
 import skdeep
 from skdeep import inspection
 from skdeep.cluster import AEKMeans, DECClusterer, NClustersSearch, SCANClusterer
-from skdeep.compose import make_sampler_pipeline
+from skdeep.compose import TabularEncoder, make_sampler_pipeline
 from skdeep.generative import FlowSampler, GANSampler, VAESampler
 from skdeep.inspection import (
     ClusterConfusionDisplay,
@@ -554,6 +554,19 @@ def test_columns_are_held_against_those_of_their_name():
     assert [bar.get_width() for bar in display.ax_.patches] == [1] * 4
     with pytest.raises(ValueError, match="must have the same columns"):
         ReconstructionDisplay.from_reconstruction(X, X.set_axis(list("abcd"), axis=1))
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_columns_of_text_are_named(kind):
+    rows = kind({"a": [1.0, 2.0, 4.0], "b": ["u", "v", "v"]})
+    model = make_pipeline(TabularEncoder(), PCA(2)).fit(rows)
+    with pytest.raises(ValueError, match=r"Column 'b' of X .*from_reconstruction\("):
+        ReconstructionDisplay.from_estimator(model, rows)
+    with pytest.raises(ValueError, match=r"Column 'b' of reconstruction holds other"):
+        ReconstructionDisplay.from_reconstruction(kind({"a": [1], "b": [2]}), rows[:1])
+    mixture = make_sampler_pipeline(TabularEncoder(), GaussianMixture()).fit(rows)
+    with pytest.raises(ValueError, match=r"Column 'b' of X .* SampleDisplay shows"):
+        DensityDisplay.from_estimator(mixture, rows)
 
 
 def test_every_row_needs_its_reconstruction():
