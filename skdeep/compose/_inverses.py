@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import KernelPCA
-from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
@@ -15,6 +14,8 @@ from sklearn.preprocessing import (
     OneHotEncoder,
     OrdinalEncoder,
 )
+
+from skdeep.wrapping import thawed
 
 Steps = list[tuple[str, Any]]
 """Names and transformers."""
@@ -68,13 +69,6 @@ def ordinal_codes(step: OrdinalEncoder) -> tuple[np.ndarray, np.ndarray]:
     missing = np.array([names[-1] != names[-1] for names in step.categories_])
     code = np.where(missing, step.encoded_missing_value, np.nan)
     return np.fmin(code, 0), np.fmax(code, highest - missing)
-
-
-def thawed(step: Any) -> Any:
-    """Return the estimator inside of frozen ones."""
-    while isinstance(step, FrozenEstimator):
-        step = step.estimator
-    return step
 
 
 def why_not_invertible(step: Any) -> str | None:

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdeep.base import PAGE, in_numpy
 from skdeep.compose._inverses import (
-    thawed,
     transformers,
     undone,
     unrolled,
@@ -26,6 +25,7 @@ from skdeep.compose._inverses import (
 from skdeep.compose._jacobians import NoJacobianError, is_outside, log_stretches
 from skdeep.compose._table_format import TableFormat, container_of
 from skdeep.sampling import drawn_rows
+from skdeep.wrapping import thawed
 
 LEFT_ALONE = FrozenEstimator, str, type(None)
 """Kinds of steps that a fit does not change."""
