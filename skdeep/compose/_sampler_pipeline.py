@@ -5,11 +5,9 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from inspect import signature
 from numbers import Integral
-from operator import is_
 from typing import Any, Self
 
 import numpy as np
-from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import Tags, check_scalar, get_tags
 from sklearn.utils.metaestimators import available_if
@@ -26,9 +24,6 @@ from skdeep.compose._jacobians import NoJacobianError, is_outside, log_stretches
 from skdeep.compose._table_format import TableFormat, container_of
 from skdeep.sampling import drawn_rows
 from skdeep.wrapping import thawed
-
-LEFT_ALONE = FrozenEstimator, str, type(None)
-"""Kinds of steps that a fit does not change."""
 
 
 def last_step_has(*methods: str) -> Callable[[Pipeline], bool]:
@@ -458,32 +453,13 @@ def make_sampler_pipeline(
 def whole_fit(pipeline: SamplerPipeline, X: Any) -> Iterator[None]:
     """Fit all steps and note the columns; a fit that fails leaves none.
 
-    One that fails before it has changed a step leaves the former fit.
+    Its first steps may be of the new rows, and the others of those before.
     """
     check_can_sample(pipeline)
-    before = traces_of(pipeline.steps)
-    was_half_fitted = pipeline.__dict__.pop("_is_half_fitted", False)
-    try:
-        yield
-        pipeline.format_ = TableFormat.of(X)
-    except BaseException:
-        after = traces_of(pipeline.steps)
-        is_same = len(after) == len(before) and all(map(is_, after, before))
-        if was_half_fitted or not is_same:
-            pipeline._is_half_fitted = True
-        raise
-
-
-def traces_of(steps: Any) -> list[Any]:
-    """List what is another object as soon as a fit has changed a transformer.
-
-    A pipeline replaces the pair of each one that was fitted; the first one may change
-    before that. What is frozen is not fitted.
-    """
-    pairs = steps[:-1] if are_pairs(steps) else []
-    pairs = [pair for pair in pairs if not isinstance(pair[1], LEFT_ALONE)]
-    held = dict(vars(pairs[0][1])) if pairs else {}
-    return [*pairs, *held, *held.values()]
+    pipeline._is_half_fitted = True
+    yield
+    pipeline.format_ = TableFormat.of(X)
+    del pipeline._is_half_fitted
 
 
 def before_last(pipeline: Pipeline) -> Pipeline:

@@ -301,23 +301,6 @@ def test_refit_that_fails_leaves_no_pipeline_of_two_fits(method):
     assert len(model.fit(X).sample(3)) == 3
 
 
-def test_refit_that_fails_at_once_leaves_the_former_fit():
-    table = FRAME.assign(c="x")
-    models = {
-        "of a table": make_sampler_pipeline(TabularEncoder(), KernelDensity()),
-        "frozen": make_sampler_pipeline(
-            FrozenEstimator(StandardScaler().fit(FRAME)), KernelDensity()
-        ),
-    }
-    bad = {"of a table": table.assign(a=np.inf), "frozen": FRAME.assign(a=np.nan)}
-    for kind, model in models.items():
-        model.fit(table if kind == "of a table" else FRAME)
-        before = model.sample(3, random_state=0)
-        with pytest.raises(ValueError, match=r"infinity|NaN"):
-            model.fit(bad[kind])
-        pd.testing.assert_frame_equal(model.sample(3, random_state=0), before)
-
-
 def test_pipeline_of_fitted_steps_samples_arrays():
     fitted = make_pipeline(StandardScaler(), KernelDensity()).fit(FRAME)
     pipeline = SamplerPipeline(fitted.steps)
