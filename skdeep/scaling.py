@@ -25,6 +25,9 @@ STANDARDIZED = 1.01
 SAME_LENGTH = 1e-3
 """Share of the longest row by which rows of one length may differ."""
 
+DIFFERENT = 0.01
+"""Variance of rows of one length, over its square, from which they differ."""
+
 N_WHITENED = 20
 """Principal components whose spreads `half_whitening` brings closer."""
 
@@ -106,6 +109,16 @@ def columns_alike(columns: ColumnStatistics) -> bool:
     )
 
 
+def share_a_unit(X: np.ndarray | sparse.csr_matrix, columns: ColumnStatistics) -> bool:
+    """Whether all columns are in one unit, as they are alike or rows have one length.
+
+    A column far from zero would give any rows about one length: they have to differ.
+    """
+    variance = columns.variance.sum()
+    differ = variance > DIFFERENT * (variance + np.square(columns.mean).sum())
+    return columns_alike(columns) or bool(differ and are_directions(X))
+
+
 def fitted_scaling(
     X: np.ndarray | sparse.csr_matrix, scale: str | None, is_image: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -117,8 +130,9 @@ def fitted_scaling(
     ``None``                  0                            1
     ``"standard"``            column mean                  column standard deviation
     ``"minmax"``              column minimum               column range
-    ``"auto"``, images and    mean of all entries          standard deviation of all
-    columns alike                                          entries
+    ``"auto"``, images,       mean of all entries          standard deviation of all
+    columns alike, and rows                                entries
+    of one length
     ``"auto"``, else          column mean                  column standard deviation, 1
                                                            for columns of 0 and 1
     ========================  ===========================  ==========================
@@ -136,7 +150,7 @@ def fitted_scaling(
     spread = columns.maximum - columns.minimum
     if scale == "minmax":
         return columns.minimum, _where_varying(spread, spread)
-    if scale == "auto" and (is_image or columns_alike(columns)):
+    if scale == "auto" and (is_image or share_a_unit(X, columns)):
         alike = is_image | within_common_range(columns)
         mean = columns.mean[alike].mean()
         variance = columns.variance[alike].mean() + columns.mean[alike].var()

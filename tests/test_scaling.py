@@ -359,6 +359,14 @@ def test_automatic_scaling_of_columns_alike_maps_all_entries_by_one():
     np.testing.assert_allclose(scale, DIGITS.std())
 
 
+def test_automatic_scaling_of_rows_of_one_length_maps_all_entries_by_one():
+    X = normal(200, 5) * [9, 4, 2, 1, 0.5] + [9, 0, 0, 0, 0]
+    assert alike(X) is alike(normalize(X)) is False
+    _, scale = fitted_scaling(normalize(X), "auto")
+    np.testing.assert_allclose(scale, normalize(X).std())
+    assert np.ptp(fitted_scaling(X, "auto")[1]) > 0
+
+
 def test_automatic_scaling_of_images_maps_all_entries_by_one():
     assert alike(MIXED) is False
     offset, scale = fitted_scaling(MIXED, "auto", is_image=True)

@@ -81,14 +81,14 @@ class AutoencoderTransformer(BaseRepresentation):
 
     scale : {"auto", "standard", "minmax", "half_whiten"} or None, default="auto"
         How columns are scaled before training; undone by `inverse_transform`.
-        ``"auto"`` maps all entries alike if they are zeros and ones, or if 32 columns
-        or more share a range, as pixels and word weights do. Otherwise it standardises
-        each column and, with a `neighbor_weight` and up to 500 columns, brings the
-        spreads of the first 20 principal components closer, each to its square root, so
-        that a few columns that say the same do not decide who is near. ``"standard"``
-        and ``"minmax"`` scale each column. ``"half_whiten"`` standardises and brings
-        the spreads closer for any number of columns, at a cost in memory and time that
-        grows with its square and cube.
+        ``"auto"`` maps all entries alike if they are zeros and ones, if 32 columns or
+        more share a range, as pixels and word weights do, or if all rows have one
+        length. Otherwise it standardises each column and, with a `neighbor_weight` and
+        up to 500 columns, brings the spreads of the first 20 principal components
+        closer, each to its square root, so that a few columns that say the same do not
+        decide who is near. ``"standard"`` and ``"minmax"`` scale each column.
+        ``"half_whiten"`` standardises and brings the spreads closer for any number of
+        columns, at a cost in memory and time that grows with its square and cube.
 
     augment : {"auto"}, callable, MarginalCorruption or None, default="auto"
         Changes each batch of scaled rows (or images) before it is encoded; what it
