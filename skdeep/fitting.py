@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from skdeep.nn import Network
 from skdeep.parameters import ImageShape, checked_image_shape
 from skdeep.scaling import (
     MOST_WHITENED,
+    ColumnStatistics,
+    column_statistics,
     fitted_scaling,
     fitted_unit_scaling,
     half_whitening,
+    scaled_constants,
 )
 from skdeep.training import (
     BETAS,
@@ -140,11 +144,15 @@ class Fitting:
         self.estimator = estimator
         self.image_shape = checked_image_shape(estimator, image_shape, X.shape[1])
         self.n_features = X.shape[1]
+        self._X = X
+        is_image = self.image_shape is not None
         if unit:
-            self.offset, self.scale = fitted_unit_scaling(X, estimator.scale)
+            scaling = fitted_unit_scaling(X, estimator.scale, self.columns)
+        elif estimator.scale is None:
+            scaling = fitted_scaling(X, None)
         else:
-            is_image = self.image_shape is not None
-            self.offset, self.scale = fitted_scaling(X, estimator.scale, is_image)
+            scaling = fitted_scaling(X, estimator.scale, is_image, self.columns)
+        self.offset, self.scale = scaling
         self.whitening = None
         if estimator.scale == "half_whiten" or (
             estimator.scale == "auto" and whitens and self._reads_a_table()
@@ -169,6 +177,21 @@ class Fitting:
         size = estimator.batch_size
         self.batches = Batches(self.n_training, size, self.shuffle, device)
         self.max_iter = self.batches.epochs(estimator.max_iter, n_steps, most_epochs)
+
+    @cached_property
+    def columns(self) -> ColumnStatistics:
+        """Statistics of the columns of X."""
+        return column_statistics(self._X)
+
+    @property
+    def constants(self) -> np.ndarray:
+        """Scaled value of each column that does not vary, NaN of all others.
+
+        Pixels share their scale and their noise: none of an image's counts as constant.
+        """
+        if self.image_shape is not None:
+            return np.full(self.n_features, np.nan)
+        return scaled_constants(self.columns, self.offset, self.scale)
 
     def _reads_a_table(self) -> bool:
         """Whether the columns were scaled each by itself, and are not too many."""

@@ -41,6 +41,9 @@ COARSE = 1e-3
 """Of the spread of a column, from which its rounding to float32 is too coarse: dates in
 seconds, say, lie together many thousand times farther from zero than they spread."""
 
+NEGLIGIBLE = 1e-9
+"""Share of other columns in a whitened one, which is its own then."""
+
 CHUNK = 4096
 
 
@@ -120,7 +123,10 @@ def share_a_unit(X: np.ndarray | sparse.csr_matrix, columns: ColumnStatistics) -
 
 
 def fitted_scaling(
-    X: np.ndarray | sparse.csr_matrix, scale: str | None, is_image: bool = False
+    X: np.ndarray | sparse.csr_matrix,
+    scale: str | None,
+    is_image: bool = False,
+    columns: ColumnStatistics | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Offset and scale of each column, to be used as :math:`(x - offset) / scale`.
 
@@ -146,7 +152,7 @@ def fitted_scaling(
     n_features = X.shape[1]
     if scale is None:
         return np.zeros(n_features), np.ones(n_features)
-    columns = column_statistics(X)
+    columns = columns or column_statistics(X)
     spread = columns.maximum - columns.minimum
     if scale == "minmax":
         return columns.minimum, _where_varying(spread, spread)
@@ -172,6 +178,27 @@ def within_common_range(columns: ColumnStatistics) -> np.ndarray:
         return ~varying
     low, high = columns.minimum[varying].min(), columns.maximum[varying].max()
     return (columns.minimum >= low) & (columns.maximum <= high)
+
+
+def scaled_constants(
+    columns: ColumnStatistics,
+    offset: np.ndarray,
+    scale: np.ndarray,
+    whitening: np.ndarray | None = None,
+) -> np.ndarray:
+    """Scaled value of each column that does not vary, NaN of all others.
+
+    Columns that are mixed with others, by a whitening of rows in which they varied, are
+    no constants of their own.
+    """
+    varies = columns.minimum < columns.maximum
+    value = (columns.minimum - offset) / scale
+    if whitening is not None:
+        own = np.diag(whitening)
+        others = np.abs(whitening).sum(axis=1) - np.abs(own)
+        varies |= others > NEGLIGIBLE * np.abs(own)
+        value = value * own
+    return np.where(varies, np.nan, value)
 
 
 def half_whitening(
@@ -252,7 +279,9 @@ def are_directions(X: np.ndarray | sparse.csr_matrix) -> bool:
 
 
 def fitted_unit_scaling(
-    X: np.ndarray | sparse.csr_matrix, scale: str | None
+    X: np.ndarray | sparse.csr_matrix,
+    scale: str | None,
+    columns: ColumnStatistics | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Offset and scale that bring X to [0, 1], where the cross-entropy is defined.
 
@@ -265,9 +294,9 @@ def fitted_unit_scaling(
         If `scale` cannot bring X to [0, 1].
     """
     n_features = X.shape[1]
+    columns = columns or column_statistics(X)
     if scale == "minmax":
-        return fitted_scaling(X, scale)
-    columns = column_statistics(X)
+        return fitted_scaling(X, scale, columns=columns)
     low, high = columns.minimum.min(), columns.maximum.max()
     if low >= 0 and high <= 1 and scale in ("auto", None):
         return np.zeros(n_features), np.ones(n_features)

@@ -27,7 +27,7 @@ from skdeep.cluster._vade_model import VaDEModel, clustering_of
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.nn.posterior import with_variances
 from skdeep.representation import AutoencoderTransformer
-from skdeep.scaling import column_statistics, in_units
+from skdeep.scaling import column_statistics, in_units, scaled_constants
 from skdeep.training import (
     Adam,
     FitTask,
@@ -40,8 +40,6 @@ from skdeep.training import (
 N_STEPS = 2000
 """Gradient steps that max_iter="auto" aims at."""
 
-NEGLIGIBLE = 1e-9
-"""Share of other columns in a whitened one, which is its own then."""
 
 START_VARIANCE = 0.1
 """Of a code, as a share of the mean variance inside of a cluster."""
@@ -357,7 +355,7 @@ class VaDEClusterer(BaseDeepClusterer):
             mixture.fit(codes[sample].astype(np.float64))
         spread = START_VARIANCE * float(mixture.weights_ @ mixture.covariances_.mean(1))
         encoder = with_variances(begin.autoencoder.encoder_, math.log(spread))
-        constants = scaled_constants(X, begin.autoencoder)
+        constants = constants_of(X, begin.autoencoder)
         return VaDEModel.started(begin, encoder, mixture, constants)
 
     inverse_transform = inverse_transform
@@ -439,22 +437,15 @@ class VaDEClusterer(BaseDeepClusterer):
         return lambda x: log_scale - model.elbo(x)
 
 
-def scaled_constants(
+def constants_of(
     X: np.ndarray | csr_matrix, autoencoder: AutoencoderTransformer
 ) -> np.ndarray:
     """Scaled value of each column that does not vary, NaN of all others.
 
-    Pixels have the noise of their image, and columns that are mixed with others, by an
-    autoencoder that saw them vary, are no constants of their own. Nor are all columns.
+    Pixels have the noise of their image. Nor are all columns constants.
     """
-    columns = column_statistics(X)
-    varies = columns.minimum < columns.maximum
-    value = (columns.minimum - autoencoder.offset_) / autoencoder.scale_
-    if autoencoder.whitening_ is not None:
-        own = np.diag(autoencoder.whitening_)
-        others = np.abs(autoencoder.whitening_).sum(axis=1) - np.abs(own)
-        varies |= others > NEGLIGIBLE * np.abs(own)
-        value = value * own
-    if autoencoder.image_shape_ is not None or not varies.any():
-        varies = np.ones_like(varies)
-    return np.where(varies, np.nan, value)
+    scaling = autoencoder.offset_, autoencoder.scale_, autoencoder.whitening_
+    constants = scaled_constants(column_statistics(X), *scaling)
+    if autoencoder.image_shape_ is not None or not np.isnan(constants).any():
+        return np.full_like(constants, np.nan)
+    return constants

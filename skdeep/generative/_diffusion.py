@@ -20,7 +20,6 @@ from skdeep.generative._diffusion_training import (
     new_denoiser,
     require_guidable,
 )
-from skdeep.generative._fixed_columns import scaled_constants
 from skdeep.objectives.diffusion import DENOISING_LOSSES, SCHEDULES
 from skdeep.parameters import ImageShape
 from skdeep.training import AveragedWeights, FitTask
@@ -447,7 +446,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         rows, noise = fitting.rows, fitting.noise
 
         # Build the denoiser, its loss and its optimiser.
-        constants = scaled_constants(X, fitting)
+        constants = fitting.constants
         varies = torch.from_numpy(np.float32(np.isnan(constants))).to(rows.device)
         betas = SCHEDULES[self.schedule](self.n_timesteps)
         denoiser = new_denoiser(self, fitting, len(classes.get("classes_", ())))

@@ -17,12 +17,12 @@ from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, Classes, fit_transform, score, widths
-from skdeep.generative._fixed_columns import scaled_constants, varying_columns
 from skdeep.generative._gaussian import (
     fitted_gaussian,
     shrunken_means,
     smallest_variances,
 )
+from skdeep.generative._varying import varying_columns
 from skdeep.nn import Flow, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
@@ -429,7 +429,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
             holds_out=self.early_stopping,
         )
         rows, noise = fitting.rows, fitting.noise
-        constants = scaled_constants(X, fitting)
+        constants = fitting.constants
         columns = varying_columns(some_free(constants), rows.device)
 
         # Build the flow, which starts as the Gaussian of the rows that train it.

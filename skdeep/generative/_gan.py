@@ -25,7 +25,6 @@ from skdeep.generative._gan_training import (
 )
 from skdeep.nn.noise import normal, uniform
 from skdeep.parameters import ImageShape
-from skdeep.scaling import column_statistics
 from skdeep.training import FitTask, depends_on_host
 
 
@@ -317,9 +316,8 @@ class GANSampler(BaseSampler):
         rows, noise = fitting.rows, fitting.noise
 
         # Build the two networks, each with an optimiser of its own.
-        columns = column_statistics(X)
         n_classes = 0 if context is None else context.shape[1]
-        generator, discriminator = new_networks(self, fitting, columns, n_classes)
+        generator, discriminator = new_networks(self, fitting, n_classes)
         optimizer, schedule = fitting.optimizer([generator], betas=BETAS)
         adversary, its_schedule = fitting.optimizer(
             [discriminator],
@@ -377,8 +375,8 @@ class GANSampler(BaseSampler):
         kept = {
             "generator_": generator,
             "discriminator_": discriminator,
-            "minimum_": columns.minimum,
-            "maximum_": columns.maximum,
+            "minimum_": fitting.columns.minimum,
+            "maximum_": fitting.columns.maximum,
             **classes,
         }
         fitting.train(

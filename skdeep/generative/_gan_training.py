@@ -19,7 +19,6 @@ from skdeep.objectives.adversarial import (
     wasserstein_generator_loss,
 )
 from skdeep.parameters import checked_sizes
-from skdeep.scaling import ColumnStatistics
 
 LOSSES = {
     "non_saturating": (discriminator_loss, non_saturating_generator_loss),
@@ -61,7 +60,7 @@ def n_steps_ahead(estimator: Any, is_image: bool) -> int:
 
 
 def new_networks(
-    estimator: Any, fitting: Fitting, columns: ColumnStatistics, n_classes: int
+    estimator: Any, fitting: Fitting, n_classes: int
 ) -> tuple[Network, Network]:
     """Build generator and discriminator, on the device of the rows."""
     rng, n_features = fitting.weight_rng, fitting.n_features
@@ -75,8 +74,8 @@ def new_networks(
         )
     else:
         channels = checked_sizes(estimator, CHANNELS[: max(2, n_halvings(shape))])
-        low = (columns.minimum - fitting.offset) / fitting.scale
-        high = (columns.maximum - fitting.offset) / fitting.scale
+        low = (fitting.columns.minimum - fitting.offset) / fitting.scale
+        high = (fitting.columns.maximum - fitting.offset) / fitting.scale
         generator = initialized(
             ImageGenerator,
             rng,

@@ -14,7 +14,6 @@ from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, Classes, fit_transform, score
-from skdeep.generative._fixed_columns import scaled_constants
 from skdeep.generative._row_noise import noise_parts
 from skdeep.generative._vae_likelihood import (
     Bernoulli,
@@ -539,8 +538,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         rows, noise = fitting.rows, fitting.noise
 
         # Build the model and its optimiser.
-        constants = scaled_constants(X, fitting)
-        likelihood = new_likelihood(self, X, np.isnan(constants), fitting)
+        constants = fitting.constants
+        likelihood = new_likelihood(self, np.isnan(constants), fitting)
         encoder, decoder = new_networks(
             self, fitting, 0 if context is None else context.shape[1], likelihood
         )
@@ -574,7 +573,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             )
         draws_noise = fitting.image_shape is None
         if unit:
-            draws_noise &= self.binarize or are_binary(X, fitting)
+            draws_noise &= self.binarize or are_binary(fitting)
         kept = {
             "encoder_": encoder,
             "decoder_": decoder,

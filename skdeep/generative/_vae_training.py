@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from torch import Generator, Tensor
 
@@ -24,7 +23,6 @@ from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 from skdeep.nn.noise import normal
 from skdeep.nn.posterior import last_layer
 from skdeep.parameters import checked_sizes
-from skdeep.scaling import column_statistics
 from skdeep.warning import warn
 
 COLLAPSED = 0.01
@@ -46,13 +44,8 @@ RowsOf = Callable[[Tensor, Generator], tuple[Tensor, Tensor | None]]
 """Rows of given numbers, drawn from them if need be, and their contexts."""
 
 
-def new_likelihood(
-    estimator: Any,
-    X: np.ndarray | csr_matrix,
-    varies: np.ndarray,
-    fitting: Fitting,
-) -> Likelihood:
-    """Build the likelihood of the rows of X, of a density in the columns that vary."""
+def new_likelihood(estimator: Any, varies: np.ndarray, fitting: Fitting) -> Likelihood:
+    """Build the likelihood of rows, whose density is in the columns that vary."""
     if estimator.likelihood == "bernoulli":
         return Bernoulli()
     if estimator.binarize:
@@ -63,7 +56,7 @@ def new_likelihood(
     given = 1.0 if isinstance(estimator.variance, str) else float(estimator.variance)
     variance = torch.from_numpy(np.float32(given * varies)).to(fitting.rows.device)
     pooled = fitting.image_shape is not None
-    spread = column_statistics(X).variance / fitting.scale**2
+    spread = fitting.columns.variance / fitting.scale**2
     least = least_variances(spread.mean() if pooled else spread)
     if estimator.variance == "learned":
         warn_of_narrow_columns(spread[varies], type(estimator).__name__)
@@ -125,12 +118,11 @@ def validation_loss(
     return loss
 
 
-def are_binary(X: np.ndarray | csr_matrix, fitting: Fitting) -> bool:
-    """Whether X, scaled to [0, 1], holds zeros and ones alone."""
-    columns = column_statistics(X)
-    mean = (columns.mean - fitting.offset) / fitting.scale
+def are_binary(fitting: Fitting) -> bool:
+    """Whether the rows, scaled to [0, 1], hold zeros and ones alone."""
+    mean = (fitting.columns.mean - fitting.offset) / fitting.scale
     # x^2 = x for these, so that the variance is mean (1 - mean), and less for others.
-    variance = columns.variance / fitting.scale**2
+    variance = fitting.columns.variance / fitting.scale**2
     return np.allclose(variance, mean * (1 - mean), atol=1e-7)
 
 
