@@ -20,7 +20,11 @@ from sklearn.utils.validation import validate_data
 from skdeep._compat import CallbackSupportMixin, raise_advised
 from skdeep._version import __version__
 from skdeep.nn import NETWORKS, Network
-from skdeep.parameters import require_same_shape, warn_of_channels_last
+from skdeep.parameters import (
+    ImageShape,
+    require_same_image_shape,
+    warn_of_channels_last,
+)
 from skdeep.training import Rows
 from skdeep.warning import warn
 
@@ -126,7 +130,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 warn_of_channels_last(image_shape_of(X), source)
         else:
             fitted_on = f"{type(self).__name__} was fitted on"
-            require_same_shape(image_shape_of(X), self._image_shape(), fitted_on)
+            require_same_image_shape(image_shape_of(X), self._image_shape(), fitted_on)
         require_no_times(X)
         X = flat_rows(X)
         with self._noting(reset):
@@ -163,7 +167,7 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
                 self.__dict__.update(before)
             raise
 
-    def _image_shape(self) -> tuple[int, int, int] | None:
+    def _image_shape(self) -> ImageShape | None:
         """(C, H, W) of the images that the fit was of; None after one of a table."""
         return getattr(self, "image_shape_", None)
 
@@ -300,7 +304,7 @@ def torch_device(name: str, owner: str) -> torch.device:
     return device
 
 
-def image_shape_of(X: Any) -> tuple[int, int, int] | None:
+def image_shape_of(X: Any) -> ImageShape | None:
     """(C, H, W) of an array or tensor of images, None of anything else."""
     shape = getattr(X, "shape", ())
     if len(shape) != 4:

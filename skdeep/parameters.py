@@ -31,7 +31,7 @@ def checked_image_shape(
         )
     channels, height, width = map(int, shape)
     parameter = f"the 'image_shape' parameter of {type(estimator).__name__} is"
-    require_same_shape(image_shape, (channels, height, width), parameter)
+    require_same_image_shape(image_shape, (channels, height, width), parameter)
     return channels, height, width
 
 
@@ -47,7 +47,7 @@ def warn_of_channels_last(shape: Any, source: str) -> None:
         )
 
 
-def require_same_shape(
+def require_same_image_shape(
     found: ImageShape | None, known: ImageShape | None, source: str
 ) -> None:
     """Raise if the images of X have another shape than some source says."""

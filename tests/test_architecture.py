@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "callbacks": {"_compat", "_version", "identity", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
-    | {"representation", "scaling", "training", "warning", "wrapping"}
+    | {"parameters", "representation", "scaling", "training", "warning", "wrapping"}
     | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
     "concurrency": set(),
     "compose": {"_compat", "base", "compose", "sampling", "wrapping"}

@@ -20,6 +20,7 @@ from skdeep._compat import HasMethods, Interval, StrOptions
 from skdeep.base import BaseDeepEstimator
 from skdeep.nn import Network
 from skdeep.objectives.clustering import soft_assignment
+from skdeep.parameters import ImageShape
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation
 from skdeep.training import Rows, in_chunks
@@ -131,7 +132,7 @@ class BaseDeepClusterer(
         check_is_fitted(self)
         return self._placed()._scaled_rows(self._validated(X, reset=False))
 
-    def _image_shape(self) -> tuple[int, int, int] | None:
+    def _image_shape(self) -> ImageShape | None:
         return self._embedder().image_shape_
 
     def _placed(self) -> BaseRepresentation:

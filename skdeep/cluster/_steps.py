@@ -25,6 +25,7 @@ from skdeep.cluster._starts import INITS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.objectives.distances import squared_distances
+from skdeep.parameters import ImageShape
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.representation._views import Views, on_rows, resolved_augment
@@ -105,7 +106,7 @@ class Start:
 def start(
     clusterer: BaseDeepClusterer,
     X: np.ndarray | csr_matrix,
-    image_shape: tuple[int, int, int] | None,
+    image_shape: ImageShape | None,
     task: FitTask,
     seeds: list[int],
     init: str,

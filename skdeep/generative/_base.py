@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
     column_or_1d,
 )
 from torch import Generator, Tensor
+from torch.nn.functional import one_hot
 
 from skdeep._compat import (
     Interval,
@@ -166,7 +167,7 @@ class BaseSampler(BaseDeepEstimator):
             return {}, None
         classes, codes = given
         log_prior = np.log(np.bincount(codes) / len(codes))
-        context = one_hot(codes, len(log_prior)).to(self._device())
+        context = context_of(codes, len(log_prior)).to(self._device())
         return {"classes_": classes, "class_log_prior_": log_prior}, context
 
     def _context(self, y: Any, n_rows: int) -> Tensor | None:
@@ -202,7 +203,7 @@ class BaseSampler(BaseDeepEstimator):
                 f"y holds the class {unknown[0]!r}, which {name} did not see in fit. "
                 f"It knows {self.classes_.tolist()}."
             )
-        return one_hot(np.array([known[label] for label in labels]), len(known))
+        return context_of([known[label] for label in labels], len(known))
 
     # rows
 
@@ -312,10 +313,9 @@ def classes_of(y: np.ndarray) -> Classes:
     return encoder.classes_, codes
 
 
-def one_hot(codes: np.ndarray, n_classes: int) -> Tensor:
+def context_of(codes: Any, n_classes: int) -> Tensor:
     """One column a class, ``(n, n_classes)``, with a one for that of each row."""
-    unit = torch.eye(n_classes, dtype=torch.float32, device="cpu")
-    return unit[torch.from_numpy(np.asarray(codes, dtype=np.int64))]
+    return one_hot(torch.as_tensor(codes, dtype=torch.int64), n_classes).float()
 
 
 def joined(x: Tensor, context: Tensor | None, n_places: int = 1) -> Tensor:

@@ -84,7 +84,7 @@ def implicit_path(diffusion: Diffusion, x: Tensor, times: Sequence[int]) -> Tens
         rates = diffusion.at(t)
         v = diffusion.velocity(x, t)
         found, epsilon = x_0_from_v(x, v, *rates), epsilon_from_v(x, v, *rates)
-        x = implicit_step(found, epsilon, *rates, *diffusion.at(u))
+        x = implicit_step(found, epsilon, *diffusion.at(u))
     return x
 
 

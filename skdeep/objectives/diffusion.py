@@ -270,38 +270,19 @@ def ancestral_step(
     return mean + math.sqrt(1 - (a / a_u) ** 2) * noise if s_u else mean
 
 
-def implicit_step(
-    x_0: Tensor,
-    epsilon: Tensor,
-    a: float,
-    s: float,
-    a_u: float,
-    s_u: float,
-    *,
-    eta: float = 0.0,
-    noise: Tensor | None = None,
-) -> Tensor:
-    r"""Step of DDIM from t to u, with the row and the noise that are found in x_t.
+def implicit_step(x_0: Tensor, epsilon: Tensor, a_u: float, s_u: float) -> Tensor:
+    r"""Step of DDIM to u, with the row and the noise that are found in x_t.
 
-    .. math:: x_u = a_u \hat x_0 + \sqrt{s_u^2 - \sigma^2} \, \hat\epsilon + \sigma z,
-              \qquad \sigma = \eta \frac{s_u}{s_t} \sqrt{1 - a_t^2 / a_u^2}
+    .. math:: x_u = a_u \hat x_0 + s_u \hat\epsilon
 
-    (DDIM eqs. 12 and 16.) Nothing is random with :math:`\eta = 0`; :math:`\eta = 1`
-    draws from `posterior` at the x_0 that is found.
+    (DDIM eq. 12 at :math:`\eta = 0`, where nothing is random.)
 
     Parameters
     ----------
     x_0, epsilon : Tensor of shape (n, D)
-    a, s, a_u, s_u : float
-    eta : float
-        From 0 to 1.
-    noise : Tensor of shape (n, D) or None
-        z, needed where `eta` is not zero.
+    a_u, s_u : float
     """
-    if noise is None or eta == 0:
-        return a_u * x_0 + s_u * epsilon
-    sigma = eta * s_u / s * math.sqrt(1 - (a / a_u) ** 2)
-    return a_u * x_0 + math.sqrt(s_u**2 - sigma**2) * epsilon + sigma * noise
+    return a_u * x_0 + s_u * epsilon
 
 
 # the probability flow, without noise: dx/dphi = v, with phi the angle of the noise

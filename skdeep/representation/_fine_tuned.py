@@ -28,6 +28,7 @@ from skdeep.nn import (
     logits_of_head,
     softmax_of_head,
 )
+from skdeep.parameters import ImageShape
 from skdeep.representation._autoencoder import AutoencoderTransformer
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import (
@@ -373,7 +374,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         code_of, head = self.encoder_._output(), self.head_.to(rows.device)
         return in_chunks(lambda x: function(head, code_of(x)), rows)
 
-    def _image_shape(self) -> tuple[int, int, int] | None:
+    def _image_shape(self) -> ImageShape | None:
         return self.encoder_.image_shape_
 
     def _epochs(self, batches: Batches) -> tuple[int, int]:

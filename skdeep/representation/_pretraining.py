@@ -16,8 +16,9 @@ from skdeep._version import __version__
 from skdeep.base import BaseDeepEstimator
 from skdeep.identity import described_parameters
 from skdeep.parameters import (
+    ImageShape,
     checked_image_shape,
-    require_same_shape,
+    require_same_image_shape,
     warn_of_channels_last,
 )
 from skdeep.representation._base import BaseRepresentation
@@ -37,7 +38,7 @@ LEFT_OPEN = {
 def fitted_encoder(
     owner: BaseDeepEstimator,
     X: np.ndarray | csr_matrix,
-    image_shape: tuple[int, int, int] | None,
+    image_shape: ImageShape | None,
     seed: int,
     task: FitTask,
 ) -> tuple[Any, np.ndarray | None]:
@@ -93,7 +94,7 @@ def encoder_parameter(owner: BaseDeepEstimator) -> str:
 
 def _own_encoder(
     owner: BaseDeepEstimator,
-    image_shape: tuple[int, int, int] | None,
+    image_shape: ImageShape | None,
     n_features: int,
     seed: int,
 ) -> BaseRepresentation:
@@ -209,7 +210,7 @@ def may_change(callback: Any) -> bool:
 def _copy_of_frozen(
     owner: BaseDeepEstimator,
     X: np.ndarray | csr_matrix,
-    image_shape: tuple[int, int, int] | None,
+    image_shape: ImageShape | None,
 ) -> BaseRepresentation:
     parameter = encoder_parameter(owner)
     fitted = thawed(getattr(owner, parameter))
@@ -226,7 +227,7 @@ def _copy_of_frozen(
             f"fitted on {fitted.n_features_in_}."
         )
     source = f"the frozen {type(fitted).__name__} was fitted on"
-    require_same_shape(image_shape, fitted.image_shape_, source)
+    require_same_image_shape(image_shape, fitted.image_shape_, source)
     names, known = (getattr(e, "feature_names_in_", None) for e in (owner, fitted))
     if names is not None and known is not None and list(names) != list(known):
         differing = [

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from skdeep.training.graphs import changing
@@ -93,7 +92,6 @@ class AveragedWeights:
         self.n_steps += 1
         return 1 - decay
 
-    @torch.no_grad()
     def restore(self) -> None:
         """Give the networks the averages for good."""
         self.optimizer.set_weights(self._average)

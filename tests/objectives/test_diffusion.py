@@ -301,7 +301,7 @@ def test_density_at_the_end_is_that_of_a_gaussian():
         lambda x_0, found: transition_kl((x_0 - found)[:, 0] ** 2, 1, *LATE, *EARLY),
         lambda x_0, found: decoder_log_prob((x_0 - found)[:, 0] ** 2, 1, *EARLY),
         lambda x_0, found: posterior(x_0, found, *LATE, *EARLY)[0],
-        lambda x_0, found: implicit_step(x_0, found, *LATE, *EARLY),
+        lambda x_0, found: implicit_step(x_0, found, *EARLY),
     ],
 )
 def test_gradients_of_the_terms_are_those_of_finite_differences(term):
@@ -327,25 +327,8 @@ def test_all_terms_of_a_schedule_are_finite(name):
 
 def test_worked_example_of_the_implicit_step():
     x_0, epsilon = torch.tensor([[1.0]]), torch.tensor([[0.5]])
-    step = implicit_step(x_0, epsilon, *LATE, *EARLY)
+    step = implicit_step(x_0, epsilon, *EARLY)
     assert step.item() == pytest.approx(0.8 + 0.3)
-    # sigma = 0.5 * 0.6 / 0.8 * sqrt(1 - 0.75^2) = 0.248
-    sigma = 0.5 * 0.6 / 0.8 * math.sqrt(1 - 0.75**2)
-    noisy = implicit_step(
-        x_0, epsilon, *LATE, *EARLY, eta=0.5, noise=torch.tensor([[2.0]])
-    )
-    expected = 0.8 + math.sqrt(0.36 - sigma**2) * 0.5 + 2 * sigma
-    assert noisy.item() == pytest.approx(expected)
-
-
-def test_implicit_step_with_all_its_noise_draws_from_the_posterior(device):
-    x_t, x_0, noise = (normal(5, 3, seed=seed).to(device) for seed in range(3))
-    epsilon = (x_t - LATE[0] * x_0) / LATE[1]
-    mean, variance = posterior(x_0, x_t, *LATE, *EARLY)
-    torch.testing.assert_close(
-        implicit_step(x_0, epsilon, *LATE, *EARLY, eta=1.0, noise=noise),
-        mean + math.sqrt(variance) * noise,
-    )
 
 
 def test_ancestral_step_has_the_variance_of_the_bound(device):
@@ -357,13 +340,11 @@ def test_ancestral_step_has_the_variance_of_the_bound(device):
     )
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
-def test_implicit_step_keeps_the_distribution_of_noise_in_a_known_row(eta):
+def test_implicit_step_keeps_the_distribution_of_noise_in_a_known_row():
     n = 200_000
     x_0 = torch.full((n, 1), 2.0)
-    rng = torch.Generator().manual_seed(0)
-    epsilon, noise = torch.randn(2, n, 1, generator=rng).unbind()
-    x_u = implicit_step(x_0, epsilon, *LATE, *EARLY, eta=eta, noise=noise)
+    epsilon = torch.randn(n, 1, generator=torch.Generator().manual_seed(0))
+    x_u = implicit_step(x_0, epsilon, *EARLY)
     assert float(x_u.mean()) == pytest.approx(2 * EARLY[0], abs=0.01)
     assert float(x_u.std()) == pytest.approx(EARLY[1], abs=0.01)
 
@@ -371,10 +352,7 @@ def test_implicit_step_keeps_the_distribution_of_noise_in_a_known_row(eta):
 def test_last_step_ends_at_the_row_that_was_found():
     x_t, x_0, epsilon = (normal(5, 3, seed=seed) for seed in range(3))
     end = (1.0, 0.0)
-    torch.testing.assert_close(implicit_step(x_0, epsilon, *LATE, *end), x_0)
-    torch.testing.assert_close(
-        implicit_step(x_0, epsilon, *LATE, *end, eta=1.0, noise=x_t), x_0
-    )
+    torch.testing.assert_close(implicit_step(x_0, epsilon, *end), x_0)
     torch.testing.assert_close(ancestral_step(x_t, x_0, epsilon, *LATE, *end), x_0)
 
 
