@@ -25,6 +25,7 @@ from skdeep.parameters import (
     require_same_image_shape,
     warn_of_channels_last,
 )
+from skdeep.tables import numpy_of
 from skdeep.training import Rows
 from skdeep.warning import warn
 
@@ -274,8 +275,6 @@ TEXT_COLUMNS = (
     "The documentation has more in its recipes, under 'Mixed tables'."
 )
 
-IN_NUMPY = torch.float16, torch.float32, torch.float64
-
 TIMES = {"date", "time", "dura"}
 """How the names of types of times begin, in pandas, Arrow and polars."""
 
@@ -343,29 +342,12 @@ def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matri
     return X
 
 
-def in_numpy(X: Any) -> Any:
-    """Bring tensors to NumPy or SciPy, and leave all else as it is."""
-    return array_of(X.detach().cpu()) if isinstance(X, torch.Tensor) else X
-
-
 def flat_rows(X: Any) -> Any:
     """Bring tensors to NumPy or SciPy, and images of shape (n, C, H, W) to rows."""
-    X = in_numpy(X)
+    X = numpy_of(X)
     if image_shape_of(X) is not None:
         X = X.reshape(len(X), math.prod(X.shape[1:]))
     return X
-
-
-def array_of(tensor: torch.Tensor) -> np.ndarray | sparse.csr_array:
-    """Numbers of a tensor that is on the CPU, in a type that NumPy has."""
-    if tensor.layout != torch.strided:
-        entries = tensor.to_sparse().coalesce()
-        places = tuple(entries.indices().numpy())
-        values = array_of(entries.values())
-        return sparse.csr_array((values, places), shape=tuple(tensor.shape))
-    if tensor.is_floating_point() and tensor.dtype not in IN_NUMPY:
-        tensor = tensor.float()
-    return tensor.resolve_conj().resolve_neg().numpy()
 
 
 def network_to_state(network: Network) -> dict[str, Any]:

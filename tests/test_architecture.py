@@ -25,15 +25,15 @@ MAY_IMPORT = {
     | {"metrics", "representation"},
     "_compat": {"concurrency", "sklearn"},
     "_version": set(),
-    "base": {"_compat", "_version", "nn", "parameters", "training", "warning"}
+    "base": {"_compat", "_version", "nn", "parameters", "tables", "training", "warning"}
     | {"numpy", "scipy", "sklearn", "torch"},
     "callbacks": {"_compat", "_version", "identity", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}
-    | {"parameters", "representation", "scaling", "training", "warning", "wrapping"}
-    | {"joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
+    | {"parameters", "representation", "scaling", "tables", "training", "warning"}
+    | {"wrapping", "joblib", "numpy", "scipy", "sklearn", "threadpoolctl", "torch"},
     "concurrency": set(),
-    "compose": {"_compat", "base", "compose", "sampling", "wrapping"}
+    "compose": {"_compat", "base", "compose", "sampling", "tables", "wrapping"}
     | {"numpy", "scipy", "sklearn"},
     "fitting": {"base", "nn", "parameters", "scaling", "training"}
     | {"numpy", "scipy", "torch"},
@@ -44,8 +44,8 @@ MAY_IMPORT = {
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
     "identity": {"_version", "joblib", "numpy", "scipy", "sklearn", "torch"},
     "inspection": {"_compat", "base", "inspection", "metrics", "parameters"}
-    | {"sampling", "wrapping", "matplotlib", "numpy", "scipy", "sklearn"},
-    "metrics": {"_compat", "metrics", "sampling", "warning", "wrapping"}
+    | {"sampling", "tables", "wrapping", "matplotlib", "numpy", "scipy", "sklearn"},
+    "metrics": {"_compat", "metrics", "sampling", "tables", "warning", "wrapping"}
     | {"numpy", "scipy", "sklearn"},
     "nn": {"nn", "torch"},
     "objectives": {"objectives", "torch"},
@@ -64,6 +64,7 @@ MAY_IMPORT = {
     "sampling": {"numpy", "sklearn"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "storage": {"numpy"},
+    "tables": {"numpy", "scipy", "torch"},
     "training": {"nn", "storage", "training", "warning"} | {"numpy", "scipy", "torch"},
     "warning": set(),
     "wrapping": {"sklearn"},

@@ -13,8 +13,8 @@ from skdeep._compat import Interval, checks_parameters, raise_advised
 from skdeep.base import NUMBERS, added_up, flat_rows
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
-from skdeep.metrics._rows import column_names, numpy_of
 from skdeep.scaling import column_statistics
+from skdeep.tables import column_names, numpy_of
 
 TEXT_COLUMNS = (
     "The table that is described holds numbers. pandas.get_dummies(table) makes "

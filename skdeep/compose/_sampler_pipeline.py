@@ -13,7 +13,7 @@ from sklearn.utils import Tags, check_scalar, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skdeep.base import PAGE, in_numpy
+from skdeep.base import PAGE
 from skdeep.compose._inverses import (
     transformers,
     undone,
@@ -23,6 +23,7 @@ from skdeep.compose._inverses import (
 from skdeep.compose._jacobians import NoJacobianError, is_outside, log_stretches
 from skdeep.compose._table_format import TableFormat, container_of
 from skdeep.sampling import drawn_rows
+from skdeep.tables import numpy_of
 from skdeep.wrapping import thawed
 
 
@@ -193,7 +194,7 @@ class SamplerPipeline(Pipeline):
             If samples could not come back through a step.
         """
         with whole_fit(self, X):
-            super().fit(in_numpy(X), in_numpy(y), **params)
+            super().fit(numpy_of(X), numpy_of(y), **params)
         return self
 
     @available_if(last_step_has("transform", "fit_transform"))
@@ -214,7 +215,7 @@ class SamplerPipeline(Pipeline):
         Z : array-like of shape (n_samples, n_components)
         """
         with whole_fit(self, X):
-            return super().fit_transform(in_numpy(X), in_numpy(y), **params)
+            return super().fit_transform(numpy_of(X), numpy_of(y), **params)
 
     @available_if(last_step_has("fit_predict"))
     def fit_predict(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -234,7 +235,7 @@ class SamplerPipeline(Pipeline):
         y_pred : ndarray of shape (n_samples,)
         """
         with whole_fit(self, X):
-            return super().fit_predict(in_numpy(X), in_numpy(y), **params)
+            return super().fit_predict(numpy_of(X), numpy_of(y), **params)
 
     @available_if(last_step_has("sample"))
     def sample(
@@ -262,7 +263,7 @@ class SamplerPipeline(Pipeline):
         check_is_fitted(self)
         check_can_sample(self)
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
-        X = drawn(self.steps[-1][1], n_samples, in_numpy(y), random_state)
+        X = drawn(self.steps[-1][1], n_samples, numpy_of(y), random_state)
         X = undone(transformers(self), X)
         # Slices, and pipelines of fitted steps, were never fitted themselves.
         table_format = vars(self).get("format_")
@@ -293,7 +294,7 @@ class SamplerPipeline(Pipeline):
             If a step has no density, or none that is known.
         """
         check_is_fitted(self)
-        X, y = in_numpy(X), in_numpy(y)
+        X, y = numpy_of(X), numpy_of(y)
         n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
         sampler = self.steps[-1][1]
         takes_classes = "y" in signature(sampler.score_samples).parameters
@@ -351,7 +352,7 @@ class SamplerPipeline(Pipeline):
             Nats a row.
         """
         if not hasattr(self.steps[-1][1], "score_samples"):
-            return super().score(in_numpy(X), in_numpy(y), **params)
+            return super().score(numpy_of(X), numpy_of(y), **params)
         return float(np.mean(self.score_samples(X, y, **params)))
 
     @available_if(last_step_has("transform"))
@@ -371,7 +372,7 @@ class SamplerPipeline(Pipeline):
         -------
         Z : array-like of shape (n_samples, n_components)
         """
-        X, y = in_numpy(X), in_numpy(y)
+        X, y = numpy_of(X), numpy_of(y)
         if y is None:
             return super().transform(X, **params)
         check_is_fitted(self)
@@ -396,7 +397,7 @@ class SamplerPipeline(Pipeline):
         X : array-like of shape (n_samples, n_features)
             As the first step gives them back, without the columns of `sample`.
         """
-        X, y = in_numpy(X), in_numpy(y)
+        X, y = numpy_of(X), numpy_of(y)
         if params and y is None:
             return super().inverse_transform(X, **params)
         check_is_fitted(self)

@@ -19,10 +19,11 @@ from skdeep._compat import (
     feature_names_in,
     fit_context,
 )
-from skdeep.base import PAGE, in_numpy
+from skdeep.base import PAGE
 from skdeep.compose._column_codes import CategoryCodes, NumberCodes
 from skdeep.compose._columns import Column, columns_of, table_of
 from skdeep.compose._table_format import TableFormat, container_of
+from skdeep.tables import numpy_of
 
 MANY_ROWS = 50
 """Rows from which categories that are all different are taken for names of the rows."""
@@ -268,7 +269,7 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             If X has other than `n_codes` columns, or numbers that are not finite.
         """
         check_is_fitted(self)
-        X = in_numpy(X)
+        X = numpy_of(X)
         X = check_array(X, dtype=np.float64, estimator=self, input_name="X")
         widths = [len(codes.suffixes()) for codes in self.codes_]
         if X.shape[1] != sum(widths):
@@ -326,7 +327,7 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
         """Array or DataFrame of X, whose columns are those of `fit`."""
-        X = in_numpy(X)
+        X = numpy_of(X)
         if container_of(X) in ("pandas", "polars"):
             require_not_empty(X, type(self).__name__)
             X = validate_data(self, X, reset=reset, skip_check_array=True)

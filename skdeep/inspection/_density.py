@@ -9,8 +9,8 @@ from sklearn.utils import check_array, check_scalar
 from skdeep.base import BaseDeepEstimator, flat_rows
 from skdeep.inspection._axes import axes_for, require
 from skdeep.inspection._tables import columns_of, require_numbers
-from skdeep.metrics._rows import column_names, named_like, numpy_of
 from skdeep.sampling import classes_for
+from skdeep.tables import column_names, named_like, numpy_of
 from skdeep.wrapping import fitted_model, unwrapped
 
 DEPTH = 12.0

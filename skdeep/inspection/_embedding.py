@@ -12,8 +12,8 @@ from sklearn.utils.validation import column_or_1d
 from skdeep._compat import is_null
 from skdeep.base import BaseDeepEstimator
 from skdeep.inspection._axes import axes_for, require, require_option
-from skdeep.metrics._rows import numpy_of
 from skdeep.sampling import classes_for
+from skdeep.tables import numpy_of
 from skdeep.wrapping import fitted_model, unwrapped
 
 MOST_NAMES = 20

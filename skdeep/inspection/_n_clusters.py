@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 
 from skdeep.inspection._axes import axes_for
-from skdeep.metrics._rows import numpy_of
+from skdeep.tables import numpy_of
 from skdeep.wrapping import fitted_model
 
 

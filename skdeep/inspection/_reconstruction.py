@@ -15,8 +15,8 @@ from skdeep.inspection._images import (
     limits_of,
 )
 from skdeep.inspection._tables import columns_of, require_numbers
-from skdeep.metrics._rows import aligned_tables, numpy_of
 from skdeep.sampling import classes_for
+from skdeep.tables import aligned_tables, numpy_of
 from skdeep.wrapping import fitted_model, unwrapped
 
 MOST_COLUMNS = 20

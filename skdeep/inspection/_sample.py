@@ -25,8 +25,8 @@ from skdeep.inspection._tables import (
     draw_pair,
     is_number,
 )
-from skdeep.metrics._rows import n_rows, numpy_of
 from skdeep.sampling import drawn_rows
+from skdeep.tables import n_rows, numpy_of
 from skdeep.wrapping import fitted_model, unwrapped
 
 KINDS = ("auto", "images", "marginals", "pairs")

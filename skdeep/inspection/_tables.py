@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from skdeep.base import flat_rows
-from skdeep.metrics._rows import column_names
+from skdeep.tables import column_names
 
 Columns = dict[str, np.ndarray]
 

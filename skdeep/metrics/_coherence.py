@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from skdeep.metrics._rows import numpy_of
+from skdeep.tables import numpy_of
 
 
 def npmi_coherence_score(X: Any, terms: Any) -> np.ndarray:

@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_array, check_consistent_length
 
-from skdeep.metrics._rows import numpy_of, require_no_missing_labels
+from skdeep.metrics._rows import require_no_missing_labels
+from skdeep.tables import numpy_of
 from skdeep.warning import warn
 
 

@@ -8,7 +8,7 @@ from scipy.special import entr
 from sklearn.utils import check_array
 
 from skdeep._compat import HasMethods, checks_parameters
-from skdeep.metrics._rows import numpy_of
+from skdeep.tables import numpy_of
 
 
 @checks_parameters({"classifier": [HasMethods("predict_proba"), None]})

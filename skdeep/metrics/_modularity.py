@@ -9,7 +9,8 @@ from sklearn.utils import check_array, check_consistent_length
 
 from skdeep._compat import Interval, checks_parameters
 from skdeep.metrics._contingency import distinct_labels, label_array
-from skdeep.metrics._rows import numpy_of, require_no_missing_labels
+from skdeep.metrics._rows import require_no_missing_labels
+from skdeep.tables import numpy_of
 
 
 @checks_parameters({"resolution": [Interval(Real, 0, None, closed="left")]})

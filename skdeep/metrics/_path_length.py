@@ -11,8 +11,9 @@ import numpy as np
 from sklearn.utils import check_array, check_random_state, gen_batches
 
 from skdeep._compat import HasMethods, Interval, StrOptions, checks_parameters
-from skdeep.metrics._rows import features_of, n_rows, numpy_of
+from skdeep.metrics._rows import features_of
 from skdeep.sampling import PATHS
+from skdeep.tables import n_rows, numpy_of
 
 _ROWS_AT_ONCE = 1024
 

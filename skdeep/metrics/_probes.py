@@ -29,7 +29,8 @@ from skdeep._compat import (
     validate_parameter_constraints,
 )
 from skdeep.metrics._contingency import distinct_labels, label_array
-from skdeep.metrics._rows import numpy_of, require_no_missing_labels
+from skdeep.metrics._rows import require_no_missing_labels
+from skdeep.tables import numpy_of
 from skdeep.wrapping import thawed
 
 RIVALS = ("raw", "pca", "random")

@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, resample
 
 from skdeep._compat import is_null, raise_advised
+from skdeep.tables import aligned_tables, n_rows, named_like, numpy_of
 from skdeep.wrapping import unwrapped
 
 
@@ -71,60 +72,6 @@ def features_of(X: Any, features: Any, owner: str, name: str) -> Any:
     return F.reshape(len(F), -1) if F.ndim > 2 else F
 
 
-def aligned_tables(tables: dict[str, Any]) -> dict[str, Any]:
-    """Return the tables, the columns of data frames in the order of the first one."""
-    for name, X in tables.items():
-        if isinstance(X, tuple) and len(X) == 2 and np.ndim(X[0]) == 2:
-            raise ValueError(
-                f"{name} is a pair of arrays, as GaussianMixture.sample returns it. "
-                f"Pass the rows alone: {name}[0]."
-            )
-    first = next(iter(tables))
-    return {
-        name: _with_columns_of(tables[first], X, first, name)
-        for name, X in tables.items()
-    }
-
-
-def _with_columns_of(reference: Any, X: Any, reference_name: str, name: str) -> Any:
-    expected, found = column_names(reference), column_names(X)
-    if expected is None or found is None:
-        return X
-    expected, found = list(expected), list(found)
-    if set(expected) != set(found):
-        missing = sorted(set(expected) - set(found), key=str)
-        unknown = sorted(set(found) - set(expected), key=str)
-        raise ValueError(
-            f"{reference_name} and {name} must have the same columns. Only in "
-            f"{reference_name}: {missing}; only in {name}: {unknown}."
-        )
-    return X if expected == found else selected(X, expected)
-
-
-def column_names(X: Any) -> Any:
-    """Names of the columns of a frame or of a table of pyarrow, else None."""
-    # A pyarrow table has its columns themselves where frames have the names.
-    named = "column_names" if hasattr(type(X), "column_names") else "columns"
-    return getattr(X, named, None)
-
-
-def named_like(reference: Any, X: Any) -> Any:
-    """Array X as a frame or table of the columns of another; anything else as is."""
-    names = column_names(reference)
-    if names is None or not isinstance(X, np.ndarray) or X.ndim != 2:
-        return X
-    if len(set(names)) != X.shape[1]:
-        return X
-    # That of pyarrow is made by a method.
-    table = getattr(type(reference), "from_pydict", type(reference))
-    return table(dict(zip(names, X.T, strict=True)))
-
-
-def selected(X: Any, names: Any) -> Any:
-    """Frame or table of these columns only, in this order."""
-    return X.select(names) if hasattr(type(X), "select") else X[names]
-
-
 def require_same_width(tables: dict[str, Any]) -> None:
     """Raise unless all have the same number of columns."""
     widths = {name: F.shape[1] for name, F in tables.items()}
@@ -145,21 +92,6 @@ def require_no_missing_labels(labels: np.ndarray, subject: str) -> None:
             f"{subject} missing values: leave out their rows, or give them a label of "
             "their own."
         )
-
-
-def numpy_of(X: Any) -> Any:
-    """Return tensors of torch as arrays, and anything else as it is."""
-    if not hasattr(X, "detach"):
-        return X
-    try:
-        return X.numpy(force=True)
-    except TypeError:  # bfloat16, which NumPy lacks
-        return X.float().numpy(force=True)
-
-
-def n_rows(X: Any) -> int:
-    """Count the rows of an array, a matrix, a data frame or a list."""
-    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def some_rows(X: Any, max_rows: int) -> Any:

@@ -9,9 +9,10 @@ from typing import Any
 
 from skdeep.metrics._frechet import frechet_distance
 from skdeep.metrics._manifold import ManifoldScores, manifold_precision_recall
-from skdeep.metrics._rows import last_step, n_rows, some_rows
+from skdeep.metrics._rows import last_step, some_rows
 from skdeep.metrics._two_sample import classifier_two_sample_score
 from skdeep.sampling import drawn_rows
+from skdeep.tables import n_rows
 
 _SEED = 0
 

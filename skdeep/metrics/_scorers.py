@@ -20,7 +20,8 @@ from sklearn.utils import resample
 from skdeep.metrics._contingency import coded_labels
 from skdeep.metrics._matching import clustering_accuracy_score
 from skdeep.metrics._modularity import neighbor_modularity_score
-from skdeep.metrics._rows import last_step, n_rows, some_rows
+from skdeep.metrics._rows import last_step, some_rows
+from skdeep.tables import n_rows
 from skdeep.wrapping import thawed
 
 # Both may take distances between all pairs of rows: at these sizes that is seconds,

@@ -9,13 +9,8 @@ import numpy as np
 from sklearn.utils import check_array
 
 from skdeep._compat import is_null
-from skdeep.metrics._rows import (
-    aligned_tables,
-    column_names,
-    numpy_of,
-    require_same_width,
-    selected,
-)
+from skdeep.metrics._rows import require_same_width
+from skdeep.tables import aligned_tables, column_names, numpy_of, selected
 
 LARGEST_EXACT = 2**53
 """Integer up to which float64 holds all of them."""
