@@ -6,6 +6,7 @@ There is no fit here, no hook and no loss.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,7 +18,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
-from skdeep._compat import CallbackSupportMixin, raise_advised
+from skdeep._compat import CallbackSupportMixin, Interval, StrOptions, raise_advised
 from skdeep._version import __version__
 from skdeep.nn import NETWORKS, Network
 from skdeep.parameters import (
@@ -43,6 +44,21 @@ NUMBERS = [
     np.bool_,
 ]
 """Types that are read as they are; all others become the first of them."""
+
+STEP_CONSTRAINTS: dict[str, list[Any]] = {
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "weight_decay": [Interval(Real, 0, None, closed="left")],
+}
+"""What the parameters of gradient steps may be."""
+
+RUN_CONSTRAINTS: dict[str, list[Any]] = {
+    "device": [str],
+    "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+"""What the parameters of any fit may be."""
 
 ROOT = Path(__file__).parents[1]
 

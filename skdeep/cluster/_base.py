@@ -16,8 +16,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skdeep._compat import HasMethods, Interval, StrOptions
-from skdeep.base import BaseDeepEstimator
+from skdeep._compat import HasMethods, Interval
+from skdeep.base import RUN_CONSTRAINTS, BaseDeepEstimator
 from skdeep.nn import Network
 from skdeep.objectives.clustering import soft_assignment
 from skdeep.parameters import ImageShape
@@ -47,11 +47,8 @@ class BaseDeepClusterer(
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        **RUN_CONSTRAINTS,
         "memory": [str, HasMethods(["cache"]), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     def __sklearn_tags__(self) -> Tags:

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
-from skdeep.base import image_shape_of
+from skdeep.base import STEP_CONSTRAINTS, image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._scan_steps import (
     DeepStage,
@@ -242,10 +242,8 @@ class SCANClusterer(BaseDeepClusterer):
             StrOptions({"auto"}),
         ],
         "guard": ["boolean"],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        **STEP_CONSTRAINTS,
         "self_label_learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(

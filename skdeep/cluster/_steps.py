@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import one_hot
 
 from skdeep._compat import Interval, StrOptions
+from skdeep.base import STEP_CONSTRAINTS
 from skdeep.cluster._base import (
     AUTOENCODER_CONSTRAINTS,
     BaseDeepClusterer,
@@ -57,9 +58,7 @@ DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
     "init": [INITS],
     "guard": ["boolean"],
     "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
-    "batch_size": [Interval(Integral, 1, None, closed="left")],
-    "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
+    **STEP_CONSTRAINTS,
 }
 """What the parameters of `self_training` may be."""
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
 from skdeep._compat import HasMethods, Interval, StrOptions, fit_context, one_thread
-from skdeep.base import image_shape_of
+from skdeep.base import STEP_CONSTRAINTS, image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
     inverse_transform,
@@ -219,9 +219,7 @@ class VaDEClusterer(BaseDeepClusterer):
         "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "guard": ["boolean"],
         "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        **STEP_CONSTRAINTS,
     }
 
     def __init__(

@@ -26,7 +26,7 @@ from skdeep._compat import (
     is_null,
     validate_parameter_constraints,
 )
-from skdeep.base import BaseDeepEstimator
+from skdeep.base import RUN_CONSTRAINTS, STEP_CONSTRAINTS, BaseDeepEstimator
 from skdeep.parameters import checked_sizes
 from skdeep.scaling import in_units
 from skdeep.training import Rows, drawn_in_chunks, in_chunks
@@ -50,13 +50,8 @@ class BaseSampler(BaseDeepEstimator):
         "scale": [StrOptions({"auto", "standard", "minmax"}), None],
         "conditional": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        **STEP_CONSTRAINTS,
+        **RUN_CONSTRAINTS,
     }
 
     _early_stopping_constraints: dict[str, list[Any]] = {
@@ -315,7 +310,8 @@ def classes_of(y: np.ndarray) -> Classes:
 
 def context_of(codes: Any, n_classes: int) -> Tensor:
     """One column a class, ``(n, n_classes)``, with a one for that of each row."""
-    return one_hot(torch.as_tensor(codes, dtype=torch.int64), n_classes).float()
+    columns = torch.as_tensor(codes, dtype=torch.int64, device="cpu")
+    return one_hot(columns, n_classes).float()
 
 
 def joined(x: Tensor, context: Tensor | None, n_places: int = 1) -> Tensor:

@@ -1,7 +1,7 @@
 """What every representation estimator does alike: the half that has no objective."""
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skdeep._compat import Interval, StrOptions
-from skdeep.base import BaseDeepEstimator
+from skdeep.base import RUN_CONSTRAINTS, STEP_CONSTRAINTS, BaseDeepEstimator
 from skdeep.fitting import Fitting
 from skdeep.nn import ImageEncoder, initialized
 from skdeep.nn.augmentation import MarginalCorruption
@@ -36,13 +36,8 @@ class BaseRepresentation(
         "scale": [StrOptions({"auto", "standard", "minmax"}), None],
         "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
         "max_iter": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
+        **STEP_CONSTRAINTS,
+        **RUN_CONSTRAINTS,
     }
 
     def __sklearn_tags__(self) -> Tags:

@@ -19,7 +19,14 @@ from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
 from skdeep._compat import HasMethods, Interval, StrOptions, fit_context, is_null
-from skdeep.base import BaseDeepEstimator, flat_rows, image_shape_of, network_copy
+from skdeep.base import (
+    RUN_CONSTRAINTS,
+    STEP_CONSTRAINTS,
+    BaseDeepEstimator,
+    flat_rows,
+    image_shape_of,
+    network_copy,
+)
 from skdeep.nn import (
     MLP,
     Network,
@@ -193,20 +200,15 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
 
     _parameter_constraints: dict[str, list[Any]] = {
         "encoder": [HasMethods(["fit", "transform"]), None],
+        **STEP_CONSTRAINTS,
+        **RUN_CONSTRAINTS,
         "max_iter": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "frozen_iter": [
             Interval(Integral, 0, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "encoder_learning_rate": [Interval(Real, 0, None, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "device": [str],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "memory": [str, HasMethods(["cache"]), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
 
     _defaults = {"encoder": AutoencoderTransformer}
