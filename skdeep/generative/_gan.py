@@ -19,6 +19,7 @@ from skdeep.generative._gan_training import (
     MOST_EPOCHS,
     N_IMAGE_STEPS,
     N_STEPS,
+    Game,
     n_steps_ahead,
     new_networks,
     slope_penalty,
@@ -324,8 +325,14 @@ class GANSampler(BaseSampler):
             learning_rate=self.discriminator_learning_rate,
             betas=BETAS,
         )
-        told_apart, passed_off = LOSSES[self.loss]
-        penalty = slope_penalty(self, fitting)
+        game = Game(
+            discriminator,
+            optimizer,
+            adversary,
+            *LOSSES[self.loss],
+            slope_penalty(self, fitting),
+            self.clip if self.loss == "wasserstein" else None,
+        )
         n_components = int(self.n_components)
         last_loss = rows[:1].new_zeros(())  # of the generator
         fitting.moves(last_loss)
@@ -337,28 +344,6 @@ class GANSampler(BaseSampler):
             z = self._codes((len(index), n_components), noise)
             return generator(joined(z, given(index)))
 
-        def discriminator_step(index: Tensor, fake: Tensor) -> Tensor:
-            """Learn to tell real rows from fake ones, which do not move."""
-            x, c = rows[index], given(index)
-            both = None if c is None else torch.cat([c, c])
-            scores = discriminator(joined(torch.cat([x, fake]), both))
-            discriminator_loss = told_apart(*scores.chunk(2))
-            its_schedule.advance()
-            slope = penalty(lambda x: discriminator(joined(x, c)), x, fake)
-            adversary.step(discriminator_loss + slope)
-            if self.loss == "wasserstein":
-                clipped = adversary.weights.clamp(-self.clip, self.clip)
-                adversary.set_weights(clipped)
-            return discriminator_loss
-
-        def generator_step(index: Tensor, fake: Tensor) -> None:
-            """Learn to pass off the fake rows."""
-            with adversary.frozen():
-                scores = discriminator(joined(fake, given(index)))
-                generator_loss = passed_off(scores)
-            optimizer.step(generator_loss)
-            last_loss.copy_(generator_loss.detach())
-
         def step(index: Tensor) -> dict[str, Tensor]:
             if n_ahead > 1:  # not each step does the same
                 depends_on_host()
@@ -366,11 +351,12 @@ class GANSampler(BaseSampler):
             is_turn = its_schedule.step_number % n_ahead == 0
             with torch.set_grad_enabled(is_turn):
                 fake = generate(index)
-            discriminator_loss = discriminator_step(index, fake.detach())
+            its_schedule.advance()
+            its_loss = game.tell_apart(rows[index], fake.detach(), given(index))
             schedule.advance()
             if is_turn:
-                generator_step(index, fake)
-            return {"loss": last_loss, "discriminator_loss": discriminator_loss}
+                last_loss.copy_(game.pass_off(fake, given(index)))
+            return {"loss": last_loss, "discriminator_loss": its_loss}
 
         kept = {
             "generator_": generator,

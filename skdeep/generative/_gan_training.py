@@ -1,12 +1,14 @@
 """What the training of a generative adversarial network plays with."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from skdeep.fitting import Fitting
-from skdeep.generative._base import RowMap
+from skdeep.generative._base import RowMap, joined
 from skdeep.nn import MLP, ImageDiscriminator, ImageGenerator, Network, initialized
 from skdeep.nn.generator import n_halvings
 from skdeep.objectives.adversarial import (
@@ -19,6 +21,7 @@ from skdeep.objectives.adversarial import (
     wasserstein_generator_loss,
 )
 from skdeep.parameters import checked_sizes
+from skdeep.training import Adam
 
 LOSSES = {
     "non_saturating": (discriminator_loss, non_saturating_generator_loss),
@@ -48,6 +51,57 @@ CHANNELS = (32, 64, 128, 256)
 
 Penalty = Callable[[RowMap, Tensor, Tensor], Tensor | float]
 """Of a map of rows to scores, of real rows and of generated ones."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """The steps of two adversaries.
+
+    Parameters
+    ----------
+    discriminator : Network
+        Scores rows, and with them their context, ``(n,)``.
+    optimizer, adversary : Adam
+        Of the generator and of the discriminator.
+    told_apart : callable
+        Loss of the discriminator, of scores of real and of fake rows.
+    passed_off : callable
+        Loss of the generator, of scores of fake rows.
+    penalty : callable
+        Of the slope of the discriminator.
+    clip : float or None
+        Largest weight that the discriminator may have, if there is one.
+    """
+
+    discriminator: Network
+    optimizer: Adam
+    adversary: Adam
+    told_apart: Callable[[Tensor, Tensor], Tensor]
+    passed_off: Callable[[Tensor], Tensor]
+    penalty: Penalty
+    clip: float | None
+
+    def tell_apart(self, x: Tensor, fake: Tensor, context: Tensor | None) -> Tensor:
+        """Teach the discriminator to tell real rows from fake ones, which do not move.
+
+        Returns its loss.
+        """
+        both = None if context is None else torch.cat([context, context])
+        scores = self.discriminator(joined(torch.cat([x, fake]), both))
+        loss = self.told_apart(*scores.chunk(2))
+        slope = self.penalty(lambda x: self.discriminator(joined(x, context)), x, fake)
+        self.adversary.step(loss + slope)
+        if self.clip is not None:
+            clipped = self.adversary.weights.clamp(-self.clip, self.clip)
+            self.adversary.set_weights(clipped)
+        return loss
+
+    def pass_off(self, fake: Tensor, context: Tensor | None) -> Tensor:
+        """Teach the generator to pass off the fake rows; returns its loss."""
+        with self.adversary.frozen():
+            loss = self.passed_off(self.discriminator(joined(fake, context)))
+        self.optimizer.step(loss)
+        return loss.detach()
 
 
 def n_steps_ahead(estimator: Any, is_image: bool) -> int:
