@@ -56,6 +56,7 @@ class BaseRepresentation(
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components), float32
+            Of a hidden layer, where `layer` asks for it, as wide as that.
         """
         check_is_fitted(self)
         rows = self._scaled_rows(self._validated(X, reset=False))

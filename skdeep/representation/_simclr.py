@@ -81,7 +81,7 @@ class SimCLRTransformer(BaseRepresentation):
         leaves the encoder as it was drawn.
 
     batch_size : int, default=128
-        Rows of a gradient step, among which each is told apart.
+        Rows of a gradient step, among which each is told apart: at least 2.
 
     learning_rate : float, default=1e-3
         Largest step size of Adam; it warms up over a tenth of the steps and then
