@@ -353,7 +353,7 @@ def rehearse(
         encoder._corruption(rows, batches.rng) if rebuilds else lambda x, _: x,
     )
     optimizer = Adam(
-        [encoder.encoder_, *([encoder.decoder_] if rebuilds else [])],
+        objective.networks,
         learning_rate=encoder.learning_rate,
         weight_decay=encoder.weight_decay,
         precision=encoder.precision,

@@ -400,35 +400,21 @@ class AutoencoderTransformer(BaseRepresentation):
         device = rows.device
 
         # Find the neighbours of each row.
-        neighbors = None
+        neighbors = partners = None
         if weight:
             neighbors = nearest_neighbors(rows, self.n_neighbors, neighbor_seed)
-        paired = neighbors is not None and neighbors.shape[1] > 0
-        partners = torch.from_numpy(neighbors).to(device) if paired else None
+            if neighbors.shape[1] > 0:
+                partners = torch.from_numpy(neighbors).to(device)
         pixel_shape = fitting.image_shape or square_image_shape(rows)
 
         # Build the networks and their optimiser.
-        encoder, decoder = self._networks(fitting)
-        networks = [encoder.to(device), decoder.to(device)]
-        mask_head = None
-        if self.mask_weight:
-            mask_head = self._mask_head(decoder, fitting.weight_rng).to(device)
-            networks.append(mask_head)
-        optimizer, schedule = fitting.optimizer(networks)
+        objective = self._new_objective(fitting, weight)
+        optimizer, schedule = fitting.optimizer(objective.networks)
         change, shape = resolved_augment(
             self._augment, fitting.image_shape, pixel_shape
         )
         augment = on_rows(change, shape, rows, shuffle)
         exaggeration = self._resolved_exaggeration(fitting.image_shape, pixel_shape)
-        objective = AutoencoderObjective(
-            encoder,
-            decoder,
-            RECONSTRUCTIONS[self.loss].loss,
-            weight,
-            self._corruption(rows, shuffle),
-            mask_head,
-            self.mask_weight,
-        )
 
         def step(index: Tensor) -> dict[str, Tensor]:
             n, power = len(index), 1.0
@@ -443,14 +429,31 @@ class AutoencoderTransformer(BaseRepresentation):
             return losses
 
         kept = {
-            "encoder_": encoder,
-            "decoder_": decoder,
+            "encoder_": objective.encoder,
+            "decoder_": objective.decoder,
             "whitening_": fitting.whitening,
             "pixel_shape_": pixel_shape,
             "neighbor_weight_": weight,
         }
         fitting.train(task, phase_name, step, [optimizer], kept)
         return neighbors
+
+    def _new_objective(self, fitting: Fitting, weight: float) -> AutoencoderObjective:
+        """Build the networks, on the device of the rows, and what they minimise."""
+        rows = fitting.rows
+        encoder, decoder = (net.to(rows.device) for net in self._networks(fitting))
+        mask_head = None
+        if self.mask_weight:
+            mask_head = self._mask_head(decoder, fitting.weight_rng).to(rows.device)
+        return AutoencoderObjective(
+            encoder,
+            decoder,
+            RECONSTRUCTIONS[self.loss].loss,
+            weight,
+            self._corruption(rows, fitting.shuffle),
+            mask_head,
+            self.mask_weight,
+        )
 
     @property
     def _augment(self) -> Any:

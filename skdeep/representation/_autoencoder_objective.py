@@ -40,6 +40,12 @@ class AutoencoderObjective:
     mask_head: Network | None = None
     mask_weight: float = 0.0
 
+    @property
+    def networks(self) -> list[Network]:
+        """All networks that there are."""
+        each = self.encoder, self.decoder, self.mask_head
+        return [network for network in each if network is not None]
+
     def losses(
         self, x: Tensor, n: int, rng: Generator, exaggeration: float
     ) -> dict[str, Tensor]:
