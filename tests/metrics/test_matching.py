@@ -207,7 +207,7 @@ def test_two_dimensional_labels_raise(score):
 
 @pytest.mark.parametrize("score", ALL_SCORES)
 def test_missing_labels_raise(score):
-    for missing in (None, np.nan, np.datetime64("NaT")):
+    for missing in (None, np.nan, np.datetime64("NaT", "s")):
         with pytest.raises(ValueError, match="labels_true has missing values"):
             score(np.array([missing, missing]), [0, 1])
     for labels in (["a", np.nan], *(pd.Series(["a", None], dtype=t) for t in TEXTS)):
