@@ -139,7 +139,7 @@ def augmentation(
     """Change of the rows of a step that a parameter such as `augment` asks for."""
     rng = Generator(start.rows.device).manual_seed(seed)
     start.moving.append(rng)
-    order = Generator().manual_seed(seed + 1)
+    order = Generator().manual_seed(seed + 1)  # on the CPU `rng` would be its twin
     encoder = start.autoencoder
     change, shape = resolved_augment(
         augment, encoder.image_shape_, encoder.pixel_shape_

@@ -4,10 +4,10 @@ import copy
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from numbers import Integral
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Protocol
 
 from skdeep.training.modes import learning
@@ -15,8 +15,6 @@ from skdeep.training.moving import Thing, give_state, state_of
 from skdeep.training.optimizer import Adam
 
 Snapshot = Callable[[], dict[str, Any]]
-
-NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class PhaseStore(Protocol):
@@ -316,7 +314,7 @@ class Phase:
             self.task.interrupted_phase = self
 
     def record(
-        self, losses: dict[str, float], again: Mapping[str, float] = NOTHING
+        self, losses: dict[str, float], again: dict[str, float] | None = None
     ) -> None:
         """Append the losses of an epoch to `history`.
 
@@ -327,6 +325,7 @@ class Phase:
         FloatingPointError
             If one of them is not finite.
         """
+        again = again or {}
         for name, value in {**losses, **again}.items():
             self._require_finite(name, value)
             self.history.setdefault(name, []).append(value)
