@@ -42,7 +42,10 @@ class Network(nn.Module):
         """Run a part of the network, which returns one tensor or several, alike."""
         if self.product_dtype is torch.float32 or not torch.is_grad_enabled():
             return function(*inputs)
-        with torch.autocast(inputs[0].device.type, self.product_dtype):
+        # Its cache of lowered weights lives as long as any autocast around it, such as
+        # that of a whole fit, and would keep those of the first step for all others.
+        device_type = inputs[0].device.type
+        with torch.autocast(device_type, self.product_dtype, cache_enabled=False):
             outputs = function(*inputs)
         if isinstance(outputs, Tensor):
             return outputs.float()

@@ -116,6 +116,22 @@ def test_bfloat16_products_leave_weights_and_gradients_in_float32(
 
 
 @every_kind
+def test_bfloat16_products_follow_the_weights_inside_of_other_contexts(
+    kind, arguments, n_inputs, device
+):
+    network, x = built(kind, arguments).to(device), rows(n_inputs).to(device)
+    network.product_dtype = torch.bfloat16
+    with torch.autocast(device.type, enabled=False):  # as around a whole fit
+        before = network(x)
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.mul_(2)
+        after = network(x)
+    assert not torch.equal(before, after)
+    assert torch.equal(after, network(x))
+
+
+@every_kind
 @pytest.mark.parametrize("inferring", [torch.no_grad, torch.inference_mode])
 def test_products_are_float32_where_no_gradient_is_recorded(
     kind, arguments, n_inputs, inferring, device

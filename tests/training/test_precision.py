@@ -1,12 +1,37 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
 from torch import Generator
 
+from skdeep.generative import DiffusionSampler, GANSampler, VAESampler
 from skdeep.nn import MLP, ConvEncoder, initialized
+from skdeep.representation import (
+    AutoencoderTransformer,
+    DeepInfoMaxTransformer,
+    SimCLRTransformer,
+)
 from skdeep.training import precision as module
 from skdeep.training.precision import LARGE, resolved_precision
 
 CPU = torch.device("cpu")
+
+FEW = {"max_iter": 5, "batch_size": 50, "random_state": 0}
+IMAGES = {"image_shape": (1, 8, 8), **FEW}
+TRAINED = {
+    "dense": AutoencoderTransformer(4, hidden_layer_sizes=(16,), **FEW),
+    "images": AutoencoderTransformer(4, learning_rate=1e-2, **IMAGES),
+    "attention": AutoencoderTransformer(
+        4, network="attention", hidden_layer_sizes=(8,), learning_rate=1e-2, **FEW
+    ),
+    "batch norm": DeepInfoMaxTransformer(4, n_units=8, **IMAGES),
+    "contrastive": SimCLRTransformer(4, learning_rate=1e-2, **IMAGES),
+    "variational": VAESampler(4, early_stopping=False, **IMAGES),
+    "adversarial": GANSampler(**IMAGES),
+    "denoiser": DiffusionSampler(hidden_layer_sizes=(16,), **FEW),
+    "images of a denoiser": DiffusionSampler(hidden_layer_sizes=(8,), **IMAGES),
+}
 
 
 def mlp(*sizes):
@@ -68,3 +93,14 @@ def test_hardware_is_asked_without_error(device):
     # Of a device that it does not know, it expects nothing.
     unknown = torch.device("meta")
     assert resolved_precision("auto", unknown, [mlp(500, 500)]) is torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:GANSampler generates rows near")
+@pytest.mark.parametrize("estimator", TRAINED.values(), ids=TRAINED)
+def test_networks_of_all_kinds_train_in_bfloat16_as_in_float32(estimator):
+    X = load_digits().data[:150] / 16
+    exact, rounded = (
+        np.array(clone(estimator).set_params(precision=name).fit(X).history_["loss"])
+        for name in ("float32", "bfloat16")
+    )
+    assert abs(rounded - exact).mean() < 0.15 * np.ptp(exact)
