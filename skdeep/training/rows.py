@@ -68,7 +68,9 @@ class Rows:
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         """Rows of a slice or of a tensor of row numbers, ``(n, n_features)``."""
         if self._resident is not None:
-            return self._resident[index]
+            if isinstance(index, slice):
+                return self._resident[index]
+            return self._resident.index_select(0, index)
         depends_on_host()
         return self._read(index.cpu().numpy() if isinstance(index, Tensor) else index)
 
