@@ -88,7 +88,7 @@ def products_alone(
     libraries: dict[str, tuple[torch.dtype, Products | None]] = {
         name: (dtype, None) for name, dtype in TYPES.items()
     }
-    if onednn_is_faster():
+    if onednn_is_faster(torch.float32):
         libraries["float32, oneDNN"] = torch.float32, OneDNNProducts
     return {
         f"products {name}": partial(

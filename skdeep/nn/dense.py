@@ -85,11 +85,12 @@ class DenseLayers(torch.autograd.Function):
         inputs: list[Tensor] = []
         outputs: list[Tensor] = []
         for stack in stacks:
-            for depth, (weight, bias) in enumerate(stack.layers):
-                if depth:
-                    h.relu_()
+            *hidden, last = stack.layers
+            for layer in hidden:
                 inputs.append(h)
-                h = stack.products.affine(h, weight, bias)
+                h = stack.products.rectified(h, *layer)
+            inputs.append(h)
+            h = stack.products.affine(h, *last)
             outputs.append(in_type(h, x.dtype))
         ctx.save_for_backward(*inputs)
         ctx.stacks = stacks

@@ -2,8 +2,10 @@
 
 torch multiplies float32 matrices with MKL, which is slow on AMD's processors: there its
 other library, oneDNN, takes half of the time at the same accuracy, and a fifth more on
-Intel's. The choice depends on the processor and on the version of torch alone, never on
-a timing, so that the same machine always gives the same bits.
+Intel's. In bfloat16 torch takes oneDNN itself, but adds biases and rectifies in passes
+of their own, which oneDNN does as it writes. The choice depends on the processor and on
+the version of torch alone, never on a timing, so that the same machine always gives the
+same bits.
 """
 
 from functools import cache
@@ -17,16 +19,18 @@ VERSIONS = ((2, 6), (3, 0))
 
 
 @cache
-def onednn_is_faster() -> bool:
-    """Whether float32 products should go to oneDNN."""
+def onednn_is_faster(dtype: torch.dtype) -> bool:
+    """Whether products of this type should go to oneDNN."""
     first, beyond = VERSIONS
     major, minor = torch.__version__.split(".")[:2]
-    return (
+    known = (
         first <= (int(major), int(minor)) < beyond
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and _vendor() == "AuthenticAMD"
     )
+    if dtype is torch.bfloat16:
+        return known and torch.cpu._is_avx512_bf16_supported()
+    return known and dtype is torch.float32 and _vendor() == "AuthenticAMD"
 
 
 def _vendor() -> str:
@@ -48,6 +52,11 @@ class TorchProducts:
         return torch.addmm(bias, x, weight.t())
 
     @staticmethod
+    def rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        r"""Dense layer and rectifier, :math:`\max(0, x W^\top + b)`."""
+        return torch.addmm(bias, x, weight.t()).relu_()
+
+    @staticmethod
     def product(a: Tensor, b: Tensor) -> Tensor:
         """Product a b."""
         return a @ b
@@ -67,6 +76,11 @@ class OneDNNProducts:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
     @staticmethod
+    def rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        r"""Dense layer and rectifier, :math:`\max(0, x W^\top + b)`."""
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
+
+    @staticmethod
     def product(a: Tensor, b: Tensor) -> Tensor:
         """Product a b."""
         return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
@@ -74,7 +88,10 @@ class OneDNNProducts:
     @staticmethod
     def product_into(a: Tensor, b: Tensor, out: Tensor) -> None:
         """Write the product a b into `out`."""
-        out.copy_(OneDNNProducts.product(a, b))
+        if out.dtype is torch.bfloat16:
+            torch.mm(a, b, out=out)  # oneDNN's, and needs no copy
+        else:
+            out.copy_(OneDNNProducts.product(a, b))
 
 
 Products = type[TorchProducts] | type[OneDNNProducts]
@@ -82,5 +99,6 @@ Products = type[TorchProducts] | type[OneDNNProducts]
 
 def products_for(weight: Tensor) -> Products:
     """Return the products that layers of such weights should use."""
-    exact = weight.dtype is torch.float32 and weight.device.type == "cpu"
-    return OneDNNProducts if exact and onednn_is_faster() else TorchProducts
+    if weight.device.type == "cpu" and onednn_is_faster(weight.dtype):
+        return OneDNNProducts
+    return TorchProducts
