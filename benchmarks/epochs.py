@@ -151,7 +151,10 @@ def autoencoder_case(
 def clustering_case(
     title: str, method: str, X: np.ndarray, *, n_epochs: int, refreshes: bool
 ) -> EpochCase:
-    """Epochs of the deep stage of DEC, IDEC or DCN, from a fitted autoencoder."""
+    """Epochs of the deep stage of DEC, IDEC or DCN, from a fitted autoencoder.
+
+    Rows are not augmented, as they are not by the peer and in the floors.
+    """
     batch_size = 256
     rows = torch.from_numpy(X)
     fitted = AutoencoderTransformer(
@@ -167,6 +170,7 @@ def clustering_case(
         "n_init": 1,
         "tol": 0,
         "guard": False,
+        "augment": None,
         "update_interval": 1 if refreshes else NO_REFRESH,
         "batch_size": batch_size,
         "random_state": 0,
