@@ -18,7 +18,7 @@ from skdeep.training.threads import bounded_threads
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
-BLOCK_NUMBERS = 2**16
+BLOCK_NUMBERS = 2**17
 """Weights that are moved at once where their gradient has to be converted first."""
 
 
