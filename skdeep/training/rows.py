@@ -70,7 +70,7 @@ class Rows:
         if self._resident is not None:
             if isinstance(index, slice):
                 return self._resident[index]
-            return self._resident.index_select(0, index)
+            return self._resident.index_select(0, index.to(self.device))
         depends_on_host()
         return self._read(index.cpu().numpy() if isinstance(index, Tensor) else index)
 
