@@ -123,7 +123,8 @@ def contained(draw, X, container):
     if container == "categories":
         return pd.DataFrame({"a": pd.Categorical(X[:, 0])})
     if container == "nullable":
-        frame = pd.DataFrame(X.astype(np.float64)).convert_dtypes()
+        with np.errstate(invalid="ignore"):  # pandas asks whether they are integers
+            frame = pd.DataFrame(X.astype(np.float64)).convert_dtypes()
         if len(frame) and rng.rand() < 0.5:
             frame.iloc[0, 0] = pd.NA
         return frame
