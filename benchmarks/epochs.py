@@ -241,7 +241,10 @@ def deep_stage(method: str, folders: list[Path], quick: bool) -> Iterator[EpochC
 
 
 def vade(folders: list[Path], quick: bool) -> Iterator[EpochCase]:
-    """Epochs of VaDE with the Bernoulli likelihood, the peer's default."""
+    """Epochs of VaDE with the Bernoulli likelihood, the peer's default.
+
+    Rows are not augmented, as they are not by the peer.
+    """
     name, X = images(folders, QUICK_ROWS if quick else 10_000)
     fitted = AutoencoderTransformer(
         PAPER[-1],
@@ -258,6 +261,7 @@ def vade(folders: list[Path], quick: bool) -> Iterator[EpochCase]:
             autoencoder=FrozenEstimator(fitted),
             n_init=1,
             guard=False,
+            augment=None,
             max_iter=n_epochs,
             precision=precision,
             **shared,
