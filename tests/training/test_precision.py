@@ -26,7 +26,7 @@ TRAINED = {
         4, network="attention", hidden_layer_sizes=(8,), learning_rate=1e-2, **FEW
     ),
     "batch norm": DeepInfoMaxTransformer(4, n_units=8, **IMAGES),
-    "contrastive": SimCLRTransformer(4, learning_rate=1e-2, **IMAGES),
+    "contrastive": SimCLRTransformer(4, learning_rate=1e-3, **IMAGES),
     "variational": VAESampler(4, early_stopping=False, **IMAGES),
     "adversarial": GANSampler(**IMAGES),
     "denoiser": DiffusionSampler(hidden_layer_sizes=(16,), **FEW),
