@@ -361,6 +361,9 @@ class VaDEClusterer(BaseDeepClusterer):
     def score_samples(self, X: Any) -> np.ndarray:
         """Evidence lower bound of the log-likelihood of each row.
 
+        Its expectation over codes is estimated by 32, which a row draws by its content:
+        its score depends on no other row.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)

@@ -1,6 +1,7 @@
 """The generative model of VaDE: its bound, its clusters and its rows."""
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from skdeep.cluster._steps import Clustering, Start
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
 from skdeep.nn.posterior import means_alone
+from skdeep.nn.row_noise import noise_parts
 from skdeep.objectives.mixture import kl_to_mixture, log_responsibilities
 from skdeep.objectives.reconstruction import squared_error, squared_error_per_sample
 from skdeep.objectives.variational import (
@@ -24,8 +26,8 @@ from skdeep.objectives.variational import (
 )
 from skdeep.training import in_chunks
 
-N_CODES = 8
-"""Codes by which the bound of a row is estimated."""
+N_CODES, N_CODES_OF_VARIANCE = 32, 8
+"""Codes of each row by which its bound, and the variance of all rows, are estimated."""
 
 SMALLEST_VARIANCE = 1e-8
 """Of the Gaussian likelihood, in scaled units."""
@@ -115,15 +117,14 @@ class VaDEModel:
         return gaussian_loss_of_best_variance(squares, x.shape[1]), kl
 
     def elbo(self, x: Tensor) -> Tensor:
-        """Evidence lower bound of each row, ``(n,)``, by the same noise for all.
+        """Evidence lower bound of each row, ``(n,)``, by codes that it draws for itself.
 
         All but the networks in float64: see `responsibilities`.
         """
         mean, log_var = code_distribution(self.encoder(x).double())
         prior = self.exact_prior()
         bounds = []
-        for noise in fixed_noise(N_CODES, mean):
-            z = reparametrised(mean, log_var, noise)
+        for z in drawn_codes(x, mean, log_var, N_CODES):
             log_gamma = log_responsibilities(z, *prior)
             kl = kl_to_mixture(mean, log_var, log_gamma, *prior)
             output = self.decoder(z.float()).double()
@@ -161,14 +162,12 @@ class VaDEModel:
         return torch.where(self.constants.isnan(), output, self.constants)
 
 
-def fixed_noise(n_codes: int, mean: Tensor) -> Tensor:
-    """Noise of the codes of all rows, ``(n_codes, 1, d)``: of a fixed seed.
-
-    No row has its own, so that its score depends on no other.
-    """
-    rng = Generator().manual_seed(0)
-    half = normal(((n_codes + 1) // 2, 1, mean.shape[1]), rng)
-    return torch.cat([half, -half])[:n_codes].to(mean.device)
+def drawn_codes(
+    x: Tensor, mean: Tensor, log_var: Tensor, n_codes: int
+) -> Iterator[Tensor]:
+    """Codes of each row, ``(n, d)`` at a time: always the same, in any company."""
+    for noise in noise_parts(x, n_codes, mean.shape[1], seed=0, size=1):
+        yield reparametrised(mean, log_var, noise[0])
 
 
 @torch.no_grad()
@@ -198,7 +197,7 @@ def residual_variance(model: VaDEModel, begin: Start) -> float | None:
 
     def squares(x: Tensor) -> Tensor:
         mean, log_var = code_distribution(model.encoder(x))
-        codes = [reparametrised(mean, log_var, n) for n in fixed_noise(N_CODES, mean)]
+        codes = drawn_codes(x, mean, log_var, N_CODES_OF_VARIANCE)
         means = [model.varying(model.decoder(z)) for z in codes]
         found = [squared_error_per_sample(m, model.varying(x)) for m in means]
         return torch.stack(found).mean(0)

@@ -15,7 +15,7 @@ from skdeep.generative._diffusion_paths import (
     spread_noise,
     times_of,
 )
-from skdeep.generative._row_noise import noise_parts
+from skdeep.nn.row_noise import noise_parts
 from skdeep.generative._varying import varying_columns
 from skdeep.nn import Network
 from skdeep.nn.noise import normal

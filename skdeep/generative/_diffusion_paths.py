@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.quasirandom import SobolEngine
 
-from skdeep.generative._row_noise import noise_parts, uniform_parts
+from skdeep.nn.row_noise import noise_parts, uniform_parts
 from skdeep.objectives.diffusion import (
     Field,
     ancestral_step,

@@ -14,7 +14,7 @@ from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, Classes, fit_transform, score
-from skdeep.generative._row_noise import noise_parts
+from skdeep.nn.row_noise import noise_parts
 from skdeep.generative._vae_likelihood import (
     Bernoulli,
     Likelihood,

@@ -94,6 +94,42 @@ def test_bound_is_a_density_below_the_true_one(planted):
     assert found.min() > model.score_samples(10 * X + 100).max()
 
 
+def test_bound_is_the_mean_over_many_codes(planted):
+    X, _, model = planted
+    rng = np.random.RandomState(0)
+    scaling = model.autoencoder_.offset_, model.autoencoder_.scale_
+    x = torch.from_numpy(((X - scaling[0]) / scaling[1]).astype(np.float32))
+    weights, means = np.log(model.weights_), model.cluster_centers_
+    variances, noise = model.covariances_, model.noise_variance_
+    with torch.no_grad():
+        mean, log_var = model.encoder_(x).double().chunk(2, 1)
+    bounds = []
+    for _ in range(400):
+        z = mean.numpy() + np.exp(log_var.numpy() / 2) * rng.randn(*mean.shape)
+        joint = weights + np.stack(
+            [
+                multivariate_normal(m, np.diag(v)).logpdf(z)
+                for m, v in zip(means, variances, strict=True)
+            ],
+            axis=1,
+        )
+        log_q = (
+            -(
+                np.log(2 * np.pi)
+                + log_var.numpy()
+                + (z - mean.numpy()) ** 2 / np.exp(log_var.numpy())
+            ).sum(1)
+            / 2
+        )
+        with torch.no_grad():
+            output = model.autoencoder_.decoder_(torch.from_numpy(z).float())
+        squares = np.square(output.numpy() - x.numpy()).sum(1)
+        log_p = -(squares / noise + 5 * np.log(2 * np.pi * noise)) / 2
+        bounds.append(log_p + np.logaddexp.reduce(joint, axis=1) - log_q)
+    expected = np.mean(bounds) - np.log(scaling[1]).sum()
+    assert model.score(X) == pytest.approx(expected, abs=0.05)
+
+
 def test_density_is_in_units_of_the_input(planted):
     X, _, model = planted
     wider = vade().fit(1000 * X)

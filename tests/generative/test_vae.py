@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skdeep.generative import VAESampler, _vae_model, _vae_training
 from skdeep.generative import _vae as module
-from skdeep.generative._row_noise import noise_parts
+from skdeep.nn.row_noise import noise_parts
 from skdeep.generative._vae_likelihood import SharedGaussian, least_variances
 from skdeep.generative._vae_training import means_over, shrunken_squares
 
