@@ -534,8 +534,10 @@ class Checkpoint(BaseCallback):
     What a fit computes before and between its phases (scaling, neighbours, k-means) is
     computed again. A fit that has ended is resumed too, and ends at once: give another
     directory, or delete the files, for a new one. A fit of other parameters or data,
-    with other callbacks that stop or steer it, or by another version of skdeep or
-    torch, is refused. With ``random_state=None`` the seeds that were drawn are kept.
+    with other callbacks that stop or steer it, on another device, in products of
+    another type, or by another version of skdeep or torch, is refused. The very bits
+    need the same kind of processor. With ``random_state=None`` the seeds that were
+    drawn are kept.
 
     In a search each candidate would need a directory of its own: set `Checkpoint` on
     the estimator that you fit at last.

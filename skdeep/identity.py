@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
 from skdeep._version import __version__
+from skdeep.training import multiplies_bfloat16
 
 
 def described_parameters(estimator: Any, but: set[str]) -> dict[str, Any]:
@@ -171,8 +172,17 @@ def description_of(
             "skdeep": __version__,
             "torch": torch.__version__,
             "device": str(estimator._device()),
+            "products": described_products(estimator),
         },
     }
+
+
+def described_products(estimator: Any) -> str:
+    """Type of the products in training, that of large networks if it is not given."""
+    precision = getattr(estimator, "precision", "auto")
+    if precision != "auto":
+        return precision
+    return "bfloat16" if multiplies_bfloat16(estimator._device()) else "float32"
 
 
 def described_callbacks(callbacks: Iterable[Any]) -> dict[str, Any]:

@@ -42,7 +42,8 @@ MAY_IMPORT = {
     | {"numpy", "scipy", "sklearn", "torch"},
     "io": {"base", "cluster", "compose", "generative", "nn", "representation"}
     | {"storage", "numpy", "scipy", "sklearn", "torch"},
-    "identity": {"_version", "joblib", "numpy", "scipy", "sklearn", "torch"},
+    "identity": {"_version", "training", "joblib", "numpy", "scipy", "sklearn"}
+    | {"torch"},
     "inspection": {"_compat", "base", "inspection", "metrics", "parameters"}
     | {"sampling", "tables", "wrapping", "matplotlib", "numpy", "scipy", "sklearn"},
     "metrics": {"_compat", "metrics", "sampling", "tables", "warning", "wrapping"}

@@ -12,7 +12,12 @@ import torch
 
 from skdeep import identity
 from skdeep.cluster import AEKMeans
-from skdeep.identity import described, described_code, described_parameters
+from skdeep.identity import (
+    described,
+    described_code,
+    described_parameters,
+    description_of,
+)
 
 IS_KNOWN = "name in {'one', 'two', 'three', 'four'}"
 """Code that holds a frozenset."""
@@ -163,3 +168,14 @@ def test_what_cannot_be_known_again_is_named():
     model = AEKMeans(3, init=lambda: lock)
     with pytest.raises(ValueError, match="'init' parameter of AEKMeans holds what"):
         described_parameters(model, {"memory"})
+
+
+def test_precision_is_known_by_what_it_comes_to_on_the_device(monkeypatch):
+    model = AEKMeans(random_state=0)
+    found = []
+    for native in (True, False):
+        monkeypatch.setattr(identity, "multiplies_bfloat16", lambda _, is_=native: is_)
+        found.append(description_of(model, np.eye(3), None, set())["surroundings"])
+    assert [each["products"] for each in found] == ["bfloat16", "float32"]
+    given = description_of(model.set_params(precision="bfloat16"), None, None, set())
+    assert given["surroundings"] == found[0]

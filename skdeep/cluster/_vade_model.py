@@ -117,7 +117,7 @@ class VaDEModel:
         return gaussian_loss_of_best_variance(squares, x.shape[1]), kl
 
     def elbo(self, x: Tensor) -> Tensor:
-        """Evidence lower bound of each row, ``(n,)``, by codes that it draws for itself.
+        """Evidence lower bound of each row, ``(n,)``, by codes that it draws itself.
 
         All but the networks in float64: see `responsibilities`.
         """

@@ -15,10 +15,10 @@ from skdeep.generative._diffusion_paths import (
     spread_noise,
     times_of,
 )
-from skdeep.nn.row_noise import noise_parts
 from skdeep.generative._varying import varying_columns
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
+from skdeep.nn.row_noise import noise_parts
 from skdeep.objectives.diffusion import guided, rates
 
 EXACT_FEATURES = 16

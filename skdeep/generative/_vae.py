@@ -14,7 +14,6 @@ from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, Classes, fit_transform, score
-from skdeep.nn.row_noise import noise_parts
 from skdeep.generative._vae_likelihood import (
     Bernoulli,
     Likelihood,
@@ -34,6 +33,7 @@ from skdeep.generative._vae_training import (
     warn_of_collapse,
 )
 from skdeep.nn.noise import normal
+from skdeep.nn.row_noise import noise_parts
 from skdeep.parameters import ImageShape
 from skdeep.training import FitTask, changing
 

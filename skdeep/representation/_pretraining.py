@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from skdeep._version import __version__
 from skdeep.base import BaseDeepEstimator
-from skdeep.identity import described_parameters
+from skdeep.identity import described_parameters, described_products
 from skdeep.parameters import (
     ImageShape,
     checked_image_shape,
@@ -158,7 +158,8 @@ def _remembered(
         return _pretrain, []
     memory: Memory = check_memory(owner.memory)
     parameters = described_parameters(encoder, {"verbose"})
-    kind = [__version__, type(encoder).__name__, parameters]
+    products = described_products(encoder)
+    kind = [__version__, type(encoder).__name__, parameters, products]
     return memory.cache(_pretrain, ignore=["encoder", "task"]), kind
 
 

@@ -14,6 +14,7 @@ from skdeep.training.inference import drawn_in_chunks, in_chunks
 from skdeep.training.modes import inferring, learning
 from skdeep.training.moving import Thing
 from skdeep.training.optimizer import BETAS, Adam
+from skdeep.training.precision import multiplies_bfloat16
 from skdeep.training.rows import Rows
 from skdeep.training.tasks import FitTask, Phase, fit_task_of
 from skdeep.training.weights import AveragedWeights, BestWeights, applied
@@ -40,6 +41,7 @@ __all__ = [
     "in_chunks",
     "inferring",
     "learning",
+    "multiplies_bfloat16",
     "n_batches",
     "train",
     "train_epoch",

@@ -21,7 +21,7 @@ def resolved_precision(
     """
     if precision == "auto":
         large = is_convolutional(networks) or n_weights(networks) >= LARGE
-        faster = large and _multiplies_bfloat16(device)
+        faster = large and multiplies_bfloat16(device)
         precision = "bfloat16" if faster else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
@@ -36,7 +36,8 @@ def is_convolutional(networks: list[Network]) -> bool:
     return any(weight.ndim == 4 for net in networks for weight in net.parameters())
 
 
-def _multiplies_bfloat16(device: torch.device) -> bool:
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 natively; others emulate it, slowly."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":

@@ -18,9 +18,9 @@ from sklearn.preprocessing import StandardScaler
 
 from skdeep.generative import VAESampler, _vae_model, _vae_training
 from skdeep.generative import _vae as module
-from skdeep.nn.row_noise import noise_parts
 from skdeep.generative._vae_likelihood import SharedGaussian, least_variances
 from skdeep.generative._vae_training import means_over, shrunken_squares
+from skdeep.nn.row_noise import noise_parts
 
 GRID = np.linspace(-7.5, 7.5, 51)
 PLANE = np.stack(np.meshgrid(GRID, GRID), axis=-1).reshape(-1, 2)

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from torch import Generator
 
+from skdeep import identity
 from skdeep.nn import MLP, initialized
 from skdeep.representation import (
     AutoencoderTransformer,
@@ -227,6 +228,14 @@ def test_other_labels_of_the_same_rows_share_one_cached_pretraining(tmp_path):
         clone(model).fit(X, FEW).predict_proba(X), plain.predict_proba(X)
     )
     assert len(list(tmp_path.rglob("output.pkl"))) == 1
+
+
+def test_pretrainings_in_other_products_are_kept_apart(tmp_path, monkeypatch):
+    model = small(memory=str(tmp_path))
+    for native in (True, False):
+        monkeypatch.setattr(identity, "multiplies_bfloat16", lambda _, is_=native: is_)
+        clone(model).fit(X, FEW)
+    assert len(list(tmp_path.rglob("output.pkl"))) == 2
 
 
 def test_phases_are_those_of_one_tree():

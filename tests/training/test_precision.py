@@ -49,7 +49,7 @@ def conv():
 
 
 def hardware(monkeypatch, native):
-    monkeypatch.setattr(module, "_multiplies_bfloat16", lambda _: native)
+    monkeypatch.setattr(module, "multiplies_bfloat16", lambda _: native)
 
 
 @pytest.mark.parametrize("native", [False, True])
