@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 from skdeep.compose._columns import Cells
 
 N_QUANTILES = 1000
-"""Values of a column that are kept to tell its quantiles by."""
+"""Shares, and as many scores, at which the values of a column are kept."""
 
 MAX_DECIMALS = 6
 """Decimal places up to which floats count as rounded."""
@@ -37,9 +37,9 @@ class NormalScores:
     @classmethod
     def of(cls, x: np.ndarray) -> Self:
         """Scores among some values."""
-        n_quantiles = min(len(x), N_QUANTILES)
-        ranks = np.rint(np.linspace(0, len(x) - 1, n_quantiles)).astype(int)
-        return cls(np.sort(x)[ranks], (ranks + 0.5) / len(x))
+        x = np.sort(x)
+        ranks = telling_ranks(x)
+        return cls(x[ranks], (ranks + 0.5) / len(x))
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Return the scores of values, of those beyond the largest that of it."""
@@ -50,6 +50,22 @@ class NormalScores:
     def inverse_transform(self, z: np.ndarray) -> np.ndarray:
         """Return the values of scores."""
         return np.interp(ndtr(z), self.levels, self.quantiles)
+
+
+def telling_ranks(x: np.ndarray) -> np.ndarray:
+    """Places in sorted values between which straight lines tell the quantiles.
+
+    Of few values both ends of their steps; of many, places at even shares and at even
+    scores: the latter come close in the tails, where values are far apart.
+    """
+    n = len(x)
+    first = np.flatnonzero(np.r_[True, x[1:] != x[:-1]])
+    if len(first) <= N_QUANTILES:
+        return np.union1d(first, np.append(first[1:], n) - 1)
+    shares = np.linspace(0.5 / n, 1 - 0.5 / n, min(n, N_QUANTILES))
+    scores = np.linspace(ndtri(shares[0]), ndtri(shares[-1]), len(shares))
+    places = n * np.concatenate([shares, ndtr(scores)]) - 0.5
+    return np.unique(np.rint(places).astype(int))
 
 
 # categories

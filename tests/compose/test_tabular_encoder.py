@@ -710,3 +710,36 @@ def test_scores_are_inverted_between_values():
     scores = NormalScores.of(rng.exponential(size=3000))
     x = np.linspace(0.01, 5, 100)
     np.testing.assert_allclose(scores.inverse_transform(scores.transform(x)), x)
+
+
+# scores
+
+
+def drawn_by_scores(values):
+    table = pd.DataFrame({"a": values})
+    scores = np.random.RandomState(1).randn(400_000, 1)
+    return TabularEncoder().fit(table).inverse_transform(scores)["a"]
+
+
+def test_normal_scores_lead_back_to_the_tails():
+    values = np.random.RandomState(0).lognormal(sigma=2, size=50_000)
+    drawn = drawn_by_scores(values)
+    assert drawn.mean() == pytest.approx(values.mean(), rel=0.05)
+    assert drawn.std() == pytest.approx(values.std(), rel=0.1)
+    tails = [0.0001, 0.001, 0.999, 0.9995]
+    np.testing.assert_allclose(
+        np.quantile(drawn, tails), np.quantile(values, tails), rtol=0.1
+    )
+
+
+def test_normal_scores_lead_back_to_the_few_rows_that_are_not_zero():
+    values = np.zeros(50_000)
+    values[:40] = np.random.RandomState(0).lognormal(size=40)
+    drawn = drawn_by_scores(values)
+    assert (drawn > 0).mean() == pytest.approx(40 / 50_000, rel=0.3)
+    assert drawn.mean() == pytest.approx(values.mean(), rel=0.3)
+
+
+def test_rare_categories_of_many_rows_keep_their_share():
+    drawn = drawn_by_scores(["common"] * 49_950 + ["rare"] * 50)
+    assert (drawn == "rare").mean() == pytest.approx(0.001, rel=0.2)
