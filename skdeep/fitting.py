@@ -17,10 +17,10 @@ from skdeep.scaling import (
     MOST_WHITENED,
     ColumnStatistics,
     column_statistics,
+    constants_of,
     fitted_scaling,
     fitted_unit_scaling,
     half_whitening,
-    scaled_constants,
 )
 from skdeep.training import (
     BETAS,
@@ -185,13 +185,13 @@ class Fitting:
 
     @property
     def constants(self) -> np.ndarray:
-        """Scaled value of each column that does not vary, NaN of all others.
+        """Value of each column that does not vary, NaN of all others.
 
         Pixels share their scale and their noise: none of an image's counts as constant.
         """
         if self.image_shape is not None:
             return np.full(self.n_features, np.nan)
-        return scaled_constants(self.columns, self.offset, self.scale)
+        return constants_of(self.columns)
 
     def _reads_a_table(self) -> bool:
         """Whether the columns were scaled each by itself, and are not too many."""

@@ -180,25 +180,20 @@ def within_common_range(columns: ColumnStatistics) -> np.ndarray:
     return (columns.minimum >= low) & (columns.maximum <= high)
 
 
-def scaled_constants(
-    columns: ColumnStatistics,
-    offset: np.ndarray,
-    scale: np.ndarray,
-    whitening: np.ndarray | None = None,
+def constants_of(
+    columns: ColumnStatistics, whitening: np.ndarray | None = None
 ) -> np.ndarray:
-    """Scaled value of each column that does not vary, NaN of all others.
+    """Value of each column that does not vary, NaN of all others.
 
     Columns that are mixed with others, by a whitening of rows in which they varied, are
     no constants of their own.
     """
     varies = columns.minimum < columns.maximum
-    value = (columns.minimum - offset) / scale
     if whitening is not None:
         own = np.diag(whitening)
         others = np.abs(whitening).sum(axis=1) - np.abs(own)
         varies |= others > NEGLIGIBLE * np.abs(own)
-        value = value * own
-    return np.where(varies, np.nan, value)
+    return np.where(varies, np.nan, columns.minimum)
 
 
 def half_whitening(
@@ -325,11 +320,13 @@ def in_units(
     offset: np.ndarray,
     scale: np.ndarray,
     whitening: np.ndarray | None = None,
+    constants: np.ndarray | None = None,
 ) -> np.ndarray:
     """Bring scaled float32 rows back to the units of the input, in place.
 
     Numbers beyond those of float32 become the largest that it has. Where it is too
-    coarse for a column, or a column too small for it, the rows are in float64.
+    coarse for a column, or a column too small for it, the rows are in float64. Columns
+    of `constants` get their value, which the way there and back would round.
     """
     if whitening is not None:
         inverse = np.linalg.inv(whitening).astype(X.dtype)
@@ -342,4 +339,7 @@ def in_units(
     with np.errstate(over="ignore"):
         X *= scale
         X += offset
+    if constants is not None:
+        held = np.flatnonzero(~np.isnan(constants))
+        X[:, held] = constants[held].clip(-limits.max, limits.max)
     return np.clip(X, -limits.max, limits.max, out=X)

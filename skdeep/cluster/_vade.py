@@ -27,7 +27,7 @@ from skdeep.cluster._vade_model import VaDEModel, clustering_of
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.nn.posterior import with_variances
 from skdeep.representation import AutoencoderTransformer
-from skdeep.scaling import column_statistics, in_units, scaled_constants
+from skdeep.scaling import column_statistics, constants_of, in_units
 from skdeep.training import (
     Adam,
     FitTask,
@@ -147,7 +147,7 @@ class VaDEClusterer(BaseDeepClusterer):
         Variance of the Gaussian likelihood, in scaled units. None if it is Bernoulli.
 
     constants_ : ndarray of shape (n_features,)
-        Scaled value of each column that does not vary, which densities leave out and
+        Value of each column that does not vary, which densities leave out and
         samples repeat; NaN of all others, and of pixels.
 
     labels_ : ndarray of shape (n_samples,), int64
@@ -353,7 +353,7 @@ class VaDEClusterer(BaseDeepClusterer):
             mixture.fit(codes[sample].astype(np.float64))
         spread = START_VARIANCE * float(mixture.weights_ @ mixture.covariances_.mean(1))
         encoder = with_variances(begin.autoencoder.encoder_, math.log(spread))
-        constants = constants_of(X, begin.autoencoder)
+        constants = constants_under(X, begin.autoencoder)
         return VaDEModel.started(begin, encoder, mixture, constants)
 
     inverse_transform = inverse_transform
@@ -410,7 +410,7 @@ class VaDEClusterer(BaseDeepClusterer):
 
         X = drawn_in_chunks(draw, n_samples, self.n_features_in_, device)
         scaling = autoencoder.offset_, autoencoder.scale_, autoencoder.whitening_
-        return in_units(X, *scaling)
+        return in_units(X, *scaling, constants=self.constants_)
 
     def _model(self) -> VaDEModel:
         """Return what was fitted, on the device."""
@@ -418,9 +418,8 @@ class VaDEClusterer(BaseDeepClusterer):
         values = np.log(self.weights_), self.cluster_centers_, np.log(self.covariances_)
         mixture = [torch.tensor(value, device=device) for value in values]
         decoder = self.autoencoder_.decoder_.to(device)
-        constants = torch.tensor(self.constants_, device=device)
         return VaDEModel(
-            self.encoder_, decoder, mixture, self.noise_variance_, constants
+            self.encoder_, decoder, mixture, self.noise_variance_, self.constants_
         )
 
     def _assignment(self) -> Callable[[Tensor], Tensor]:
@@ -438,15 +437,14 @@ class VaDEClusterer(BaseDeepClusterer):
         return lambda x: log_scale - model.elbo(x)
 
 
-def constants_of(
+def constants_under(
     X: np.ndarray | csr_matrix, autoencoder: AutoencoderTransformer
 ) -> np.ndarray:
-    """Scaled value of each column that does not vary, NaN of all others.
+    """Value of each column that does not vary under a scaling, NaN of all others.
 
     Pixels have the noise of their image. Nor are all columns constants.
     """
-    scaling = autoencoder.offset_, autoencoder.scale_, autoencoder.whitening_
-    constants = scaled_constants(column_statistics(X), *scaling)
+    constants = constants_of(column_statistics(X), autoencoder.whitening_)
     if autoencoder.image_shape_ is not None or not np.isnan(constants).any():
         return np.full_like(constants, np.nan)
     return constants

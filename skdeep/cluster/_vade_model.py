@@ -47,9 +47,9 @@ class VaDEModel:
         means and log-variances of shape (n_clusters, d).
     noise_variance : float or None
         Of the Gaussian likelihood; None means the Bernoulli one.
-    constants : Tensor of shape (n_features,)
-        Scaled value of the columns that do not vary, NaN of others: the likelihood
-        leaves them out, and rows that are drawn repeat them.
+    constants : ndarray of shape (n_features,)
+        Value of the columns that do not vary, NaN of others: the likelihood leaves
+        them out.
     """
 
     def __init__(
@@ -58,15 +58,17 @@ class VaDEModel:
         decoder: Network,
         mixture: list[Tensor],
         noise_variance: float | None,
-        constants: Tensor,
+        constants: np.ndarray,
     ) -> None:
         self.encoder = encoder
         self.decoder = decoder
         self.mixture = mixture
         self.noise_variance = noise_variance
         self.constants = constants
-        varies = constants.isnan()
-        self.columns = None if varies.all() else torch.nonzero(varies)[:, 0]
+        varies = np.flatnonzero(np.isnan(constants))
+        self.columns = None
+        if len(varies) < len(constants):
+            self.columns = torch.from_numpy(varies).to(mixture[0].device)
 
     @classmethod
     def started(
@@ -84,8 +86,7 @@ class VaDEModel:
         ]
         binary = begin.autoencoder.loss == "binary_cross_entropy"
         decoder = begin.autoencoder.decoder_
-        fixed = torch.tensor(constants, dtype=torch.float32, device=begin.rows.device)
-        model = cls(encoder, decoder, moved, None if binary else 1.0, fixed)
+        model = cls(encoder, decoder, moved, None if binary else 1.0, constants)
         for value in model.mixture:
             value.requires_grad_()
         return model
@@ -159,7 +160,7 @@ class VaDEModel:
         elif noisy:
             noise = normal(output.shape, rng)
             output = output + self.noise_variance**0.5 * noise
-        return torch.where(self.constants.isnan(), output, self.constants)
+        return output
 
 
 def drawn_codes(
@@ -185,7 +186,7 @@ def clustering_of(model: VaDEModel, begin: Start) -> Clustering:
         "covariances_": log_vars.exp().cpu().numpy(),
         "weights_": log_weights.exp().cpu().numpy(),
         "noise_variance_": residual_variance(model, begin),
-        "constants_": model.constants.cpu().numpy(),
+        "constants_": model.constants,
     }
     return Clustering(q.argmax(axis=1), attributes)
 

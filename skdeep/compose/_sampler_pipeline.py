@@ -497,11 +497,10 @@ def has_density(sampler: Any) -> np.ndarray | bool:
     Bernoulli likelihoods are probabilities, and have none.
     """
     sampler = thawed(sampler)
+    if getattr(sampler, "noise_variance_", 1) is None:
+        return False
     if getattr(sampler, "constants_", None) is not None:
         return np.isnan(sampler.constants_)
-    if hasattr(sampler, "noise_variance_"):
-        variance = sampler.noise_variance_
-        return False if variance is None else variance > 0
     return True
 
 

@@ -66,6 +66,9 @@ class BaseSampler(BaseDeepEstimator):
     conditional: bool
     """Whether `fit` learns the classes of rows."""
 
+    constants_: np.ndarray
+    """Value of each column that samples repeat, NaN of all others."""
+
     _draw: Callable[[int, Tensor | None, Generator], Tensor]
     """Draw scaled rows: of their number, their contexts and a generator."""
 
@@ -242,7 +245,7 @@ class BaseSampler(BaseDeepEstimator):
         return self._in_units(self._over(codes, y, function))
 
     def _in_units(self, X: np.ndarray) -> np.ndarray:
-        return in_units(X, self.offset_, self.scale_)
+        return in_units(X, self.offset_, self.scale_, constants=self.constants_)
 
 
 def fit_transform(self: Any, X: Any, y: Any = None) -> np.ndarray:

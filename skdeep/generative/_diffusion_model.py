@@ -60,7 +60,7 @@ class DiffusionModel:
         )
         self.n_timesteps = len(betas)
         self.device = device
-        self.constants = torch.from_numpy(np.nan_to_num(constants)).to(device).float()
+        self.n_features = len(constants)
         self.varying = varying_columns(constants, device)
         self.n_varying = int(np.isnan(constants).sum())
 
@@ -68,7 +68,7 @@ class DiffusionModel:
         """Return the velocity of rows of a context, pushed by guidance."""
 
         def velocity(x: Tensor, t: int) -> Tensor:
-            x = self._widened(x, torch.zeros_like(self.constants))
+            x = self._widened(x)
             time = x.new_full((1,), t / self.n_timesteps)
             if context is None:
                 v = self.denoiser(x, time)
@@ -102,7 +102,7 @@ class DiffusionModel:
                 x = implicit_path(diffusion, x, times_of(self.n_timesteps, n_steps))
             else:
                 x = flow_path(diffusion, x, times_of(self.n_timesteps, n_steps)[::-1])
-            return self._widened(x, self.constants)
+            return self._widened(x)
 
         noise = normal((n_rows, self.n_varying), rng)
         return by_parts(rows, noise, *[] if context is None else [context])
@@ -113,7 +113,7 @@ class DiffusionModel:
 
         def codes(x: Tensor, context: Tensor | None = None) -> Tensor:
             z = flow_path(self.diffusion(context), self._narrowed(x), times)
-            return self._widened(z, torch.zeros_like(self.constants))
+            return self._widened(z)
 
         return lambda x, *given: by_parts(codes, x, *given)
 
@@ -123,7 +123,7 @@ class DiffusionModel:
 
         def rows(z: Tensor, context: Tensor | None = None) -> Tensor:
             x = flow_path(self.diffusion(context), self._narrowed(z), times)
-            return self._widened(x, self.constants)
+            return self._widened(x)
 
         return lambda z, *given: by_parts(rows, z, *given)
 
@@ -160,11 +160,11 @@ class DiffusionModel:
         """Take the columns that vary."""
         return x[:, self.varying]
 
-    def _widened(self, x: Tensor, others: Tensor) -> Tensor:
-        """Put columns between those that vary, with the values `others` in them."""
+    def _widened(self, x: Tensor) -> Tensor:
+        """Put columns of zeros between those that vary."""
         if isinstance(self.varying, slice):
             return x
-        return others.to(x).expand(len(x), -1).index_copy(1, self.varying, x)
+        return x.new_zeros(len(x), self.n_features).index_copy(1, self.varying, x)
 
 
 def by_parts(function: RowMap, x: Tensor, *given: Tensor) -> Tensor:

@@ -151,7 +151,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         distribution.
 
     constants_ : ndarray of shape (n_features,)
-        Scaled value of each column that does not vary, NaN of the others.
+        Value of each column that does not vary, NaN of the others.
 
     offset_, scale_ : ndarray of shape (n_features,)
         Rows are read as ``(X - offset_) / scale_``.
@@ -402,10 +402,9 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         return varying_columns(some_free(self.constants_), self._home())
 
     def _rows_of(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        constants = torch.tensor(np.float32(self.constants_)).to(z)
-        x = constants.repeat(len(z), 1)
+        x = z.new_zeros(len(z), self.n_features_in_)
         x[:, self._columns()] = self.flow_.inverse(z, context)
-        return x.where(constants.isnan(), constants)
+        return x
 
     def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
         shape = (n_rows, self._n_features_out)

@@ -26,6 +26,7 @@ from skdeep.generative._gan_training import (
 )
 from skdeep.nn.noise import normal, uniform
 from skdeep.parameters import ImageShape
+from skdeep.scaling import in_units
 from skdeep.training import FitTask, depends_on_host
 
 
@@ -423,6 +424,6 @@ class GANSampler(BaseSampler):
 
     def _in_units(self, X: np.ndarray) -> np.ndarray:
         # Again, since the way back rounds: no row shall have less than nothing.
-        X = super()._in_units(X)
+        X = in_units(X, self.offset_, self.scale_)
         bounds = (self.minimum_.astype(X.dtype), self.maximum_.astype(X.dtype))
         return np.clip(X, *bounds, out=X)

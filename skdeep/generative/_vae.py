@@ -25,7 +25,6 @@ from skdeep.generative._vae_training import (
     COLLAPSED,
     EARLIEST,
     are_binary,
-    keep_constants,
     new_likelihood,
     new_networks,
     settled,
@@ -162,6 +161,10 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         Mean square of what the code leaves of each column, in scaled rows: a shared or
         fixed variance itself. 0 in columns that do not vary. None with the Bernoulli
         likelihood.
+
+    constants_ : ndarray of shape (n_features,)
+        Value of each column that does not vary, which samples repeat; NaN of all
+        others, of pixels, and with the Bernoulli likelihood.
 
     sample_noise_ : bool
         What ``sample_noise="auto"`` means for the rows of `fit`.
@@ -540,6 +543,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         # Build the model and its optimiser.
         constants = fitting.constants
         likelihood = new_likelihood(self, np.isnan(constants), fitting)
+        if self.likelihood == "bernoulli":  # tells them by probabilities, as all others
+            constants = np.full_like(constants, np.nan)
         encoder, decoder = new_networks(
             self, fitting, 0 if context is None else context.shape[1], likelihood
         )
@@ -578,6 +583,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             "encoder_": encoder,
             "decoder_": decoder,
             "noise_variance_": likelihood.variance,
+            "constants_": constants,
             "sample_noise_": draws_noise,
             **classes,
         }
@@ -586,7 +592,6 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         self.kl_ = settled(self, model, given, fitting)
         if likelihood.variance is not None:
             self.noise_variance_ = likelihood.variance.cpu().numpy()
-            keep_constants(self.decoder_, constants)
         has_begun = schedule.step_number >= EARLIEST and np.isnan(constants).any()
         if has_begun and self.kl_.max() < COLLAPSED:
             warn_of_collapse(type(self).__name__)

@@ -21,7 +21,6 @@ from skdeep.generative._vae_likelihood import (
 from skdeep.generative._vae_model import VariationalModel
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 from skdeep.nn.noise import normal
-from skdeep.nn.posterior import last_layer
 from skdeep.parameters import checked_sizes
 from skdeep.warning import warn
 
@@ -124,21 +123,6 @@ def are_binary(fitting: Fitting) -> bool:
     # x^2 = x for these, so that the variance is mean (1 - mean), and less for others.
     variance = fitting.columns.variance / fitting.scale**2
     return np.allclose(variance, mean * (1 - mean), atol=1e-7)
-
-
-@torch.no_grad()
-def keep_constants(decoder: Network, constants: np.ndarray) -> None:
-    """Let the decoder give each column that does not vary its value.
-
-    They are no part of the loss: the weights that lead to them were not trained.
-    """
-    if np.isnan(constants).all():
-        return
-    last = last_layer(decoder)
-    value = torch.from_numpy(constants).to(last.bias)
-    fixed = torch.nonzero(~value.isnan())[:, 0]
-    last.weight[fixed] = 0
-    last.bias[fixed] = value[fixed]
 
 
 @torch.no_grad()
