@@ -112,10 +112,13 @@ def classifier_two_sample_score(
         rows = sparse.vstack([real, sampled], format="csr")
     else:
         rows = np.vstack([real, sampled])
-    if classifier is None:
+    takes_default = classifier is None
+    if takes_default:
         classifier = _default_classifier(rows, is_code, rng)
     fold = np.tile(rng.permutation(n) % cv, 2)
     splits = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(cv)]
+    if takes_default:
+        _keep_presence_alone(rows, [train for train, _ in splits])
     scores = cross_val_score(
         classifier,
         rows,
@@ -160,6 +163,17 @@ def _default_classifier(
         min_samples_leaf=min(20, max(1, len(rows) // 8)),
         random_state=rng.randint(2**31 - 1),
     )
+
+
+def _keep_presence_alone(rows: np.ndarray, trains: list[np.ndarray]) -> None:
+    """Say of columns that a classifier would find empty which of their cells are there.
+
+    Its trees refuse those without any cell to learn from.
+    """
+    present = ~np.isnan(rows)
+    for column in np.flatnonzero(~present.all(axis=0)):
+        if not all(present[train, column].any() for train in trains):
+            rows[:, column] = present[:, column]
 
 
 def _frequent_codes(codes: np.ndarray) -> np.ndarray:

@@ -224,6 +224,21 @@ def test_a_spoiled_column_of_any_type_is_found(spoil):
     assert classifier_two_sample_score(X, spoil(Y), random_state=0) > 0.57
 
 
+@pytest.mark.parametrize("n_present", [0, 1, 2])
+@pytest.mark.parametrize("value", [3.0, "yes"])
+def test_columns_that_are_nearly_empty_tell_nothing(normal, n_present, value):
+    cells = pd.Series([value] * n_present + [None] * (100 - n_present))
+    tables = [pd.DataFrame(part[:100]).assign(rare=cells) for part in normal]
+    for seed in range(3):
+        assert 0.3 < classifier_two_sample_score(*tables, random_state=seed) < 0.7
+
+
+def test_column_that_is_empty_in_one_sample_alone_is_found(normal):
+    real, sampled = (pd.DataFrame(part[:100]) for part in normal)
+    sampled[0] = np.nan
+    assert classifier_two_sample_score(real, sampled, random_state=0) == 1
+
+
 def test_categories_that_alternate_in_the_alphabet_are_told_apart():
     rng = np.random.RandomState(0)
     X, Y = 2 * rng.randint(10, size=(150, 1)), 2 * rng.randint(10, size=(150, 1)) + 1
