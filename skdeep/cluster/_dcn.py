@@ -50,7 +50,7 @@ class DCNClusterer(BaseDeepClusterer):
     where D is the number of features, x is scaled as the autoencoder scales it,
     :math:`z_i` is the embedding of row i and :math:`\mu_j` the centroid of cluster j. A
     row that is assigned to cluster j moves its centroid by
-    :math:`(z_i - \mu_j) / c_j`, with :math:`c_j` the rows that did so until then.
+    :math:`(z_i - \mu_j) / c_j`, with :math:`c_j` the rows that did so, itself included.
 
     Parameters
     ----------

@@ -24,8 +24,8 @@ def squared_error_per_sample(output: Tensor, x: Tensor) -> Tensor:
 def cross_entropy_per_sample(output: Tensor, x: Tensor) -> Tensor:
     r"""Binary cross-entropy of each row, with :math:`\hat x = \sigma(\text{output})`.
 
-    .. math:: -\frac1D \sum_d x_{id} \log \hat x_{id}
-              + (1 - x_{id}) \log (1 - \hat x_{id})
+    .. math:: -\frac1D \sum_d \big( x_{id} \log \hat x_{id}
+              + (1 - x_{id}) \log (1 - \hat x_{id}) \big)
 
     Outside of [0, 1] it means nothing: entries there count as the nearer bound, and by
     their distance from it besides.

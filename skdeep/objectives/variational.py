@@ -141,8 +141,9 @@ def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     r"""Logarithm of the probability of each binary row.
 
-    .. math:: \sum_j x_j \log p_j + (1 - x_j) \log (1 - p_j)
-              = \sum_j x_j l_j - \mathrm{softplus}(l_j), \qquad p_j = \sigma(l_j)
+    .. math:: \sum_j \big( x_j \log p_j + (1 - x_j) \log (1 - p_j) \big)
+              = \sum_j \big( x_j l_j - \mathrm{softplus}(l_j) \big),
+              \qquad p_j = \sigma(l_j)
 
     Of values between 0 and 1 it is the expectation over binary rows with such means:
     no density of the values themselves. Rows with values beyond are impossible.
@@ -269,7 +270,8 @@ class MeanSquares(torch.autograd.Function):
 def gaussian_loss_of_squares(squares: Tensor, log_var: Tensor) -> Tensor:
     r"""Minus the mean log-likelihood of rows whose `mean_squares` are given.
 
-    .. math:: \frac12 \sum_j \frac{S_j}{s_j^2} + \log s_j^2 + \log 2 \pi
+    .. math:: \frac12 \sum_j \left(
+              \frac{S_j}{s_j^2} + \log s_j^2 + \log 2 \pi \right)
 
     Parameters
     ----------

@@ -347,7 +347,8 @@ class Phase:
             if len(values) >= self.n_iter:
                 raise ValueError(
                     f"The score {name!r} has the name of a number that phase "
-                    f"{self.name!r} records: give it another, {{'name': scorer}}."
+                    f"{self.name!r}, or another monitor, records: give it another, "
+                    "{'name': scorer}."
                 )
             values += [math.nan] * (self.n_iter - 1 - len(values))
             values.append(value)
