@@ -16,49 +16,35 @@ import torch
 
 from skdeep.nn import Network
 from skdeep.training.precision import is_convolutional, n_weights
+from skdeep.training.shared import SharedSetting
 
 SMALL = 1_000_000
 """Weights up to which dense networks train on one thread."""
 
 _local = threading.local()
-_lock = threading.Lock()
-_n_inside = 0
-_callers_threads = 1
 
-
-def _begin_in_child() -> None:
-    # The threads of the parent are not in a forked child, and torch, which would wait
-    # for them for ever, has to be told. Nor are the parent's other fits there.
-    global _lock, _n_inside
-    _lock = threading.Lock()
-    _n_inside = 0
-    torch.set_num_threads(1)
-
+CALLERS_THREADS = SharedSetting(torch.get_num_threads)
+"""Number of threads before any fit bounded it."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_in_child)
+    # torch would wait for ever for the threads of the parent, which a child lacks.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @contextmanager
 def bounded_threads(networks: list[Network]) -> Iterator[None]:
     """Train small networks on one thread, and give the caller's setting back."""
-    global _n_inside, _callers_threads
     is_large = is_convolutional(networks) or n_weights(networks) > SMALL
     if is_large or getattr(_local, "is_inside", False):
         yield
         return
     # torch keeps the number for each Python thread, but starts new ones with the last
     # number that any set. Fits at once in several threads all restore the first's.
-    with _lock:
-        if _n_inside == 0:
-            _callers_threads = torch.get_num_threads()
-        _n_inside += 1
-    torch.set_num_threads(1)
-    _local.is_inside = True
-    try:
-        yield
-    finally:
-        _local.is_inside = False
-        torch.set_num_threads(_callers_threads)
-        with _lock:
-            _n_inside -= 1
+    with CALLERS_THREADS.inside() as callers_threads:
+        torch.set_num_threads(1)
+        _local.is_inside = True
+        try:
+            yield
+        finally:
+            _local.is_inside = False
+            torch.set_num_threads(callers_threads)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skdeep.representation import AutoencoderTransformer
-from skdeep.training.modes import float32_products
+from skdeep.training.modes import FLOAT32_PRODUCTS
 
 if not hasattr(torch.backends.mkldnn, "matmul"):
     pytest.skip("CPUs have a setting of their own since 2.9", allow_module_level=True)
@@ -26,15 +26,15 @@ def lowered_products():
 
 @pytest.mark.usefixtures("lowered_products")
 def test_precision_of_the_caller_returns_after_an_exception():
-    with pytest.raises(KeyError), float32_products():
+    with pytest.raises(KeyError), FLOAT32_PRODUCTS.inside():
         raise KeyError
     assert MATMUL.fp32_precision == LOWERED
 
 
 @pytest.mark.usefixtures("lowered_products")
 def test_nested_fits_give_the_precision_back():
-    with float32_products():
-        with float32_products():
+    with FLOAT32_PRODUCTS.inside():
+        with FLOAT32_PRODUCTS.inside():
             assert MATMUL.fp32_precision == EXACT
         assert MATMUL.fp32_precision == EXACT
     assert MATMUL.fp32_precision == LOWERED
@@ -45,12 +45,12 @@ def test_fits_in_threads_at_once_share_the_precision():
     both_inside, first_left = Barrier(2), Barrier(2)
 
     def first():
-        with float32_products():
+        with FLOAT32_PRODUCTS.inside():
             both_inside.wait()
         first_left.wait()
 
     def second():
-        with float32_products():
+        with FLOAT32_PRODUCTS.inside():
             both_inside.wait()
             first_left.wait()
             return MATMUL.fp32_precision
@@ -64,7 +64,7 @@ def test_fits_in_threads_at_once_share_the_precision():
 def test_precision_of_all_backends_stays_that_of_all():
     torch.backends.fp32_precision = LOWERED
     try:
-        with float32_products():
+        with FLOAT32_PRODUCTS.inside():
             assert MATMUL.fp32_precision == EXACT
         assert MATMUL.fp32_precision == LOWERED
     finally:
