@@ -47,12 +47,9 @@ def with_last_layer(network: Network, weight: Tensor, bias: Tensor) -> Network:
     else:
         arguments["n_components"] = len(bias)
     with torch.device("meta"):  # builds shapes and draws nothing
-        copy = type(network)(**arguments).to(bias.dtype)
-    copy.to_empty(device=bias.device)
-    *given, _, _ = network.parameters()
-    *places, last_weight, last_bias = copy.parameters()
-    for place, value in zip(
-        [*places, last_weight, last_bias], [*given, weight, bias], strict=True
-    ):
-        place.copy_(value)
+        copy = type(network)(**arguments)
+    state = network.state_dict()
+    *_, last_weight, last_bias = state
+    state.update({last_weight: weight, last_bias: bias})
+    copy.load_state_dict({n: w.clone() for n, w in state.items()}, assign=True)
     return copy.eval()
