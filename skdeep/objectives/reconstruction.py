@@ -36,33 +36,40 @@ def cross_entropy_per_sample(output: Tensor, x: Tensor) -> Tensor:
 
 
 class SquaredError(torch.autograd.Function):
-    r"""Mean squared error that needs one array of the size of the rows, not three.
+    r"""Mean squared error that needs one array of the size of the rows, or none.
 
-    The difference of output and rows is kept for the pass back, and becomes the
-    gradient where it lies: a second pass back through the same loss is an error.
+    The difference of output and rows is kept for the pass back, where the output was if
+    that may be overwritten, and becomes the gradient where it lies: a second pass back
+    through the same loss is an error.
     """
 
     @staticmethod
-    def forward(ctx: Any, output: Tensor, x: Tensor) -> Tensor:
+    def forward(ctx: Any, output: Tensor, x: Tensor, overwrites: bool) -> Tensor:
         """Return the mean over rows and features."""
-        difference = output - x
+        difference = output.sub_(x) if overwrites else output - x
         ctx.save_for_backward(difference)
         flat = difference.flatten()
         return torch.dot(flat, flat) / flat.numel()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         """Return that of the output, and that of the rows if they are asked for."""
         (difference,) = ctx.saved_tensors
         slope = difference.mul_(2 * gradient / difference.numel())
-        return slope, -slope if ctx.needs_input_grad[1] else None
+        return slope, -slope if ctx.needs_input_grad[1] else None, None
 
 
 def squared_error(output: Tensor, x: Tensor) -> Tensor:
     """Mean over the rows of `squared_error_per_sample`, in one operation."""
     check_equal_shapes("output and x", output, x)
-    return SquaredError.apply(output, x)
+    return SquaredError.apply(output, x, False)
+
+
+def squared_error_in_place(output: Tensor, x: Tensor) -> Tensor:
+    """Return `squared_error` of an output that nobody reads after, and that is lost."""
+    check_equal_shapes("output and x", output, x)
+    return SquaredError.apply(output, x, True)
 
 
 def cross_entropy(output: Tensor, x: Tensor) -> Tensor:
@@ -84,13 +91,16 @@ class Reconstruction(NamedTuple):
     """A reconstruction loss and what belongs to it."""
 
     loss: TensorLoss
+    """Mean over the rows. It may overwrite the output: nobody may read that after."""
     per_sample: TensorLoss
     output_map: TensorMap
     """From the decoder's output to the data."""
 
 
 RECONSTRUCTIONS = {
-    "squared_error": Reconstruction(squared_error, squared_error_per_sample, identity),
+    "squared_error": Reconstruction(
+        squared_error_in_place, squared_error_per_sample, identity
+    ),
     "binary_cross_entropy": Reconstruction(
         cross_entropy, cross_entropy_per_sample, torch.sigmoid
     ),

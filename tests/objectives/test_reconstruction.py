@@ -8,6 +8,7 @@ from skdeep.objectives.reconstruction import (
     cross_entropy_per_sample,
     identity,
     squared_error,
+    squared_error_in_place,
     squared_error_per_sample,
 )
 
@@ -103,7 +104,7 @@ def test_gradients_are_those_of_finite_differences(loss):
 def test_loss_is_the_mean_of_its_rows(name, device):
     output, x = (tensor.to(device) for tensor in output_and_rows())
     loss, per_sample, _ = RECONSTRUCTIONS[name]
-    found = loss(output, x)
+    found = loss(output.clone(), x)
     assert found.shape == ()
     torch.testing.assert_close(found, per_sample(output, x).mean())
 
@@ -111,17 +112,19 @@ def test_loss_is_the_mean_of_its_rows(name, device):
 @every_name
 def test_loss_of_entries_out_of_range_is_the_mean_of_its_rows_too(name):
     output, x = output_and_rows()
-    far = 40 * output, 9 * x - 4
+    output, x = 40 * output, 9 * x - 4
     loss, per_sample, _ = RECONSTRUCTIONS[name]
-    assert loss(*far) > 0
-    torch.testing.assert_close(loss(*far), per_sample(*far).mean())
+    expected = per_sample(output, x).mean()
+    assert expected > 0
+    torch.testing.assert_close(loss(output, x), expected)
 
 
 @every_name
 def test_gradient_of_the_mean_is_that_of_finite_differences(name):
     output, x = output_and_rows()
     loss = RECONSTRUCTIONS[name].loss
-    (found,) = torch.autograd.grad(3 * loss(output.requires_grad_(), x), output)
+    leaf = output.clone().requires_grad_()
+    (found,) = torch.autograd.grad(3 * loss(leaf.clone(), x), leaf)
     step = 1e-6
     for place in range(output.numel()):
         moved = torch.zeros_like(output)
@@ -133,7 +136,7 @@ def test_gradient_of_the_mean_is_that_of_finite_differences(name):
 def test_squared_error_goes_back_once_and_leaves_its_arguments_alone():
     output, x = output_and_rows()
     before = output.clone(), x.clone()
-    loss = RECONSTRUCTIONS["squared_error"].loss(output.requires_grad_(), x)
+    loss = squared_error(output.requires_grad_(), x)
     loss.backward(retain_graph=True)
     torch.testing.assert_close((output.detach(), x), before, rtol=0, atol=0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -153,10 +156,24 @@ def test_squared_error_has_a_gradient_by_either_argument():
     torch.testing.assert_close(found[0], -found[1])
 
 
+def test_squared_error_in_place_has_the_same_bits_and_needs_no_memory():
+    output, x = output_and_rows()
+    leaf, before = output.clone().requires_grad_(), x.clone()
+    expected = squared_error(leaf, x)
+    (slope,) = torch.autograd.grad(expected, leaf)
+    lost = leaf.clone()
+    found = squared_error_in_place(lost, x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    torch.testing.assert_close(lost.detach(), output - x, rtol=0, atol=0)
+    torch.testing.assert_close(torch.autograd.grad(found, leaf)[0], slope)
+    torch.testing.assert_close(x, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("loss", [squared_error, squared_error_in_place])
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (4, 2), ()])
-def test_squared_error_broadcasts_nothing(shape):
+def test_squared_error_broadcasts_nothing(loss, shape):
     with pytest.raises(ValueError, match=r"output and x must.*Got \(4, 1\) and \("):
-        squared_error(torch.zeros(4, 1), torch.zeros(shape))
+        loss(torch.zeros(4, 1), torch.zeros(shape))
 
 
 def test_squared_error_takes_any_layout():
