@@ -6,12 +6,14 @@ repeated on the same tensors. What cannot be recorded on a GPU, as reading a num
 back, or drawing from a generator that the graph was not told of, raises here, too.
 """
 
+import math
+
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from skdeep.training import epochs, graphs
+from skdeep.training import graphs
 
 READ_BACK = {
     *("_local_scalar_dense", "bincount", "equal", "is_nonzero"),
@@ -51,9 +53,12 @@ class PretendedGraph:
         self.operations.undo()
         for generator, state in zip(self.generators, self.states, strict=True):
             generator.set_state(state)
+        if self.operations.has_failed:
+            raise RuntimeError("failed due to a previous error while recording")
 
     def replay(self):
         self.n_replays += 1
+        self.operations.forget()
         self.operations.repeat()
 
 
@@ -63,6 +68,7 @@ class Operations(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.refused = READ_BACK
+        self.has_failed = False
         self.recorded, self.held = [], []
         self.made = set()
         self.overwritten = {}
@@ -74,7 +80,9 @@ class Operations(TorchDispatchMode):
             isinstance(v, torch.Tensor) and v.dtype == torch.bool
             for v in tree_leaves(args[1])
         )
-        if name in self.refused or masks:
+        looks = name == "multinomial" and args[1] == 1
+        if name in self.refused or masks or looks:
+            self.has_failed = True
             raise RuntimeError(f"{name} waits for the GPU, which is recording")
         self.keep(written(function, args, kwargs))
         results = function(*args, **kwargs)
@@ -98,6 +106,13 @@ class Operations(TorchDispatchMode):
     def undo(self):
         for whole, before in self.overwritten.values():
             whole.copy_(before)
+
+    def forget(self):
+        """Spoil what was made while recording: graphs use this memory again."""
+        with torch.no_grad():
+            for result in tensors([*self.held, *(call[-1] for call in self.recorded)]):
+                if result.is_floating_point() and storage(result) in self.made:
+                    result.fill_(math.nan)
 
     def repeat(self):
         with torch.no_grad():
@@ -173,11 +188,14 @@ def pretend_graphs(monkeypatch):
     Changing numbers are rounded as those of Python, for fits to be equal to the bit.
     """
     monkeypatch.setattr(PretendedGraph, "made", [])
-    monkeypatch.setattr(epochs, "are_asked_for", lambda _: True)
-    monkeypatch.setattr(epochs, "LEAST_STEPS", 5)
+    monkeypatch.setattr(graphs, "are_asked_for", lambda _: True)
+    monkeypatch.setattr(graphs, "LEAST_STEPS", 5)
+    monkeypatch.setattr(graphs, "LOOK_AGAIN", 5)
+    monkeypatch.setattr(graphs._local, "streams", {}, raising=False)
     monkeypatch.setattr(graphs, "NUMBERS", torch.float64)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", PretendedGraph)
     monkeypatch.setattr(torch.cuda, "Stream", PretendedStream)
     monkeypatch.setattr(torch.cuda, "current_stream", PretendedStream)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch.cuda, "device", PretendedStream)
     return PretendedGraph.made

@@ -208,8 +208,8 @@ class AutoencoderTransformer(BaseRepresentation):
     of 10 000 beyond.
 
     Dense input of any real type is read as it is, CSR and memory-mapped input batch by
-    batch. The same `random_state` gives the same bits on one machine at one number of
-    threads. Weights are drawn as torch draws them.
+    batch. The same `random_state` gives the same bits on the CPU of one machine at one
+    number of threads. Weights are drawn as torch draws them.
 
     References
     ----------
@@ -422,7 +422,8 @@ class AutoencoderTransformer(BaseRepresentation):
                 n_partners = partners.shape[1]
                 drawn = torch.randint(n_partners, (n,), generator=noise, device=device)
                 index = torch.cat([index, partners[index, drawn]])
-                power = exaggeration if schedule.warms_up else 1.0
+                if exaggeration > 1 and schedule.warms_up:
+                    power = exaggeration
             losses = objective.losses(augment(rows[index], noise), n, noise, power)
             schedule.advance()
             optimizer.step(losses["loss"])

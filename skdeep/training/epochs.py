@@ -13,14 +13,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from skdeep.training.graphs import (
-    LEAST_STEPS,
-    Step,
-    are_asked_for,
-    at_each_step,
-    depends_on_host,
-    repeated,
-)
+from skdeep.training.graphs import Step, at_each_step, depends_on_host, repeated
 from skdeep.training.optimizer import Adam
 from skdeep.training.tasks import Phase
 
@@ -83,8 +76,12 @@ def train_epoch(step: Step, batches: Batches) -> dict[str, float]:
 
     The step takes the row numbers of a batch and returns a dict of scalar tensors.
     """
-    if are_asked_for(batches.device) and len(batches) >= LEAST_STEPS:
-        step = repeated(step, batches.size, batches.device)
+    step = repeated(step, len(batches), batches.size, batches.device)
+    return mean_losses(step, batches)
+
+
+def mean_losses(step: Step, batches: Batches) -> dict[str, float]:
+    """Step through one epoch, and return the mean of each loss over its rows."""
     totals: dict[str, Tensor] = {}
     for index in batches:
         # A loss may hold on to a tensor of the size of the batch: only its number is
@@ -109,8 +106,10 @@ def train(
 
     It may stop the phase, and returns further numbers for the record.
     """
+    n_steps = phase.max_iter * len(batches)
+    step = repeated(step, n_steps, batches.size, batches.device)
     for _ in phase:
-        phase.record(train_epoch(step, batches))
+        phase.record(mean_losses(step, batches))
         if after_epoch is not None:
             phase.record(after_epoch(phase))
 

@@ -12,7 +12,7 @@ Graphs are asked for by the environment variable ``SKDEEP_CUDA_GRAPHS=1``.
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -25,7 +25,10 @@ N_WATCHED = 3
 """Steps before the recorded one, in which libraries make their workspaces."""
 
 LEAST_STEPS = 16
-"""Steps of an epoch from which recording one of them pays."""
+"""Steps from which recording one of them pays."""
+
+LOOK_AGAIN = 50
+"""Steps after which those that depended on the host are watched once more."""
 
 NUMBERS = torch.float32
 """Type of changing numbers: a GPU's fused Adam reads its step size in this one."""
@@ -54,8 +57,11 @@ def changing(value: Callable[[], float]) -> float | Tensor:
     """Return a number of the host, or for a graph the place where it will be."""
     recording = getattr(_local, "recording", None)
     if recording is None:
+        watch = getattr(_local, "watch", None)
+        if watch is not None:
+            watch.n_numbers += 1
         return value()
-    number = torch.empty((), dtype=NUMBERS, device=recording.device)
+    number: Tensor = next(recording.numbers)
     recording.work.append(lambda: number.fill_(value()))
     return number
 
@@ -83,6 +89,7 @@ class Watch(TorchFunctionMode):
         super().__init__()
         self.device = device
         self.n_steps = 0
+        self.n_numbers = 0
         self.repeats = True
         self.generators: dict[int, Generator] = {}
 
@@ -100,6 +107,7 @@ class Watch(TorchFunctionMode):
     def step(self, step: Step, index: Tensor) -> dict[str, Tensor]:
         """Make a step and look at it."""
         self.n_steps += 1
+        self.n_numbers = 0
         _local.watch = self
         try:
             with self:
@@ -116,8 +124,8 @@ class Recording:
     step : callable
     index : Tensor
         Row numbers of a batch, of which only the number and the device count.
-    generators : list of Generator
-        All that the step draws from.
+    watch : Watch
+        What it saw of the step before: generators, and how many numbers change.
 
     Raises
     ------
@@ -125,31 +133,40 @@ class Recording:
         If the step does what no graph can hold.
     """
 
-    def __init__(self, step: Step, index: Tensor, generators: list[Generator]) -> None:
+    def __init__(self, step: Step, index: Tensor, watch: Watch) -> None:
         self.device = index.device
         self.index = index.clone()
         self.work: list[Callable[[], Any]] = []
-        self.graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            self.graph.register_generator_state(generator)
+        # Not made while recording: the graph would reuse their memory within a step.
+        places = torch.zeros(watch.n_numbers, dtype=NUMBERS, device=self.device)
+        self.numbers = iter(places.unbind())
         try:
-            with beside_current_stream(self.device):
+            with torch.cuda.device(self.device), beside_current_stream(self.device):
+                self.graph = torch.cuda.CUDAGraph()
+                for generator in watch.generators.values():
+                    self.graph.register_generator_state(generator)
                 self._record(step)
         except RuntimeError as error:
             raise RuntimeError(
                 "A step could not be recorded as a CUDA graph, which SKDEEP_CUDA_GRAPHS"
-                f"=1 asks for: {error} Without this variable the fit runs."
+                f"=1 asks for: {error} In a new process without this variable the fit "
+                "runs."
             ) from error
 
     def _record(self, step: Step) -> None:
+        torch.cuda.empty_cache()  # what is cached cannot be given back while recording
         self.graph.capture_begin(capture_error_mode="thread_local")
         _local.recording = self
         try:
             losses = step(self.index)
             self.losses = {name: loss.detach() for name, loss in losses.items()}
+        except BaseException:
+            with suppress(RuntimeError):  # says that recording failed, and not why
+                self.graph.capture_end()
+            raise
         finally:
             _local.recording = None
-            self.graph.capture_end()
+        self.graph.capture_end()
 
     def replay(self, index: Tensor) -> dict[str, Tensor]:
         """Make the step on a batch; the losses are overwritten by the next replay."""
@@ -162,32 +179,61 @@ class Recording:
 
 @contextmanager
 def beside_current_stream(device: torch.device) -> Iterator[None]:
-    """Let the GPU work on another stream, as recording demands, in the same order."""
-    current, other = torch.cuda.current_stream(device), torch.cuda.Stream(device)
+    """Let the GPU work on another stream, as recording demands, in the same order.
+
+    On the same one each time in a thread: memory and workspaces belong to a stream.
+    """
+    streams = _local.__dict__.setdefault("streams", {})
+    if device not in streams:
+        streams[device] = torch.cuda.Stream(device)
+    current, other = torch.cuda.current_stream(device), streams[device]
     other.wait_stream(current)
-    with torch.cuda.stream(other):
-        yield
-    current.wait_stream(other)
+    try:
+        with torch.cuda.stream(other):
+            yield
+    finally:
+        current.wait_stream(other)
 
 
-def repeated(step: Step, batch_size: int, device: torch.device) -> Step:
-    """Make the step that does the same, replaying a graph where that can be had.
+class Repeated:
+    """The step that does the same, replaying a graph where that can be had.
 
     A few batches are watched before one is recorded. Batches of another size, as the
-    last of an epoch may be, are not replayed.
+    last of an epoch may be, are not replayed. Of a step that depends on the host only
+    at times, as of a warm-up, a later one is recorded.
+
+    Parameters
+    ----------
+    step : callable
+    batch_size : int
+    device : torch.device
     """
-    watch = Watch(device)
-    recording: Recording | None = None
 
-    def replayed(index: Tensor) -> dict[str, Tensor]:
-        nonlocal recording
-        if len(index) != batch_size or not watch.repeats:
-            return step(index)
-        if watch.n_steps < N_WATCHED:
-            with beside_current_stream(device):
-                return watch.step(step, index)
-        if recording is None:
-            recording = Recording(step, index, [*watch.generators.values()])
-        return recording.replay(index)
+    def __init__(self, step: Step, batch_size: int, device: torch.device) -> None:
+        self.step = step
+        self.batch_size = batch_size
+        self.device = device
+        self.watch = Watch(device)
+        self.n_steps = 0
+        self.recording: Recording | None = None
 
-    return replayed
+    def __call__(self, index: Tensor) -> dict[str, Tensor]:
+        """Make the step on the rows of a batch."""
+        self.n_steps += 1
+        if self.n_steps % LOOK_AGAIN == 0 and not self.watch.repeats:
+            self.watch = Watch(self.device)
+        if len(index) != self.batch_size or not self.watch.repeats:
+            return self.step(index)
+        if self.watch.n_steps < N_WATCHED:
+            with beside_current_stream(self.device):
+                return self.watch.step(self.step, index)
+        if self.recording is None:
+            self.recording = Recording(self.step, index, self.watch)
+        return self.recording.replay(index)
+
+
+def repeated(step: Step, n_steps: int, batch_size: int, device: torch.device) -> Step:
+    """Let a step of `n_steps` alike be `Repeated`, if graphs are asked for and pay."""
+    if are_asked_for(device) and n_steps >= LEAST_STEPS:
+        return Repeated(step, batch_size, device)
+    return step

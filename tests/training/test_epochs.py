@@ -125,11 +125,13 @@ def test_no_loss_of_a_batch_is_held_while_the_next_is_read():
 
 def test_train_records_an_entry_an_epoch():
     class Epochs:
+        max_iter = 3
+
         def __init__(self):
             self.records = []
 
         def __iter__(self):
-            return iter(range(1, 4))
+            return iter(range(self.max_iter))
 
         def record(self, losses):
             self.records.append(losses)

@@ -28,6 +28,8 @@ ON_IMAGES = [
     for e in OF_IMAGES
 ]
 
+OF_STREAMS = [e for e in ESTIMATORS if hasattr(e, "partial_fit")]
+
 ON_TABLES = [e for e in ESTIMATORS if not isinstance(e, GANSampler)] + OTHERS
 
 
@@ -75,6 +77,25 @@ def test_fits_of_images_by_replayed_steps_are_the_same(estimator, monkeypatch):
 )
 def test_steps_that_python_decides_are_not_recorded(estimator, monkeypatch):
     assert same_with_graphs(estimator, X, y, monkeypatch) == 0
+
+
+@pytest.mark.parametrize("estimator", OF_STREAMS, ids=name_of)
+def test_streams_of_replayed_steps_are_the_same(estimator, monkeypatch):
+    def streamed():
+        sizes = {"autoencoder__batch_size": 5, "batch_size": 5}
+        model = clone(estimator).set_params(**sizes, random_state=0)
+        return model.partial_fit(X[:30]).partial_fit(X[30:]).predict_proba(X)
+
+    expected = streamed()
+    made = pretend_graphs(monkeypatch)
+    np.testing.assert_array_equal(streamed(), expected)
+    assert sum(graph.n_replays for graph in made) > 0
+
+
+def test_one_recording_serves_all_epochs_of_a_training(monkeypatch):
+    made = pretend_graphs(monkeypatch)
+    fitted(AutoencoderTransformer(2, early_exaggeration=1, max_iter=4), X[:30], None)
+    assert [graph.n_replays for graph in made] == [4 * 6 - 3]
 
 
 @pytest.mark.parametrize(
