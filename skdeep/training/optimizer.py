@@ -18,6 +18,9 @@ from skdeep.training.threads import bounded_threads
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
+ALIGNED = 32
+"""Each weight or bias begins at a multiple of so many, for fast products."""
+
 BLOCK_NUMBERS = 2**17
 """Weights that are moved at once where their gradient has to be converted first."""
 
@@ -108,18 +111,19 @@ class Adam:
         device = self._pieces[0].device
         self.dtype = resolved_precision(precision, device, networks)
 
-        self._weights = torch.cat([piece.detach().flatten() for piece in self._pieces])
+        sizes = [padded_size(group) for group in groups]
+        self._weights = self._pieces[0].detach().new_zeros(sum(sizes))
         self._mean = torch.zeros_like(self._weights)
         self._square = torch.zeros_like(self._weights)
         self._count = torch.zeros((), dtype=torch.float32, device=device)
         for piece, view in zip(
             self._pieces, views_of(self._weights, self._pieces), strict=True
         ):
-            piece.data = view
+            piece.data = view.copy_(piece.detach())
 
         # Where products are exact, they read the weights, and all gradients are one
         # vector. Else those of dense networks are in the type of the products.
-        n_dense = sum(w.numel() for net in dense for w in net.parameters())
+        n_dense = sum(sizes[: len(dense)])
         self._lowered = self.dtype != torch.float32 and n_dense > 0
         n_lowered = n_dense if self._lowered else 0
         self._gradient = torch.zeros_like(self._weights[n_lowered:])
@@ -137,7 +141,6 @@ class Adam:
         factor_of = dict(zip(networks, factors, strict=True))
         ordered = [(factor_of[net], weight_decay) for net in [*dense, *others]]
         ordered.append((1.0, 0.0))
-        sizes = [sum(piece.numel() for piece in group) for group in groups]
         spans = spans_of(ordered, sizes, n_lowered, len(self._weights))
         self._parts = [
             self._part(pace, span, self._gradient[moved_back(span, n_lowered)])
@@ -324,10 +327,21 @@ class Adam:
         return stacks
 
 
+def padded_size(pieces: Iterable[Tensor]) -> int:
+    """Numbers of a vector in which each piece begins at a multiple of `ALIGNED`."""
+    return sum(-(-piece.numel() // ALIGNED) * ALIGNED for piece in pieces)
+
+
 def views_of(vector: Tensor, pieces: Sequence[Tensor]) -> list[Tensor]:
-    """Successive parts of a vector, in the shapes of the pieces."""
-    parts = vector.split([piece.numel() for piece in pieces])
-    return [part.view_as(piece) for part, piece in zip(parts, pieces, strict=True)]
+    """Successive parts of a vector, in the shapes of the pieces.
+
+    What lies between them is zero, has no gradient and stays zero.
+    """
+    parts = vector.split([padded_size([piece]) for piece in pieces])
+    return [
+        part[: piece.numel()].view_as(piece)
+        for part, piece in zip(parts, pieces, strict=True)
+    ]
 
 
 def spans_of(

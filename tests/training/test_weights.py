@@ -6,6 +6,7 @@ from torch import Generator
 
 from skdeep.nn import MLP, initialized
 from skdeep.training import Adam, AveragedWeights, BestWeights, applied
+from skdeep.training.optimizer import views_of
 
 
 @pytest.fixture(params=["float32", "bfloat16"])
@@ -22,7 +23,11 @@ def move(optimizer, seed):
 
 
 def network_weights(optimizer):
-    return torch.cat([p.detach().flatten() for p in optimizer.networks[0].parameters()])
+    weights = [*optimizer.networks[0].parameters()]
+    vector = torch.zeros_like(optimizer.weights)
+    for view, weight in zip(views_of(vector, weights), weights, strict=True):
+        view.copy_(weight.detach())
+    return vector
 
 
 def test_best_weights_are_those_of_the_smallest_loss(optimizer):
