@@ -1,5 +1,6 @@
 """Counts of rows by class and cluster, from validated labels."""
 
+from collections.abc import Iterable
 from numbers import Number
 from typing import Any
 
@@ -66,13 +67,21 @@ def label_array(labels: Any) -> np.ndarray:
     labels = numpy_of(labels)
     # Also of columns of pandas: scikit-learn fails at their missing values.
     labels = np.asarray(labels, dtype=None if hasattr(labels, "dtype") else object)
+    if labels.dtype.kind == "T":  # text of any length, which scikit-learn cannot read
+        labels = labels.astype(object)
     if labels.dtype != object:
         return labels
     are_alike = any(
         all(isinstance(label, kind) for label in labels.ravel())
         for kind in (str, Number | np.generic)
     )
-    return np.asarray(labels.tolist()) if are_alike else labels
+    if not are_alike:
+        return labels
+    # Large integers beside others become floats, and text may lose what it ends in.
+    alike = np.asarray(labels.tolist())
+    pairs = zip(labels.ravel().tolist(), alike.ravel().tolist(), strict=True)
+    same = all(a == b or a != a for a, b in pairs)
+    return alike if same else labels
 
 
 def distinct_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +89,16 @@ def distinct_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     try:
         return np.unique(labels, return_inverse=True)
     except TypeError:  # as text and numbers, of which neither comes first
-        distinct = sorted(set(labels), key=lambda label: (type(label).__name__, label))
+        distinct = sorted_by_type(set(labels))
         place = {label: i for i, label in enumerate(distinct)}
         classes = np.empty(len(distinct), dtype=object)
         classes[:] = distinct
         return classes, np.array([place[label] for label in labels])
+
+
+def sorted_by_type(labels: Iterable[Any]) -> list[Any]:
+    """Labels type by type, by what they print as where they have no order."""
+    try:
+        return sorted(labels, key=lambda label: (type(label).__name__, label))
+    except TypeError:
+        return sorted(labels, key=lambda label: (type(label).__name__, repr(label)))

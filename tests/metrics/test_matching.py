@@ -1,3 +1,4 @@
+from enum import Enum
 from itertools import permutations
 
 import numpy as np
@@ -233,3 +234,33 @@ def test_continuous_labels_warn_at_the_line_of_the_caller(score):
 def test_unknown_average_raises(average):
     with pytest.raises(ValueError, match=r"'average' parameter .* must be 'macro'"):
         matched_iou_score([0, 1], [0, 1], average=average)
+
+
+class Kind(Enum):
+    A, B, C = "a", "b", "c"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [2**63 + 5, 2**63 + 6, -1],
+        [2**53 + 1, 2**53, 0.0],
+        ["a\0", "a", ""],
+        [Kind.C, Kind.A, Kind.B],
+        [1, "1", Kind.A],
+    ],
+    ids=str,
+)
+def test_distinct_labels_of_any_type_stay_distinct(labels):
+    as_objects = np.array(labels, dtype=object)
+    for given in (labels * 4, np.tile(as_objects, 4)):
+        assert clustering_accuracy_score([0, 1, 2] * 4, given) == 1
+
+
+LONG_TEXT = [np.dtypes.StringDType()] if hasattr(np.dtypes, "StringDType") else []
+
+
+@pytest.mark.parametrize("dtype", ["U", "S", object, *LONG_TEXT], ids=str)
+def test_text_of_any_type_is_a_label(dtype):
+    labels = np.array(["one", "", "other"] * 4).astype(dtype)
+    assert clustering_accuracy_score([0, 1, 2] * 4, labels) == 1
