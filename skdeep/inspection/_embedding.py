@@ -317,7 +317,7 @@ def in_the_plane(
     if transformer is None and (Z.shape[1] <= 2 or not np.ptp(Z, axis=0).any()):
         places = None if centers is None else first_two_columns(centers)
         return first_two_columns(Z), places, ("component 1", "component 2")
-    reducer = PCA(2) if transformer is None else clone(transformer)
+    reducer = PCA(2, random_state=0) if transformer is None else clone(transformer)
     if hasattr(reducer, "transform"):
         points = np.asarray(reducer.fit_transform(Z))
         places = None if centers is None else np.asarray(reducer.transform(centers))

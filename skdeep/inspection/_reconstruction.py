@@ -4,6 +4,7 @@ from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_scalar
 
 from skdeep.inspection._axes import axes_for, require
@@ -133,7 +134,7 @@ class ReconstructionDisplay:
         check_scalar(n_images, "n_images", Integral, min_val=1)
         rows = X
         if image_shape is not None:
-            rows = X[:n_images]
+            rows = (X.tocsr() if sparse.issparse(X) else X)[:n_images]
             y = y if np.ndim(y) == 0 else np.asarray(y)[:n_images]
         Z = model.transform(rows, **classes_for(model, "transform", y))
         rebuilt = model.inverse_transform(

@@ -296,6 +296,15 @@ def test_rows_without_spread_are_drawn_by_their_first_components(dec, rows):
     np.testing.assert_array_equal(display.centers, dec.cluster_centers_[:, :2])
 
 
+def test_wide_embeddings_are_drawn_alike_and_draw_from_no_global_generator():
+    Z = np.random.RandomState(0).randn(520, 510)
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    first, again = (EmbeddingDisplay.from_embedding(Z).points for _ in range(2))
+    np.testing.assert_array_equal(again, first)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
 def test_embedding_is_coloured_by_probability(dec):
     display = EmbeddingDisplay.from_estimator(dec, X, color_by="probability")
     (scatter,) = display.scatters_
@@ -607,6 +616,18 @@ def test_images_are_drawn_above_their_reconstructions():
     ):
         with pytest.raises(ValueError, match="n_images == 0, must be >= 1"):
             plot(n_images=0)
+
+
+def test_sparse_rows_may_be_images():
+    rows = IMAGES.reshape(len(IMAGES), -1)
+    autoencoder = AutoencoderTransformer(2, max_iter=1).fit(rows)
+    pictures = [
+        ReconstructionDisplay.from_estimator(autoencoder, X, image_shape=(1, 4, 4))
+        for X in (rows, sparse.coo_matrix(rows), sparse.csc_array(rows))
+    ]
+    first, *others = (picture.ax_.images[0].get_array() for picture in pictures)
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-5)
 
 
 def test_rows_are_images_to_a_search_of_the_number_of_clusters():
