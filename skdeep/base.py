@@ -210,8 +210,8 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         self, X: np.ndarray | sparse.csr_matrix, resident: bool = False
     ) -> Rows:
         """Rows of X on the device of the networks, scaled as in `fit`."""
-        scaling = self.offset_, self.scale_
-        return Rows(X, *scaling, self._home(), resident, self.whitening_)
+        scaling, home = (self.offset_, self.scale_), self._home()
+        return Rows(X, *scaling, home, resident, self.whitening_, FARTHEST)
 
     def _code_rows(self, Z: Any, n_components: int) -> Rows:
         """Codes on the device of the networks, if they have as many components."""
@@ -275,6 +275,11 @@ def advice_on(message: str, min_samples: int, n_clusters: int) -> str:
     return ""
 
 
+FARTHEST = 2.0**50
+"""Units of a column from its middle, beyond which rows are taken to be that far: their
+squares are numbers of float32 still.
+"""
+
 NETWORK_KEYS = {"network", "arguments", "weights"}
 
 NOTED = "n_features_in_", "feature_names_in_"
@@ -313,7 +318,7 @@ def torch_device(name: str, owner: str) -> torch.device:
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(
             f"The 'device' parameter of {owner} names a device that torch cannot use "
-            f"here. Got {name!r}; 'auto' and 'cpu' always work. "
+            f"here. Got {name!r}; 'cpu' always works. "
             f"({str(error).splitlines()[0]})"
         ) from error
     return device
@@ -328,7 +333,7 @@ def image_shape_of(X: Any) -> ImageShape | None:
     return channels, height, width
 
 
-def require_no_times(X: Any) -> None:
+def require_no_times(X: Any, name: str = "X", advice: str = TEXT_COLUMNS) -> None:
     """Raise if columns hold dates, times or durations.
 
     As numbers they would depend on their unit, which is not the same in all files.
@@ -342,7 +347,7 @@ def require_no_times(X: Any) -> None:
     if of_time or getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
         where = f" in column {of_time[0]!r}" if of_time else ""
         raise ValueError(
-            f"Input X holds dates, times or durations{where}. {TEXT_COLUMNS}"
+            f"Input {name} holds dates, times or durations{where}. {advice}"
         )
 
 

@@ -17,6 +17,9 @@ from sklearn.base import clone
 from skdeep import metrics
 from skdeep.representation import AutoencoderTransformer
 from tests.estimators import ESTIMATORS, inner_parameter, name_of
+from tests.test_common import X as blobs
+from tests.test_common import outputs
+from tests.test_common import y as classes
 
 TINY = AutoencoderTransformer(2, hidden_layer_sizes=(4,), max_iter=1, batch_size=8)
 
@@ -242,6 +245,19 @@ def test_200_inputs_end_well_or_in_a_documented_error(estimator, record_property
     assert counts.total() >= 200
     assert counts["right"] >= 30
     assert counts["ValueError"] >= 30
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_row_of_no_data_has_finite_results(estimator, dtype):
+    model = brief(estimator, 3).fit(blobs / 1000, classes)
+    X = blobs[:4].astype(dtype) / 1000
+    X[1, 2] = np.finfo(np.float32).min  # as rasters mark what was not measured
+    for name, found in outputs(model, X).items():
+        assert np.isfinite(found).all(), name
+    if hasattr(model, "score"):
+        assert np.isfinite(model.score(X, classes[:4]))
 
 
 # metrics

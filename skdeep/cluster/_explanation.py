@@ -10,7 +10,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skdeep._compat import Interval, checks_parameters, raise_advised
-from skdeep.base import NUMBERS, added_up, flat_rows
+from skdeep.base import NUMBERS, added_up, flat_rows, require_no_times
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
 from skdeep.scaling import column_statistics
@@ -18,7 +18,8 @@ from skdeep.tables import column_names, numpy_of
 
 TEXT_COLUMNS = (
     "The table that is described holds numbers. pandas.get_dummies(table) makes "
-    "columns of 0 and 1 of its categories."
+    "columns of 0 and 1 of its categories, and a difference of dates over a unit, "
+    "days say, is a number."
 )
 
 
@@ -160,6 +161,7 @@ def explain_clusters(
     n_clusters = len(clusterer.cluster_centers_)
     described = X if table is None else table
     names = names_of(described, feature_names)
+    require_no_times(described, "table", TEXT_COLUMNS)
     try:
         values = check_array(
             flat_rows(described), accept_sparse="csr", dtype=NUMBERS, input_name="table"

@@ -1,5 +1,7 @@
 """The rows of a data matrix, as scaled float32 tensors on the training device."""
 
+import math
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -9,6 +11,9 @@ from skdeep.training.graphs import depends_on_host
 
 RESIDENT_BYTES = 64 * 2**20
 """A scaled copy up to this size is made once; larger data are scaled batch by batch."""
+
+LARGE_OFFSET = 1e30
+"""Offset up to which its difference from any number of float32 is one, too."""
 
 READ_ROWS = 4096
 """Rows that are scaled at once when such a copy is made."""
@@ -32,6 +37,8 @@ class Rows:
         Whether the rows will be read many times, so that a copy pays.
     whitening : ndarray of shape (n_features, n_features) or None
         Matrix by which scaled rows are multiplied.
+    farthest : float
+        Largest size of a scaled number: larger ones are taken for this.
     """
 
     def __init__(
@@ -42,11 +49,14 @@ class Rows:
         device: torch.device,
         resident: bool = False,
         whitening: np.ndarray | None = None,
+        farthest: float = math.inf,
     ) -> None:
         self.X = X
         self.offset = offset
         self.scale = scale
         self.device = device
+        self.farthest = farthest
+        self.dtype = scaling_type(X.dtype, offset, scale)
         self.whitening = None
         if whitening is not None:
             self.whitening = torch.tensor(whitening, dtype=torch.float32, device=device)
@@ -76,19 +86,36 @@ class Rows:
 
     def _read(self, index: slice | np.ndarray) -> Tensor:
         x = self.X[index]
-        # The scaling runs in the precision of the input, so that a column of large
-        # numbers that differ little, such as time stamps, keeps its differences.
-        dtype = np.result_type(x.dtype, np.float32)
-        if isinstance(x, np.ndarray):
-            x = np.subtract(x, self.offset.astype(dtype), dtype=dtype)
-        else:
-            x = x.toarray().astype(dtype, copy=False)
-            x -= self.offset.astype(dtype)
-        x /= self.scale.astype(dtype)
+        dtype = self.dtype
+        with np.errstate(over="ignore"):
+            if isinstance(x, np.ndarray):
+                x = np.subtract(x, self.offset.astype(dtype), dtype=dtype)
+            else:
+                x = x.toarray().astype(dtype, copy=False)
+                x -= self.offset.astype(dtype)
+            x /= self.scale.astype(dtype)
+        if self.farthest < math.inf:
+            np.clip(x, -self.farthest, self.farthest, out=x)
         scaled = torch.from_numpy(x).to(self.device, torch.float32)
         return scaled if self.whitening is None else scaled @ self.whitening
 
     def _capacity(self) -> int:
         if self.device.type == "cuda":
-            return torch.cuda.mem_get_info(self.device)[0] // 2
+            free, _ = torch.cuda.mem_get_info(self.device)
+            # What torch holds back of what it once used is free, too.
+            free += torch.cuda.memory_reserved(self.device)
+            free -= torch.cuda.memory_allocated(self.device)
+            return free // 2
         return RESIDENT_BYTES
+
+
+def scaling_type(dtype: np.dtype, offset: np.ndarray, scale: np.ndarray) -> np.dtype:
+    """Type in which rows are scaled: that of the input, and float32 at least.
+
+    So a column of large numbers that differ little, such as time stamps, keeps its
+    differences. And float64 where float32 cannot hold the scale, or a number less the
+    offset.
+    """
+    normal = np.finfo(np.float32).tiny
+    fits = np.min(scale) >= normal and np.max(np.abs(offset)) <= LARGE_OFFSET
+    return np.result_type(dtype, np.float32 if fits else np.float64)

@@ -172,6 +172,9 @@ def test_what_does_not_fit_is_refused(model, table):
         explain_clusters(AEKMeans(), X)
     with pytest.raises(ValueError, match="get_dummies"):
         explain_clusters(model, X, table=np.full((len(X), 1), "red"))
+    dates = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=len(X))})
+    with pytest.raises(ValueError, match=r"table holds dates.* 'day'.* difference"):
+        explain_clusters(model, X, table=dates)
     with pytest.raises(ValueError, match="2 names for 5 columns"):
         explain_clusters(model, X, feature_names=["a", "b"])
     with pytest.raises(ValueError, match=r"'feature_names' parameter .* Got 'abcde'"):

@@ -130,3 +130,20 @@ def test_offsets_beyond_float32_keep_their_differences(device):
     X = 1e12 + np.arange(10.0).reshape(-1, 1)
     rows = Rows(X, np.array([1e12]), np.ones(1), device)
     np.testing.assert_array_equal(rows[:].cpu().ravel(), np.arange(10.0))
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_scalings_that_float32_cannot_hold_are_those_of_float64(resident, device):
+    X = np.array([[-1e38, 1e-44], [3.3e38, 0]], np.float32)
+    offset, scale = np.array([-2e37, 2e-45]), np.array([1e38, 4e-45])
+    found = Rows(X, offset, scale, device, resident=resident)[:]
+    expected = (X.astype(np.float64) - offset) / scale
+    np.testing.assert_allclose(found.cpu(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_rows_that_are_too_far_are_at_the_bound(kind, dtype, device):
+    X = kind(np.array([[-3e38, 1.0], [3e38, 0]], dtype))
+    rows = Rows(X, np.zeros(2), np.array([1e-3, 1]), device, farthest=2.0**50)
+    np.testing.assert_array_equal(rows[:].cpu(), [[-(2.0**50), 1], [2.0**50, 0]])
