@@ -26,7 +26,7 @@ from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._autoencoder_objective import AutoencoderObjective
 from skdeep.representation._neighbors import nearest_neighbors
-from skdeep.representation._pretraining import LEFT_OPEN
+from skdeep.representation._pretraining import LEFT_OPEN, copy_of_frozen
 from skdeep.training import (
     Adam,
     Batches,
@@ -133,7 +133,7 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
     rng = np.random.RandomState(entropy)
     if goes_on:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=9)]
-        require_same_stream(clusterer)
+        require_same_stream(clusterer, X)
         with FitTask(clusterer, X, y, max_subtasks=3, goes_on=True) as task:
             fitted = taught(clusterer, X, reservoir, training, task, seeds)
             reservoir = reservoir.with_more(X, rng)
@@ -142,25 +142,48 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
         clusterer.reservoir_ = reservoir.with_more(X, rng)
 
 
-def require_same_stream(clusterer: Any) -> None:
+def require_same_stream(clusterer: Any, X: Any) -> None:
     """Raise if a stream was begun with other clusters, or another autoencoder."""
-    begun: dict[str, Any] = {"n_clusters": len(clusterer.cluster_centers_)}
-    goes_on: dict[str, Any] = {"n_clusters": clusterer.n_clusters}
-    given, fitted = clusterer.autoencoder, clusterer.autoencoder_
-    if given is not None and not isinstance(given, FrozenEstimator):
-        begun["autoencoder"] = type(fitted).__name__
-        goes_on["autoencoder"] = type(given).__name__
-        for name in fitted.get_params(deep=False).keys() - {*LEFT_OPEN, "verbose"}:
-            begun[f"autoencoder__{name}"] = getattr(fitted, name)
-            goes_on[f"autoencoder__{name}"] = getattr(given, name, None)
-    for name, value in begun.items():
-        now = goes_on[name]
-        if now != value and repr(now) != repr(value):  # copies may not equal
+    fitted, name = clusterer.autoencoder_, type(clusterer).__name__
+    given = clusterer.autoencoder
+    is_frozen = isinstance(given, FrozenEstimator)
+    if is_frozen:
+        given = copy_of_frozen(clusterer, X, fitted.image_shape_)
+    elif given is None:
+        given = clusterer._defaults["autoencoder"]()
+    begun = {
+        "n_clusters": len(clusterer.cluster_centers_),
+        "autoencoder": type(fitted).__name__,
+    }
+    goes_on = {
+        "n_clusters": clusterer.n_clusters,
+        "autoencoder": type(given).__name__,
+    }
+    for parameter in fitted.get_params(deep=False):
+        if parameter in {*LEFT_OPEN, "verbose"}:
+            continue
+        begun[f"autoencoder__{parameter}"] = getattr(fitted, parameter)
+        goes_on[f"autoencoder__{parameter}"] = getattr(given, parameter, None)
+    for parameter, value in begun.items():
+        now = goes_on[parameter]
+        if now != value and as_printed(now) != as_printed(value):  # copies may differ
             raise ValueError(
-                f"This stream was begun with {name}={value!r}, and goes on with it. "
-                f"Got {now!r}: clone the {type(clusterer).__name__} to begin "
-                "another."
+                f"This stream was begun with {parameter}={value!r}, and goes on with "
+                f"it. Got {now!r}: clone the {name} to begin another."
             )
+    scalings = ("offset_", "scale_") if is_frozen else ()
+    for scaling in scalings:
+        if not np.array_equal(getattr(given, scaling), getattr(fitted, scaling)):
+            raise ValueError(
+                "This stream was begun with an autoencoder that scales rows otherwise "
+                "than the frozen one, which was fitted on others: clone the "
+                f"{name} to begin another."
+            )
+
+
+def as_printed(value: Any) -> str:
+    """Value of a parameter as text: a list is as good as a tuple."""
+    return repr(tuple(value) if isinstance(value, list) else value)
 
 
 def taught(
@@ -307,7 +330,11 @@ class WeightedDraw:
 
     def among(self, choices: Tensor) -> Tensor:
         """Draw one row number of each line of `choices`, by weight."""
-        drawn = torch.multinomial(self.weights[choices], 1, generator=self.rng)
+        # As torch.multinomial does, which would wait for a GPU to look at the weights:
+        # of clocks that ring at these rates, one rings first with that probability.
+        weights = self.weights[choices]
+        clocks = torch.empty_like(weights).exponential_(generator=self.rng)
+        drawn = (weights / clocks).argmax(1, keepdim=True)
         return choices.gather(1, drawn).squeeze(1)
 
 
@@ -371,7 +398,8 @@ def rehearse(
         n, power = len(index), 1.0
         if paired:
             index = torch.cat([index, draw.among(partners[index])])
-            power = exaggeration if schedule.warms_up else 1.0
+            if exaggeration > 1 and schedule.warms_up:
+                power = exaggeration
         losses = objective.losses(view(rows[index]), n, noise, power)
         schedule.advance()
         optimizer.step(losses["loss"])

@@ -397,6 +397,13 @@ MISTAKES = {
     "begun with autoencoder='AutoencoderTransformer'": lambda model: model.set_params(
         autoencoder=SimCLRTransformer(2)
     ),
+    "begun with autoencoder__.* Got": lambda model: model.set_params(autoencoder=None),
+    "is not fitted yet": lambda model: model.set_params(
+        autoencoder=FrozenEstimator(small())
+    ),
+    "scales rows otherwise": lambda model: model.set_params(
+        autoencoder=FrozenEstimator(small(max_iter=2).fit(PARTS[1][:, ::-1]))
+    ),
     "'learning_rate'": lambda model: model.set_params(learning_rate=-1.0),
     "Checkpoint keeps whole fits": lambda model: model.set_callbacks(
         Checkpoint("unused")
@@ -419,6 +426,13 @@ def test_mistakes_in_a_later_part_leave_the_model_as_it_was(
     assert model.reservoir_.n_seen == len(PARTS[0])
     model.set_params(**small_dec().get_params(deep=False)).set_callbacks()
     model.partial_fit(PARTS[1])
+
+
+def test_streams_go_on_with_lists_for_tuples():
+    model = small_dec().partial_fit(PARTS[0])
+    sizes = list(model.autoencoder.hidden_layer_sizes)
+    model.set_params(autoencoder__hidden_layer_sizes=sizes).partial_fit(PARTS[1])
+    assert model.reservoir_.n_seen == sum(map(len, PARTS))
 
 
 def test_streams_go_on_with_integers_of_numpy():
