@@ -190,7 +190,8 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
     denser at small times, t / T being the square of the share of steps; the U-Net has
     no attention.
 
-    The same `random_state` gives the same bits on one machine at one number of threads.
+    The same `random_state` gives the same bits on the CPU of one machine at one number
+    of threads.
 
     References
     ----------

@@ -20,6 +20,7 @@ from skdeep.nn import Network
 from skdeep.nn.noise import normal
 from skdeep.nn.row_noise import noise_parts
 from skdeep.objectives.diffusion import guided, rates
+from skdeep.training import at_once
 
 EXACT_FEATURES = 16
 """Columns up to which the divergence of the probability flow is exact."""
@@ -169,6 +170,6 @@ class DiffusionModel:
 
 def by_parts(function: RowMap, x: Tensor, *given: Tensor) -> Tensor:
     """Pass rows and what is given of them a part at a time."""
-    n_rows = max(1, PART_NUMBERS // max(1, x.shape[1]))
+    n_rows = max(1, at_once(PART_NUMBERS, x.device) // max(1, x.shape[1]))
     parts = zip(*(tensor.split(n_rows) for tensor in (x, *given)), strict=True)
     return torch.cat([function(*part) for part in parts])

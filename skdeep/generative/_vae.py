@@ -217,7 +217,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     ones between 0.0001 and 10, since the density of a column that is told exactly by
     others has no bound.
 
-    The same `random_state` gives the same bits on one machine at one number of threads.
+    The same `random_state` gives the same bits on the CPU of one machine at one number
+    of threads.
 
     References
     ----------

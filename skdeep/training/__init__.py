@@ -10,7 +10,7 @@ from skdeep.training.epochs import (
     train_epoch,
 )
 from skdeep.training.graphs import Step, changing, depends_on_host
-from skdeep.training.inference import drawn_in_chunks, in_chunks
+from skdeep.training.inference import at_once, drawn_in_chunks, in_chunks
 from skdeep.training.modes import inferring, learning
 from skdeep.training.moving import Thing
 from skdeep.training.optimizer import BETAS, Adam
@@ -33,6 +33,7 @@ __all__ = [
     "Store",
     "Thing",
     "applied",
+    "at_once",
     "changing",
     "depends_on_host",
     "descend",

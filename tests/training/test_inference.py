@@ -4,7 +4,7 @@ import torch
 from scipy import sparse
 
 from skdeep.training import Rows, in_chunks
-from skdeep.training.inference import CHUNK_NUMBERS, CHUNK_ROWS, chunks
+from skdeep.training.inference import CHUNK_NUMBERS, CHUNK_ROWS, at_once, chunks
 
 CPU = torch.device("cpu")
 
@@ -39,7 +39,8 @@ def test_chunks_give_what_one_pass_gives(function, device):
     expected = function(torch.from_numpy(X).to(device)).cpu().numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found.dtype == np.float32
-    assert seen == [(1024, 3), (1024, 3), (452, 3)]
+    most = at_once(CHUNK_ROWS, device)
+    assert seen == [(min(most, 2500 - n), 3) for n in range(0, 2500, most)]
 
 
 @pytest.mark.parametrize("n", [1, 2, CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 1])
@@ -57,6 +58,11 @@ def test_wide_rows_pass_in_smaller_chunks():
     wide = sparse.eye_array(250, n_features, format="csr")
     np.testing.assert_array_equal(in_chunks(recording, plain_rows(wide)), np.ones(250))
     assert [size for size, _ in seen] == [100, 100, 50]
+
+
+def test_a_gpu_takes_more_rows_at_once():
+    assert at_once(1024, CPU) == 1024
+    assert at_once(1024, torch.device("cuda", 1)) == 16 * 1024
 
 
 def test_a_row_wider_than_a_chunk_passes_alone():
