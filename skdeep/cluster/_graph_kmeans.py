@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.neighbors import kneighbors_graph
 
 from skdeep._compat import one_thread
 from skdeep.metrics._modularity import edge_shares
@@ -30,6 +31,12 @@ SMALLEST = 0.05
 
 FINER, MOST_JOINED = 4, 60
 """Clusters found for each one that is left, and how many, at most, join others."""
+
+OF_SPECTRUM, OF_EACH = 3000, 50
+"""Codes, in all and for each cluster, of which a spectrum gives a start of k-means."""
+
+MOST_SPECTRAL = 10_000
+"""Codes of which a spectrum is taken at most."""
 
 
 def kmeans(
@@ -59,13 +66,17 @@ def kmeans_of_graph(
     """Of several k-means, the one whose labels cut a graph of the rows least.
 
     The inertia compares distances in an embedding that was not made for them; which
-    rows are neighbours in the input is known. One run in ten starts from clusters that
-    were joined along the graph, as rows drawn at random are mostly of large clusters.
+    rows are neighbours in the input is known. Rows drawn at random, from which k-means
+    starts, are mostly of large clusters: one run in ten starts from clusters that were
+    joined along the graph, and one from those of a spectrum of the codes, unless they
+    stand for several rows.
     """
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=n_init)
     runs = [kmeans(Z, n_clusters, 1, int(each), weights) for each in seeds]
     for each in seeds[: math.ceil(n_init / 10)]:
         runs += kmeans_of_joined(Z, n_clusters, int(each), neighbors, weights)
+    if weights is None:
+        runs += kmeans_of_spectrum(Z, n_clusters, n_init, seed)
     return runs[number_of_best(runs, neighbors, slack)]
 
 
@@ -161,9 +172,53 @@ def kmeans_of_joined(
     labels = joined(np.unique(finer, return_inverse=True)[1], neighbors, n_clusters)
     if labels.max() + 1 < n_clusters:
         return []
-    model = KMeans(n_clusters, init=means_of(Z, labels, n_clusters), n_init=1)
+    return [kmeans_from(means_of(Z, labels, n_clusters), Z, weights)]
+
+
+def kmeans_of_spectrum(
+    Z: np.ndarray, n_clusters: int, n_init: int, seed: int
+) -> list[KMeans]:
+    """k-means from the means of clusters that cut few edges between some of the codes.
+
+    Returns
+    -------
+    list of one KMeans, or of none if there are too few codes
+    """
+    most = min(max(OF_SPECTRUM, OF_EACH * n_clusters), MOST_SPECTRAL)
+    part = Z[np.random.RandomState(seed).permutation(len(Z))[:most]]
+    if n_clusters == 1 or len(part) <= N_NEIGHBORS * n_clusters:
+        return []
+    labels = spectral_labels(part, n_clusters, n_init, seed)
+    if len(np.unique(labels)) < n_clusters:
+        return []
+    return [kmeans_from(means_of(part, labels, n_clusters), Z)]
+
+
+def spectral_labels(
+    Z: np.ndarray, n_clusters: int, n_init: int, seed: int
+) -> np.ndarray:
+    """scikit-learn's spectral clusters of codes, by the graph of their neighbours."""
+    k = min(N_NEIGHBORS, len(Z) - 1)
+    graph = kneighbors_graph(Z, k, include_self=True)
+    graph = (graph + graph.T) / 2
+    model = SpectralClustering(
+        n_clusters, affinity="precomputed", n_init=n_init, random_state=seed
+    )
+    with one_thread(), warnings.catch_warnings():
+        # Clusters far apart are not connected: nothing that anybody has to mend. Nor
+        # are codes alike, of which the clusters say so themselves.
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        warnings.filterwarnings("ignore", "Number of distinct clusters")
+        return model.fit_predict(graph)
+
+
+def kmeans_from(
+    centers: np.ndarray, Z: np.ndarray, weights: np.ndarray | None = None
+) -> KMeans:
+    """k-means of codes that starts from given centers."""
+    model = KMeans(len(centers), init=centers, n_init=1)
     with one_thread():
-        return [model.fit(Z, sample_weight=weights)]
+        return model.fit(Z, sample_weight=weights)
 
 
 def joined(labels: np.ndarray, neighbors: np.ndarray, n_clusters: int) -> np.ndarray:

@@ -9,18 +9,20 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn import config_context
-from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import NearestNeighbors, kneighbors_graph
+from sklearn.neighbors import NearestNeighbors
 
 from skdeep._compat import StrOptions, one_thread
 from skdeep.cluster._graph_kmeans import (
     LOOSE,
+    MOST_SPECTRAL,
     N_NEIGHBORS,
     Partition,
     kmeans,
     kmeans_of_graph,
     means_of,
+    spectral_labels,
 )
 from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
@@ -45,9 +47,6 @@ N_REFINEMENTS = 10
 
 MOST_OF_MIXTURES = 20_000
 """Codes to which mixtures are fitted; all get a label."""
-
-MOST_SPECTRAL = 10_000
-"""Codes of which a spectrum is taken; others join the nearest centroid."""
 
 
 class Clusters(Protocol):
@@ -181,21 +180,15 @@ def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> C
 
 
 def spectral(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
-    """Means of the clusters that cut few edges between neighbouring codes."""
+    """Means of the clusters that cut few edges between neighbouring codes.
+
+    Of very many codes those that are drawn; the others join the nearest mean.
+    """
     order = np.random.RandomState(seed).permutation(len(Z))[:MOST_SPECTRAL]
     part = Z[np.sort(order)]
     if n_clusters == 1 or len(part) <= n_clusters + 1:
         return kmeans(Z, n_clusters, n_init, seed)
-    k = min(N_NEIGHBORS, len(part) - 1)
-    graph = kneighbors_graph(part, k, include_self=True)
-    graph = (graph + graph.T) / 2
-    model = SpectralClustering(
-        n_clusters, affinity="precomputed", n_init=n_init, random_state=seed
-    )
-    with one_thread(), warnings.catch_warnings():
-        # Clusters far apart are not connected: nothing that anybody has to mend.
-        warnings.filterwarnings("ignore", "Graph is not fully connected")
-        labels = model.fit_predict(graph)
+    labels = spectral_labels(part, n_clusters, n_init, seed)
     centers = means_of(part, labels, n_clusters)
     nearest = NearestNeighbors(n_neighbors=1).fit(centers)
 

@@ -12,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from skdeep.cluster import AEKMeans, DECClusterer, VaDEClusterer
+from skdeep.cluster import AEKMeans, DECClusterer, VaDEClusterer, _graph_kmeans
 from skdeep.cluster import _starts as starts_module
 from skdeep.cluster._graph_kmeans import (
     N_NEIGHBORS,
@@ -21,6 +21,7 @@ from skdeep.cluster._graph_kmeans import (
     kmeans,
     kmeans_of_graph,
     kmeans_of_joined,
+    kmeans_of_spectrum,
     number_of_best,
 )
 from skdeep.cluster._n_clusters_search import curve
@@ -91,6 +92,7 @@ def test_start_of_the_graph_is_the_kmeans_of_largest_modularity():
     seeds = np.random.RandomState(0).randint(2**31 - 1, size=10)
     runs = [KMeans(9, n_init=1, random_state=int(seed)).fit(X) for seed in seeds]
     runs += kmeans_of_joined(X, 9, int(seeds[0]), neighbors)
+    runs += kmeans_of_spectrum(X, 9, 10, 0)
     scores = [graph_modularity(neighbors, run.labels_) for run in runs]
     assert min(scores) < max(scores)
     assert graph_modularity(neighbors, found.labels_) == pytest.approx(max(scores))
@@ -181,6 +183,26 @@ def test_joined_clusters_begin_where_drawn_rows_do_not():
         kmeans_of_graph(Z, 2, 20, 0, neighbors),
     ):
         assert clustering_accuracy_score(y, run.labels_) == 1
+
+
+def test_spectrum_finds_small_clusters_beside_a_large_one(monkeypatch):
+    rng = np.random.RandomState(0)
+    y = np.repeat(range(5), [300, 30, 30, 30, 30])
+    X = rng.randn(len(y), 8) * rng.uniform(0.4, 1.6, 5)[y][:, None]
+    X += 1.5 * rng.randn(5, 8)[y]
+    brief = AutoencoderTransformer(max_iter=40)
+    model = AEKMeans(5, autoencoder=brief, random_state=0)
+    assert clustering_accuracy_score(y, model.fit_predict(X)) > 0.95
+    monkeypatch.setattr(_graph_kmeans, "kmeans_of_spectrum", lambda *_: [])
+    assert clustering_accuracy_score(y, model.fit_predict(X)) < 0.6
+
+
+def test_spectrum_of_few_codes_or_of_alike_ones_is_no_start():
+    few = np.random.RandomState(0).randn(40, 2).astype(np.float32)
+    assert kmeans_of_spectrum(few, 3, 2, 0) == []
+    assert kmeans_of_spectrum(np.tile(few, (9, 1)), 1, 2, 0) == []
+    (found,) = kmeans_of_spectrum(np.tile(few, (9, 1)), 3, 2, 0)
+    assert len(np.unique(found.labels_)) == 3
 
 
 def test_few_codes_and_few_distinct_ones_are_not_joined():
