@@ -191,7 +191,7 @@ def pretend_graphs(monkeypatch):
     monkeypatch.setattr(graphs, "are_asked_for", lambda _: True)
     monkeypatch.setattr(graphs, "LEAST_STEPS", 5)
     monkeypatch.setattr(graphs, "LOOK_AGAIN", 5)
-    monkeypatch.setattr(graphs._local, "streams", {}, raising=False)
+    monkeypatch.setattr(graphs._local, "idle", {}, raising=False)
     monkeypatch.setattr(graphs, "NUMBERS", torch.float64)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", PretendedGraph)
     monkeypatch.setattr(torch.cuda, "Stream", PretendedStream)

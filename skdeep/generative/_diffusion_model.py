@@ -170,6 +170,7 @@ class DiffusionModel:
 
 def by_parts(function: RowMap, x: Tensor, *given: Tensor) -> Tensor:
     """Pass rows and what is given of them a part at a time."""
-    n_rows = max(1, at_once(PART_NUMBERS, x.device) // max(1, x.shape[1]))
+    n_features = max(1, x.shape[1])
+    n_rows = at_once(max(1, PART_NUMBERS // n_features), n_features, x.device)
     parts = zip(*(tensor.split(n_rows) for tensor in (x, *given)), strict=True)
     return torch.cat([function(*part) for part in parts])

@@ -53,6 +53,11 @@ class Batches:
             yield order[start : start + size]
         yield order[last:]
 
+    @property
+    def first_size(self) -> int:
+        """Rows of the first batch, and of all but the last."""
+        return self.n_samples if len(self) == 1 else int(self.size)
+
     def epochs(self, max_iter: int | str, n_steps: int, most: int = 200) -> int:
         """Epochs that `max_iter` asks for; "auto": as many as make about `n_steps`.
 
@@ -76,7 +81,7 @@ def train_epoch(step: Step, batches: Batches) -> dict[str, float]:
 
     The step takes the row numbers of a batch and returns a dict of scalar tensors.
     """
-    step = repeated(step, len(batches), batches.size, batches.device)
+    step = repeated(step, len(batches), batches.first_size, batches.device)
     return mean_losses(step, batches)
 
 
@@ -107,7 +112,7 @@ def train(
     It may stop the phase, and returns further numbers for the record.
     """
     n_steps = phase.max_iter * len(batches)
-    step = repeated(step, n_steps, batches.size, batches.device)
+    step = repeated(step, n_steps, batches.first_size, batches.device)
     for _ in phase:
         phase.record(mean_losses(step, batches))
         if after_epoch is not None:

@@ -11,6 +11,7 @@ Graphs are asked for by the environment variable ``SKDEEP_CUDA_GRAPHS=1``.
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -32,6 +33,9 @@ LOOK_AGAIN = 50
 
 NUMBERS = torch.float32
 """Type of changing numbers: a GPU's fused Adam reads its step size in this one."""
+
+ONE_BY_ONE = threading.Lock()
+"""Held while a step is recorded, as torch cannot give memory back meanwhile."""
 
 _local = threading.local()
 
@@ -61,7 +65,9 @@ def changing(value: Callable[[], float]) -> float | Tensor:
         if watch is not None:
             watch.n_numbers += 1
         return value()
-    number: Tensor = next(recording.numbers)
+    number: Tensor | None = next(recording.numbers, None)
+    if number is None:
+        raise RuntimeError("it has more changing numbers than the step before.")
     recording.work.append(lambda: number.fill_(value()))
     return number
 
@@ -126,6 +132,8 @@ class Recording:
         Row numbers of a batch, of which only the number and the device count.
     watch : Watch
         What it saw of the step before: generators, and how many numbers change.
+    stream : torch.cuda.Stream
+        Of which no other graph is that is still replayed.
 
     Raises
     ------
@@ -133,7 +141,9 @@ class Recording:
         If the step does what no graph can hold.
     """
 
-    def __init__(self, step: Step, index: Tensor, watch: Watch) -> None:
+    def __init__(
+        self, step: Step, index: Tensor, watch: Watch, stream: torch.cuda.Stream
+    ) -> None:
         self.device = index.device
         self.index = index.clone()
         self.work: list[Callable[[], Any]] = []
@@ -141,7 +151,11 @@ class Recording:
         places = torch.zeros(watch.n_numbers, dtype=NUMBERS, device=self.device)
         self.numbers = iter(places.unbind())
         try:
-            with torch.cuda.device(self.device), beside_current_stream(self.device):
+            with (
+                ONE_BY_ONE,
+                torch.cuda.device(self.device),
+                beside_current_stream(stream),
+            ):
                 self.graph = torch.cuda.CUDAGraph()
                 for generator in watch.generators.values():
                     self.graph.register_generator_state(generator)
@@ -178,21 +192,27 @@ class Recording:
 
 
 @contextmanager
-def beside_current_stream(device: torch.device) -> Iterator[None]:
-    """Let the GPU work on another stream, as recording demands, in the same order.
-
-    On the same one each time in a thread: memory and workspaces belong to a stream.
-    """
-    streams = _local.__dict__.setdefault("streams", {})
-    if device not in streams:
-        streams[device] = torch.cuda.Stream(device)
-    current, other = torch.cuda.current_stream(device), streams[device]
-    other.wait_stream(current)
+def beside_current_stream(stream: torch.cuda.Stream) -> Iterator[None]:
+    """Let the GPU work on another stream, as recording demands, in the same order."""
+    current = torch.cuda.current_stream(stream.device)
+    stream.wait_stream(current)
     try:
-        with torch.cuda.stream(other):
+        with torch.cuda.stream(stream):
             yield
     finally:
-        current.wait_stream(other)
+        current.wait_stream(stream)
+
+
+def stream_for(owner: Any, device: torch.device) -> torch.cuda.Stream:
+    """Stream of its own for each owner; the next one of the thread takes it over.
+
+    Memory and workspaces belong to a stream, so that new ones are dear. But a graph
+    that dies takes the workspace of its stream along, which a living one may need.
+    """
+    idle = _local.__dict__.setdefault("idle", {}).setdefault(device, [])
+    stream = idle.pop() if idle else torch.cuda.Stream(device)
+    weakref.finalize(owner, idle.append, stream).atexit = False
+    return stream
 
 
 class Repeated:
@@ -214,6 +234,7 @@ class Repeated:
         self.batch_size = batch_size
         self.device = device
         self.watch = Watch(device)
+        self.stream = stream_for(self, device)
         self.n_steps = 0
         self.recording: Recording | None = None
 
@@ -225,10 +246,10 @@ class Repeated:
         if len(index) != self.batch_size or not self.watch.repeats:
             return self.step(index)
         if self.watch.n_steps < N_WATCHED:
-            with beside_current_stream(self.device):
+            with beside_current_stream(self.stream):
                 return self.watch.step(self.step, index)
         if self.recording is None:
-            self.recording = Recording(self.step, index, self.watch)
+            self.recording = Recording(self.step, index, self.watch, self.stream)
         return self.recording.replay(index)
 
 

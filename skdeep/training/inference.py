@@ -16,19 +16,22 @@ CHUNK_NUMBERS = 2**20
 DRAWN_ROWS = 4096
 """Rows that are drawn at once."""
 
-ON_GPU = 16
-"""Times as many of them on a GPU, which has more memory and waits after each part."""
+ON_GPU, NUMBERS_ON_GPU = 16, 4
+"""Times as many rows, and numbers in them, on a GPU, which waits after each part."""
 
 
-def at_once(n: int, device: torch.device) -> int:
-    """Rows or numbers that pass at once, of which a CPU takes `n`."""
-    return n if device.type == "cpu" else ON_GPU * n
+def at_once(n_rows: int, n_features: int, device: torch.device) -> int:
+    """Rows that pass a GPU at once, where a CPU takes `n_rows`: more if narrow."""
+    if device.type == "cpu":
+        return n_rows
+    most = NUMBERS_ON_GPU * CHUNK_NUMBERS // max(1, n_features)
+    return max(1, min(ON_GPU * n_rows, most))
 
 
 def chunks(rows: Rows) -> Iterator[slice]:
     """Cut `rows` into slices, always at the same places for the same shape."""
-    most = min(CHUNK_ROWS, CHUNK_NUMBERS // rows.n_features)
-    size = at_once(max(1, most), rows.device)
+    size = max(1, min(CHUNK_ROWS, CHUNK_NUMBERS // rows.n_features))
+    size = at_once(size, rows.n_features, rows.device)
     for start in range(0, len(rows), size):
         yield slice(start, min(start + size, len(rows)))
 
@@ -69,7 +72,7 @@ def drawn_in_chunks(
 ) -> np.ndarray:
     """Rows ``(n_rows, n_features)``, of which `draw` makes those of a slice each."""
     X = np.empty((n_rows, n_features), dtype=np.float32)
-    size = at_once(DRAWN_ROWS, device)
+    size = at_once(DRAWN_ROWS, n_features, device)
     for start in range(0, n_rows, size):
         part = slice(start, min(start + size, n_rows))
         with inferring(device):

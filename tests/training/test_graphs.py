@@ -10,7 +10,7 @@ from skdeep.cluster import SCANClusterer
 from skdeep.generative import DiffusionSampler, GANSampler
 from skdeep.representation import AutoencoderTransformer
 from skdeep.training import Batches, changing, train_epoch
-from skdeep.training.graphs import are_asked_for, at_each_step
+from skdeep.training.graphs import Repeated, are_asked_for, at_each_step
 from tests.estimators import BRIEF_FITS_WARN, ESTIMATORS, name_of
 from tests.pretended_gpu import PretendedGenerator, pretended_gpu
 from tests.pretended_graphs import pretend_graphs
@@ -98,6 +98,22 @@ def test_one_recording_serves_all_epochs_of_a_training(monkeypatch):
     assert [graph.n_replays for graph in made] == [4 * 6 - 3]
 
 
+def test_a_table_of_one_batch_is_recorded(monkeypatch):
+    made = pretend_graphs(monkeypatch)
+    table = AutoencoderTransformer(2, early_exaggeration=1, max_iter=9, random_state=0)
+    table.fit(X[:30])
+    assert [graph.n_replays for graph in made] == [9 - 3]
+
+
+def test_steps_that_live_at_once_have_streams_of_their_own(monkeypatch):
+    pretend_graphs(monkeypatch)
+    first, second = (Repeated(halved, 2, torch.device("cuda")) for _ in range(2))
+    taken = second.stream
+    assert first.stream is not taken
+    del second
+    assert Repeated(halved, 2, torch.device("cuda")).stream is taken
+
+
 @pytest.mark.parametrize(
     ("device", "asked", "expected"),
     [("cuda", "1", True), ("cuda", "", False), ("cpu", "1", False)],
@@ -173,6 +189,19 @@ def test_a_step_that_cannot_be_recorded_says_how_to_go_on(monkeypatch):
     with pytest.raises(RuntimeError, match=r"SKDEEP_CUDA_GRAPHS=1 asks for: .* waits"):
         epoch(step)
     assert changing(lambda: 3.0) == 3.0  # nothing is being recorded any more
+
+
+def test_a_step_with_more_numbers_than_before_says_so(monkeypatch):
+    pretend_graphs(monkeypatch)
+    count = {"steps": 0}
+
+    def step(_):
+        count["steps"] += 1
+        numbers = [changing(lambda: 1.0) for _ in range(count["steps"])]
+        return {"loss": torch.zeros(()).add_(numbers[-1])}
+
+    with pytest.raises(RuntimeError, match=r"more changing numbers.* new process"):
+        epoch(step)
 
 
 def test_the_pretence_repeats_what_was_recorded_alone(monkeypatch):

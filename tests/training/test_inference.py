@@ -39,7 +39,7 @@ def test_chunks_give_what_one_pass_gives(function, device):
     expected = function(torch.from_numpy(X).to(device)).cpu().numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found.dtype == np.float32
-    most = at_once(CHUNK_ROWS, device)
+    most = at_once(CHUNK_ROWS, 3, device)
     assert seen == [(min(most, 2500 - n), 3) for n in range(0, 2500, most)]
 
 
@@ -61,8 +61,11 @@ def test_wide_rows_pass_in_smaller_chunks():
 
 
 def test_a_gpu_takes_more_rows_at_once():
-    assert at_once(1024, CPU) == 1024
-    assert at_once(1024, torch.device("cuda", 1)) == 16 * 1024
+    gpu = torch.device("cuda", 1)
+    assert at_once(1024, 3, CPU) == at_once(1024, 10**6, CPU) == 1024
+    assert at_once(1024, 3, gpu) == 16 * 1024
+    assert at_once(1024, CHUNK_NUMBERS // 100, gpu) == 400
+    assert at_once(1, 10**9, gpu) == 1
 
 
 def test_a_row_wider_than_a_chunk_passes_alone():
