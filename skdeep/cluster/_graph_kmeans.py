@@ -36,7 +36,7 @@ OF_SPECTRUM, OF_EACH = 3000, 50
 """Codes, in all and for each cluster, of which a spectrum gives a start of k-means."""
 
 MOST_SPECTRAL = 10_000
-"""Codes of which a spectrum is taken at most."""
+"""Codes of which a spectrum is taken at most, also by ``init="spectral"``."""
 
 
 def kmeans(
@@ -213,10 +213,13 @@ def spectral_labels(
 
 
 def kmeans_from(
-    centers: np.ndarray, Z: np.ndarray, weights: np.ndarray | None = None
+    centers: np.ndarray,
+    Z: np.ndarray,
+    weights: np.ndarray | None = None,
+    max_iter: int = 300,
 ) -> KMeans:
     """k-means of codes that starts from given centers."""
-    model = KMeans(len(centers), init=centers, n_init=1)
+    model = KMeans(len(centers), init=centers, n_init=1, max_iter=max_iter)
     with one_thread():
         return model.fit(Z, sample_weight=weights)
 

@@ -26,7 +26,7 @@ from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._autoencoder_objective import AutoencoderObjective
 from skdeep.representation._neighbors import nearest_neighbors
-from skdeep.representation._pretraining import LEFT_OPEN, copy_of_frozen
+from skdeep.representation._pretraining import LEFT_OPEN, frozen_encoder
 from skdeep.training import (
     Adam,
     Batches,
@@ -144,41 +144,37 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
 
 def require_same_stream(clusterer: Any, X: Any) -> None:
     """Raise if a stream was begun with other clusters, or another autoencoder."""
-    fitted, name = clusterer.autoencoder_, type(clusterer).__name__
-    given = clusterer.autoencoder
+    fitted, given = clusterer.autoencoder_, clusterer.autoencoder
     is_frozen = isinstance(given, FrozenEstimator)
     if is_frozen:
-        given = copy_of_frozen(clusterer, X, fitted.image_shape_)
+        given = frozen_encoder(clusterer, X, fitted.image_shape_)
     elif given is None:
         given = clusterer._defaults["autoencoder"]()
-    begun = {
-        "n_clusters": len(clusterer.cluster_centers_),
-        "autoencoder": type(fitted).__name__,
-    }
-    goes_on = {
-        "n_clusters": clusterer.n_clusters,
-        "autoencoder": type(given).__name__,
-    }
-    for parameter in fitted.get_params(deep=False):
-        if parameter in {*LEFT_OPEN, "verbose"}:
-            continue
-        begun[f"autoencoder__{parameter}"] = getattr(fitted, parameter)
-        goes_on[f"autoencoder__{parameter}"] = getattr(given, parameter, None)
-    for parameter, value in begun.items():
-        now = goes_on[parameter]
-        if now != value and as_printed(now) != as_printed(value):  # copies may differ
+    name = type(clusterer).__name__
+    compared = [
+        ("n_clusters", len(clusterer.cluster_centers_), clusterer.n_clusters),
+        ("autoencoder", type(fitted).__name__, type(given).__name__),
+        *(
+            (f"autoencoder__{each}", getattr(fitted, each), getattr(given, each, None))
+            for each in fitted.get_params(deep=False)
+            if each not in {*LEFT_OPEN, "verbose"}
+        ),
+    ]
+    for parameter, begun, now in compared:
+        if now != begun and as_printed(now) != as_printed(begun):  # copies may differ
             raise ValueError(
-                f"This stream was begun with {parameter}={value!r}, and goes on with "
+                f"This stream was begun with {parameter}={begun!r}, and goes on with "
                 f"it. Got {now!r}: clone the {name} to begin another."
             )
-    scalings = ("offset_", "scale_") if is_frozen else ()
-    for scaling in scalings:
-        if not np.array_equal(getattr(given, scaling), getattr(fitted, scaling)):
-            raise ValueError(
-                "This stream was begun with an autoencoder that scales rows otherwise "
-                "than the frozen one, which was fitted on others: clone the "
-                f"{name} to begin another."
-            )
+    if is_frozen and not all(
+        np.array_equal(getattr(given, scaling), getattr(fitted, scaling))
+        for scaling in ("offset_", "scale_")
+    ):
+        raise ValueError(
+            "This stream was begun with an autoencoder that scales rows otherwise than "
+            f"the frozen one, which was fitted on others: clone the {name} to begin "
+            "another."
+        )
 
 
 def as_printed(value: Any) -> str:

@@ -20,6 +20,7 @@ from skdeep.cluster._graph_kmeans import (
     N_NEIGHBORS,
     Partition,
     kmeans,
+    kmeans_from,
     kmeans_of_graph,
     means_of,
     spectral_labels,
@@ -247,10 +248,7 @@ def in_sample(
     if len(rows) == len(Z):
         return found
     if isinstance(found, KMeans):
-        centers = found.cluster_centers_
-        refined = KMeans(n_clusters, init=centers, n_init=1, max_iter=N_REFINEMENTS)
-        with one_thread():
-            return refined.fit(Z)
+        return kmeans_from(found.cluster_centers_, Z, max_iter=N_REFINEMENTS)
     parts = np.array_split(Z, math.ceil(len(Z) / len(rows)))
     return replace(found, labels_=np.concatenate([*map(found.predict, parts)]))
 

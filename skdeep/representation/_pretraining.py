@@ -65,7 +65,7 @@ def fitted_encoder(
     if isinstance(getattr(owner, encoder_parameter(owner)), FrozenEstimator):
         task.begin("pretrain")
         with task.leaf("pretrain"):
-            return _named(copy_of_frozen(owner, X, image_shape), owner), None
+            return _named(_copy_of_frozen(owner, X, image_shape), owner), None
     encoder = _own_encoder(owner, image_shape, X.shape[1], seed)
     pretrained, kind = _remembered(encoder, owner, task)
     try:
@@ -208,12 +208,12 @@ def may_change(callback: Any) -> bool:
     return not hasattr(callback, "changes") or callback.changes("pretrain")
 
 
-def copy_of_frozen(
+def frozen_encoder(
     owner: BaseDeepEstimator,
     X: np.ndarray | csr_matrix,
     image_shape: ImageShape | None,
 ) -> BaseRepresentation:
-    """Copy the encoder that `owner` was given frozen, if it is one for its rows."""
+    """Return the encoder that `owner` was given frozen, if it is one for its rows."""
     parameter = encoder_parameter(owner)
     fitted = thawed(getattr(owner, parameter))
     if not isinstance(fitted, BaseRepresentation):
@@ -240,7 +240,15 @@ def copy_of_frozen(
             f"{type(fitted).__name__} was fitted on: {', '.join(differing[:3])}"
             f"{', ...' * (len(differing) > 3)}."
         )
-    copied = copy.deepcopy(fitted)
+    return fitted
+
+
+def _copy_of_frozen(
+    owner: BaseDeepEstimator,
+    X: np.ndarray | csr_matrix,
+    image_shape: ImageShape | None,
+) -> BaseRepresentation:
+    copied = copy.deepcopy(frozen_encoder(owner, X, image_shape))
     copied.device = owner.device
     if copied.precision == "auto":
         copied.precision = owner.precision
