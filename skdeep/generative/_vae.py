@@ -376,7 +376,11 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         """
         self._check_usable()
         model = self._model()
-        return self._mapped(X, y, lambda x, c=None: model.posterior(x, c)[0])
+
+        def means(x: Tensor, c: Tensor | None = None) -> Tensor:
+            return model.posterior(model.as_in_fit(x), c)[0]
+
+        return self._mapped(X, y, means)
 
     def inverse_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Mean of the rows that codes decode to, in the units of the input.
@@ -470,6 +474,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         rng = Generator(self._home()).manual_seed(seed)
 
         def log_density(x: Tensor, c: Tensor | None = None) -> Tensor:
+            x = model.as_in_fit(x)
             if method == "ais":
                 found = model.annealed(x, c, rng, n_codes, n_temperatures)
             else:
@@ -516,7 +521,10 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             is_of_row = self.decoder_.n_outputs > self.n_features_in_
             likelihood = (RowGaussian if is_of_row else SharedGaussian)(variance)
         places = n_places(self.image_shape_)
-        return VariationalModel(self.encoder_, self.decoder_, likelihood, places)
+        scaled = (self.constants_ - self.offset_) / self.scale_
+        constants = torch.tensor(scaled, dtype=torch.float32, device=device)
+        networks = self.encoder_, self.decoder_
+        return VariationalModel(*networks, likelihood, places, constants)
 
     # training
 
