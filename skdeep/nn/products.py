@@ -54,7 +54,7 @@ class TorchProducts:
     @staticmethod
     def rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         r"""Dense layer and rectifier, :math:`\max(0, x W^\top + b)`."""
-        return torch.addmm(bias, x, weight.t()).relu_()
+        return torch._addmm_activation(bias, x, weight.t())
 
     @staticmethod
     def product(a: Tensor, b: Tensor) -> Tensor:

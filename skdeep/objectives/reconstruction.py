@@ -56,7 +56,7 @@ class SquaredError(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         """Return that of the output, and that of the rows if they are asked for."""
         (difference,) = ctx.saved_tensors
-        slope = difference.mul_(2 * gradient / difference.numel())
+        slope = difference.mul_(gradient * (2 / difference.numel()))
         return slope, -slope if ctx.needs_input_grad[1] else None, None
 
 
