@@ -6,7 +6,9 @@ categories.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
 from importlib import import_module
 from numbers import Integral, Real
 from typing import Any, Self
@@ -27,6 +29,8 @@ class Column:
     `dtype` is its type, or a name for that. `ticks` is NumPy's name for the type of
     times, `null` the missing cell of a column of objects, or NaN of one of polars, and
     `levels` are those of pandas' own type of categories, which may be `ordered`.
+    Numbers may be objects of Python's decimal type, and times of a zone those that its
+    clocks show: days lie on a grid of these.
     """
 
     container: str
@@ -36,6 +40,8 @@ class Column:
     null: Any = None
     levels: list[Any] | None = None
     ordered: bool = False
+    is_decimal: bool = False
+    by_clock: bool = False
 
     @classmethod
     def of(cls, series: Any, container: str, is_category: bool) -> Self:
@@ -52,7 +58,15 @@ class Column:
         if str(series.dtype) == "category":
             levels, ordered = list(series.dtype.categories), series.dtype.ordered
         dtype = spelt(series.dtype, container)
-        return cls(container, kind, dtype, ticks, null, levels, ordered)
+        is_decimal = kind == "number" and has_decimals(series, missing, container)
+        column = cls(container, kind, dtype, ticks, null, levels, ordered, is_decimal)
+        if kind != "time" or column.zone is None:
+            return column
+        # Clocks that are set back show some times twice.
+        shown = replace(column, by_clock=True)
+        again = shown.series(*shown.cells(series, container))
+        before, after = (column.cells(each, container)[0] for each in (series, again))
+        return shown if np.array_equal(before, after) else column
 
     def cells(self, series: Any, container: str) -> Cells:
         """Values of a column that should hold the same as the one in `fit`."""
@@ -76,21 +90,28 @@ class Column:
         return values, missing
 
     def _ticks_of(self, present: Any, container: str) -> np.ndarray:
-        """Return times in ticks, those of time zones in UTC."""
+        """Return times in ticks, those of time zones in UTC or by their clocks."""
+        if not len(present):  # of any type
+            return np.empty(0, dtype=np.int64)
         if (container == "polars") != (self.container == "polars"):
             raise TypeError(f"its times were those of {self.container} in fit.")
         if not holds_times(present.dtype):
             raise TypeError(f"it held times in fit, and holds {present.dtype} now.")
-        if len(present) and (zone_of(present.dtype) is not None) != self.has_zone:
-            kind = "with" if self.has_zone else "without"
+        if (zone_of(present.dtype) is None) != (self.zone is None):
+            kind = "without" if self.zone is None else "with"
             raise TypeError(
                 f"it held times {kind} a time zone in fit, and holds {present.dtype} "
                 "now."
             )
         if container == "polars":
-            times = present.cast(polars_type(self)).to_physical().to_numpy()
-            return times.astype(np.int64)
+            times = present.cast(polars_type(self))
+            if self.by_clock:
+                times = times.dt.replace_time_zone(None)
+            return times.to_physical().to_numpy().astype(np.int64)
         times = naive(present)
+        if self.by_clock:
+            utc = import_module("pandas").Series(times).dt.tz_localize("UTC")
+            times = utc.dt.tz_convert(self.zone).dt.tz_localize(None).to_numpy()
         if times.dtype.kind != np.dtype(self.ticks).kind:  # moments, or durations
             raise TypeError(
                 f"it held {self.dtype} in fit, and holds {present.dtype} now."
@@ -98,14 +119,14 @@ class Column:
         return times.astype(self.ticks).astype(np.int64)
 
     @property
-    def has_zone(self) -> bool:
-        """Whether the column held times of a time zone in `fit`."""
+    def zone(self) -> Any:
+        """Time zone of the times of the column in `fit`, if they had one."""
         if self.container == "polars":
-            return zone_of(polars_type(self)) is not None
+            return zone_of(polars_type(self))
         if self.container == "pandas":
             pandas = import_module("pandas")
-            return zone_of(pandas.api.types.pandas_dtype(self.dtype)) is not None
-        return False
+            return zone_of(pandas.api.types.pandas_dtype(self.dtype))
+        return None
 
     def series(self, values: np.ndarray, missing: np.ndarray) -> Any:
         """Cells as a column of the type of the one in `fit`."""
@@ -169,7 +190,16 @@ def kind_of(series: Any, missing: np.ndarray, container: str) -> str:
         cells = np.asarray(series, dtype=object)[~missing]
         if all(isinstance(c, Real) and not isinstance(c, bool) for c in cells):
             return "number"
-    return "category"
+    return "number" if has_decimals(series, missing, container) else "category"
+
+
+def has_decimals(series: Any, missing: np.ndarray, container: str) -> bool:
+    """Whether cells of an array or of pandas are all of Python's decimal type."""
+    is_of_objects = "object" in str(series.dtype) or "decimal" in str(series.dtype)
+    if container == "polars" or not is_of_objects or missing.all():
+        return False
+    cells = np.asarray(series, dtype=object)[~missing]
+    return all(isinstance(cell, Decimal) for cell in cells)
 
 
 def holds_times(dtype: Any) -> bool:
@@ -237,6 +267,8 @@ def array_of(values: np.ndarray, missing: np.ndarray, column: Column) -> np.ndar
         times = values.view(np.dtype(column.ticks))
         times[missing] = "NaT"
         return times
+    if column.is_decimal:
+        values = decimals(values)
     if column.kind == "category" or column.dtype == "object":
         values = with_null(values, missing, column.null)
         if np.dtype(column.dtype).kind in "mMSU":
@@ -254,10 +286,16 @@ def pandas_of(values: np.ndarray, missing: np.ndarray, column: Column) -> Any:
         dtype = pandas.CategoricalDtype(column.levels, column.ordered)
     if column.kind == "time":
         times = pandas.Series(array_of(values, missing, column))
-        if column.has_zone:
-            times = times.dt.tz_localize("UTC")
+        if column.zone is not None:
+            times = times.dt.tz_localize(
+                column.zone if column.by_clock else "UTC",
+                ambiguous=np.ones(len(times), dtype=bool),
+                nonexistent="shift_forward",
+            )
         return times.astype(dtype)
-    if column.kind == "category" or column.dtype == "object":
+    if column.is_decimal:
+        values = decimals(values)
+    if values.dtype == object or column.dtype == "object":
         return pandas.Series(with_null(values, missing, column.null), dtype=dtype)
     numbers = pandas.Series(as_numbers(values, dtype))
     if missing.any():
@@ -271,13 +309,32 @@ def polars_of(values: np.ndarray, missing: np.ndarray, column: Column) -> Any:
     if column.kind == "number":
         values = as_numbers(values, column.dtype)
     cells = with_null(values, missing, column.null).tolist()
-    return polars.Series(cells, strict=False).cast(polars_type(column))
+    series, dtype = polars.Series(cells, strict=False), polars_type(column)
+    if column.by_clock:
+        shown = series.cast(polars.Datetime(dtype.time_unit))
+        # Times that clocks skip are as far from a day before.
+        day = timedelta(days=1)
+        later = moments(shown - day, column.zone) + day
+        series = moments(shown, column.zone).fill_null(later)
+    return series.cast(dtype)
+
+
+def moments(shown: Any, zone: Any) -> Any:
+    """Moments at which clocks first show times of polars, null of those they skip."""
+    return shown.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
 
 
 def with_null(values: np.ndarray, missing: np.ndarray, null: Any) -> np.ndarray:
     """Values as objects, with one of them for those that are missing."""
     objects = values.astype(object)
     objects[missing] = null
+    return objects
+
+
+def decimals(values: np.ndarray) -> np.ndarray:
+    """Numbers as objects of Python's decimal type."""
+    objects = np.empty(len(values), dtype=object)
+    objects[:] = [Decimal(str(value)) for value in values.tolist()]
     return objects
 
 

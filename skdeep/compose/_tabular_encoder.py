@@ -104,9 +104,10 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     else as nulls.
 
     Integers may be of any kind, those of pandas with missing cells included. Columns of
-    objects hold numbers if all their cells are numbers. Times are dates, moments with
-    or without a time zone, durations, and times of day of polars. Periods and intervals
-    of pandas are categories.
+    objects hold numbers if all their cells are numbers, or all are decimals. Times are
+    dates, moments with or without a time zone, durations, and times of day of polars.
+    Those of a zone are counted as its clocks show them, or in UTC if there are some
+    that clocks show twice. Periods and intervals of pandas are categories.
 
     Training rows come back exactly, but for the rounding error of floats with more than
     six decimals, integers and times that are more than 2**40 steps of their grid apart,
@@ -332,6 +333,12 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             require_not_empty(X, type(self).__name__)
             X = validate_data(self, X, reset=reset, skip_check_array=True)
         else:
+            if hasattr(X, "__dataframe__"):
+                raise TypeError(
+                    f"{type(self).__name__} takes DataFrames of pandas or polars, and "
+                    f"arrays. Got a {type(X).__module__}.{type(X).__name__}: pass what "
+                    "its to_pandas() returns, for example."
+                )
             if not hasattr(X, "dtype") and np.asarray(X).dtype.kind in "US":
                 X = np.asarray(X, dtype=object)  # numbers among text would become text
             X = validate_data(

@@ -2,10 +2,12 @@
 
 import datetime as dt
 import pickle
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import skops.io
 from polars.testing import assert_frame_equal as assert_polars_equal
@@ -68,6 +70,7 @@ COLUMNS = {
     "intervals": pd.cut(rng.randn(N), 3),
     "periods": pd.period_range("2020", periods=20, freq="M").tolist() * 3,
     "days": DAYS,
+    "days of a zone": gaps(pd.Series(DAYS).dt.tz_localize("Europe/Berlin")),
     "hours of a zone": gaps(
         pd.date_range("2020", periods=N, freq="h", tz="Asia/Tokyo")
     ),
@@ -77,6 +80,10 @@ COLUMNS = {
     "text of arrow": gaps(rng.choice(["x", "y"], N)).astype("string[pyarrow]"),
     "times of arrow": gaps(DAYS).astype("timestamp[us][pyarrow]"),
     "dates of arrow": gaps(DAYS).astype("date32[pyarrow]"),
+    "decimals": gaps(pd.Series([Decimal("1.25"), Decimal(3), Decimal("-2")] * 20)),
+    "decimals of arrow": gaps(
+        pd.Series([Decimal("1.25"), Decimal(3), Decimal("-2")] * 20)
+    ).astype(pd.ArrowDtype(pa.decimal128(6, 2))),
     "durations of arrow": gaps(DAYS - DAYS[0]).astype("duration[us][pyarrow]"),
     "float16": rng.choice([3000, 0.25, 9.1], N).astype(np.float16),
     "sparse": pd.arrays.SparseArray(rng.randint(0, 2, N)),
@@ -534,10 +541,47 @@ def test_durations_are_not_taken_for_moments(kind):
             TabularEncoder().fit(there).transform(here)
 
 
-def test_missing_times_belong_to_any_zone():
+@pytest.mark.parametrize("missing", [pd.NaT, None, np.nan])
+def test_missing_times_are_of_any_type_and_zone(missing):
     frame = hours("UTC", "pandas")
     encoder = TabularEncoder(handle_unknown="ignore").fit(frame)
-    assert encoder.transform(pd.DataFrame({"at": [pd.NaT]})).shape == (1, 1)
+    assert encoder.transform(pd.DataFrame({"at": [missing]})).shape == (1, 1)
+    frames = pl.from_pandas(frame), pl.DataFrame({"at": [None]})
+    assert encoder.fit(frames[0]).transform(frames[1]).shape == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow", "polars"])
+def test_days_of_a_zone_whose_clocks_change_are_drawn_as_days(kind):
+    zone = "Europe/Berlin"
+    days = pd.date_range("2020-01-01", "2021-12-31", tz=zone)
+    # On two of these dates clocks skip the time, on two others they show it twice.
+    hours = pd.date_range("2020-01-01 02:30", periods=104, freq="7D").tz_localize(
+        zone, ambiguous=np.zeros(104, dtype=bool), nonexistent="shift_forward"
+    )
+    for times, hour in ((days, {0}), (hours[[0, 7, 52]], {2, 3})):
+        frame = pd.DataFrame({"at": times})
+        if kind == "arrow":
+            frame = frame.astype(f"timestamp[us, tz={zone}][pyarrow]")
+        frame = pl.from_pandas(frame) if kind == "polars" else frame
+        encoder = TabularEncoder().fit(frame)
+        back = encoder.inverse_transform(encoder.transform(frame))
+        assert back.equals(frame)
+        drawn = encoder.inverse_transform(np.random.RandomState(0).randn(2000, 1))["at"]
+        drawn = drawn.to_pandas() if kind == "polars" else drawn.astype(times.dtype)
+        assert not drawn.isna().any()
+        assert {*drawn.dt.hour} <= hour
+    # Of hours that differ in nothing but the zone's offset, UTC is kept.
+    twice = pd.date_range("2020-10-25", periods=5, freq="h", tz=zone)
+    frame = pd.DataFrame({"at": twice})
+    frame = pl.from_pandas(frame) if kind == "polars" else frame
+    encoder = TabularEncoder().fit(frame)
+    assert encoder.inverse_transform(encoder.transform(frame)).equals(frame)
+
+
+def test_tables_of_other_packages_are_refused_by_name():
+    table = pa.Table.from_pandas(TABLE)
+    with pytest.raises(TypeError, match=r"DataFrames of pandas .* Got a pyarrow.*Tabl"):
+        TabularEncoder().fit(table)
 
 
 def test_refused_fit_leaves_the_encoder_as_it_was():
@@ -597,12 +641,11 @@ def skops_copy(model):
     return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
 
 
-def test_copies_do_the_same(tmp_path):
+@pytest.mark.parametrize("numeric", ["normal", "passthrough", StandardScaler()])
+def test_copies_do_the_same(tmp_path, numeric):
     X = FRAME.drop(columns=["intervals", "periods", "object of both"])
-    encoder = TabularEncoder().fit(
-        X.drop(columns=["string", "text of arrow", "sparse"])
-    )
-    X = X[encoder.feature_names_in_]
+    X = X.drop(columns=["string", "text of arrow", "sparse", "decimals of arrow"])
+    encoder = TabularEncoder(numeric=numeric).fit(X)
     skdeep.io.save(encoder, tmp_path / "encoder")
     kept = skdeep.io.load(tmp_path / "encoder")
     for copied in (pickle.loads(pickle.dumps(encoder)), skops_copy(encoder), kept):
