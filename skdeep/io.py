@@ -24,6 +24,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
     Normalizer,
@@ -80,6 +81,7 @@ OTHERS = {
     for found in (
         BayesianGaussianMixture,
         FrozenEstimator,
+        FunctionTransformer,  # which can hold no function here
         GaussianMixture,
         MaxAbsScaler,
         MinMaxScaler,
@@ -125,7 +127,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     estimator : estimator instance
         Of skdeep, fitted or not; or of scikit-learn a `Pipeline`, `FrozenEstimator`,
         scaler, `Normalizer`, `PowerTransformer`, `QuantileTransformer`, `PCA`,
-        `TruncatedSVD`, `SimpleImputer` or Gaussian mixture.
+        `TruncatedSVD`, `SimpleImputer`, `FunctionTransformer` without a function, or
+        Gaussian mixture.
 
     path : str or path
         Where; an older file there is replaced.
@@ -397,6 +400,8 @@ def require_network(name: str, state: Any) -> None:
 
 def require_works(estimator: Any) -> None:
     """Raise whatever the methods raise if the parts of an estimator do not fit."""
+    if isinstance(estimator, FrozenEstimator):  # shows the constraints of what it holds
+        return
     estimator._validate_params()
     if isinstance(estimator, TabularEncoder) and hasattr(estimator, "codes_"):
         n_codes = len(estimator.get_feature_names_out())

@@ -161,8 +161,9 @@ def test_names_classes_and_output_survive(tmp_path):
     ]
 
 
-def test_frozen_encoder_comes_along(tmp_path):
-    frozen = FrozenEstimator(fitted(SMALL))
+@pytest.mark.parametrize("encoder", [SMALL, DeepInfoMaxTransformer(2, max_iter=1)])
+def test_frozen_encoder_comes_along(tmp_path, encoder):
+    frozen = FrozenEstimator(fitted(encoder))
     model = fitted(DECClusterer(3, autoencoder=frozen, max_iter=2))
     loaded = round_trip(model, tmp_path)
     assert isinstance(loaded.autoencoder, FrozenEstimator)

@@ -164,8 +164,8 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
     As in :mod:`sklearn.semi_supervised`, -1 marks the rows without a label: the number,
     or among classes that are text also ``"-1"``. If all other labels are equal, as in y
     of -1 and 1, there would be nothing to tell apart, and -1 is read as a class. To
-    `score`, and so to cross-validation, -1 is a class that is never predicted: leave
-    these rows out of it.
+    `score`, and so to cross-validation, -1 is a class that is never predicted, and a
+    number that text is not compared with: leave these rows out of it.
 
     All rows serve pretraining, the labelled ones alone what comes after it. The head
     starts from zeros, on codes that are centred and divided by one number, their
