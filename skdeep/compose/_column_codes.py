@@ -205,9 +205,11 @@ class Grid:
     def steps_to(self, values: np.ndarray) -> np.ndarray:
         """Return the steps from the origin to integers, exact up to 2 ** 53.
 
-        Integers that no int64 can hold come as floats, as `Column.cells` makes them.
+        Integers that the type of those on the grid cannot hold are approximate.
         """
-        if values.dtype.kind == "f":
+        if values.dtype.kind == "i" and self.is_unsigned:
+            values = values.clip(0).astype(np.uint64)
+        if values.dtype.kind == "f" or (values.dtype.kind == "u") > self.is_unsigned:
             return (values.astype(np.float64) - self.origin) / self.step
         distances = distances_between(values, self.origin)
         whole, rest = np.divmod(distances, np.uint64(self.step))
@@ -223,7 +225,13 @@ class Grid:
         whole = np.where(is_last, 0, rounded).astype(np.uint64)
         whole[is_last] = self.n_steps
         origin = np.uint64(self.origin % 2**64)
-        return (origin + np.uint64(self.step) * whole).view(np.int64)
+        places = origin + np.uint64(self.step) * whole
+        return places if self.is_unsigned else places.view(np.int64)
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether no int64 can hold the largest value."""
+        return self.origin + self.n_steps * self.step >= 2**63
 
 
 def distances_between(values: np.ndarray, origin: int) -> np.ndarray:
@@ -265,7 +273,7 @@ class NumberCodes:
         The scaler is fitted here; None is for normal scores.
         """
         present = values[~missing]
-        is_integer = values.dtype.kind == "i"
+        is_integer = values.dtype.kind in "iu"
         is_large = bool(np.abs(present.astype(np.float64)).max() >= 2**53)
         grid, in_steps = Grid.of(present), is_time or (is_integer and is_large)
         x = grid.steps_to(present) if in_steps else present.astype(np.float64)

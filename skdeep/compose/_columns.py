@@ -1,8 +1,8 @@
 """Columns of arrays and DataFrames, as values of NumPy and back.
 
-Cells of a column come as values and a mask of those that are missing. Values are int64
-or floats of numbers, int64 of times, in the ticks of their type, and objects of
-categories.
+Cells of a column come as values and a mask of those that are missing. Values are int64,
+uint64 if need be, or floats of numbers, int64 of times, in the ticks of their type, and
+objects of categories.
 """
 
 from collections.abc import Callable, Sequence
@@ -226,19 +226,26 @@ def spelt(dtype: Any, container: str) -> Any:
 
 
 def numbers_in(present: Any, objects: Callable[[], list[Any]]) -> np.ndarray:
-    """Numbers as int64, or as floats of the precision they have."""
+    """Numbers as integers, or as floats of the precision they have."""
     dtype = number_type(str(present.dtype))
     if dtype is None:
-        cells = objects()
-        integral = all(
-            isinstance(c, Integral) and -(2**63) <= int(c) < 2**63 for c in cells
-        )
-        return finite(np.array(cells, dtype=np.int64 if integral else np.float64))
+        cells = np.array(objects(), dtype=object)
+        integral = all(isinstance(cell, Integral) for cell in cells)
+        return finite(cells.astype(integer_type(cells) if integral else np.float64))
     values = present if isinstance(present, np.ndarray) else present.to_numpy()
     if dtype.kind == "f":
         return finite(values.astype(dtype))
-    is_large = dtype == np.uint64 and len(values) and values.max() > 2**63 - 1
-    return values.astype(np.float64 if is_large else np.int64)
+    return values.astype(integer_type(values))
+
+
+def integer_type(integers: np.ndarray) -> type:
+    """Int64 if it can hold them, else uint64, and floats if neither can."""
+    if not len(integers):
+        return np.int64
+    low, high = int(integers.min()), int(integers.max())
+    if -(2**63) <= low and high < 2**63:
+        return np.int64
+    return np.uint64 if low >= 0 and high < 2**64 else np.float64
 
 
 def finite(numbers: np.ndarray) -> np.ndarray:

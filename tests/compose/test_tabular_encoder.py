@@ -80,6 +80,9 @@ COLUMNS = {
     "text of arrow": gaps(rng.choice(["x", "y"], N)).astype("string[pyarrow]"),
     "times of arrow": gaps(DAYS).astype("timestamp[us][pyarrow]"),
     "dates of arrow": gaps(DAYS).astype("date32[pyarrow]"),
+    "hashes": np.uint64(2**64 - 500) + rng.randint(0, 400, N).astype(np.uint64),
+    "hashes with gaps": gaps(2**63 - 3 + rng.randint(0, 9, N).astype("u8"), "UInt64"),
+    "object of hashes": pd.Series([2**64 - 1, 2**63, None] * 20, dtype=object),
     "decimals": gaps(pd.Series([Decimal("1.25"), Decimal(3), Decimal("-2")] * 20)),
     "decimals of arrow": gaps(
         pd.Series([Decimal("1.25"), Decimal(3), Decimal("-2")] * 20)
@@ -98,6 +101,7 @@ POLARS = pl.DataFrame(
         "int": rng.randint(0, 99, N),
         "Int8": pl.Series([1, None, 3] * 20, dtype=pl.Int8),
         "UInt16": pl.Series([1, 2] * 30, dtype=pl.UInt16),
+        "UInt64": pl.Series([2**64 - 1, None, 2**64 - 7] * 20, dtype=pl.UInt64),
         "float": rng.randn(N).round(9),
         "Float32": pl.Series(rng.randn(N).round(2), dtype=pl.Float32),
         "decimal": pl.Series(["1.25", "2.50", None] * 20).cast(pl.Decimal(10, 2)),
