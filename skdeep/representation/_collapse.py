@@ -1,6 +1,7 @@
 """Whether a representation uses its dimensions."""
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skdeep.fitting import Fitting
@@ -31,15 +32,17 @@ def effective_rank(Z: np.ndarray) -> float:
     O. Roy, M. Vetterli, "The Effective Rank: A Measure of Effective Dimensionality",
     EUSIPCO 2007.
     """
-    Z = Z.astype(np.float64)
-    noise = ROUNDING * np.linalg.norm(Z)
-    Z = Z - Z.mean(axis=0)
+    # By torch: NumPy's own threads would wait for more work on the cores that the next
+    # steps need.
+    z = torch.from_numpy(Z).double()
+    noise = ROUNDING * torch.linalg.vector_norm(z)
+    z = z - z.mean(0)
     # Of the small Gram matrix: the rows may be millions.
-    sigma = np.sqrt(np.clip(np.linalg.eigvalsh(Z.T @ Z), 0, None))
+    sigma = torch.linalg.eigvalsh(z.T @ z).clamp_min(0).sqrt()
     if sigma.sum() <= noise:
         return 0.0
     p = sigma[sigma > 0] / sigma.sum()
-    return float(np.exp(-(p * np.log(p)).sum()))
+    return float((-p * p.log()).sum().exp())
 
 
 def checked_rank(
