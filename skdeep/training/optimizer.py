@@ -21,6 +21,12 @@ EPSILON = 1e-8
 ALIGNED = 32
 """Each weight or bias begins at a multiple of so many, for fast products."""
 
+FAINT, SWEEP = 1e-34, 64
+"""Running means up to this size are set to zero, and after how many steps: those of
+units that died fade until processors take a hundred times as long for each, and stay
+so small. They move no weight.
+"""
+
 BLOCK_NUMBERS = 2**17
 """Weights that are moved at once where their gradient has to be converted first."""
 
@@ -191,6 +197,9 @@ class Adam:
             part.gradient.copy_(gradient)
             self._move(part, rate)
             products.copy_(part.weights)
+        if self._mean.device.type == "cpu" and int(self._count) % SWEEP == 0:
+            for running in (self._mean, self._square):
+                torch.ops.aten.hardshrink.out(running, FAINT, out=running)
 
     def _part(self, pace: Pace, span: slice, gradient: Tensor) -> Part:
         vectors = self._weights[span], self._mean[span], self._square[span]

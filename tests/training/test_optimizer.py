@@ -9,6 +9,7 @@ from torch import Generator
 from skdeep.base import network_copy
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, initialized
 from skdeep.training import Adam
+from skdeep.training.optimizer import SWEEP
 
 IMAGE = {"image_shape": (1, 6, 6), "channels": (3, 4), "n_components": 3}
 KINDS = {
@@ -621,3 +622,21 @@ def test_frozen_networks_train_again_outside(fused_layers, device):
         adam.step(network(x).square().sum())
     assert all(p.requires_grad for p in network.parameters())
     assert not any(map(torch.equal, weights(network), before))
+
+
+def test_running_means_of_what_no_loss_moves_fade_to_zero(device):
+    moved = torch.ones(99, device=device, requires_grad=True)
+    adam = Adam([], [moved], learning_rate=0.01)
+    other = TorchAdam([], [moved], learning_rate=0.01)
+    with adam.training():
+        for step in range(16 * SWEEP):
+            share = float(step < 3)
+            adam.step(share * moved.sum())
+            other.step(share * other.tensors[0].sum())
+    assert torch.equal(moved, other.tensors[0])
+    if device.type == "cpu":
+        # Processors are slow at numbers so small, and these do not get smaller.
+        fading = other.optimizer.state[other.tensors[0]]["exp_avg"]
+        assert (fading > 0).all()
+        assert (fading < torch.finfo(torch.float32).tiny).all()
+        assert (adam.state()["tensors"][1] == 0).all()
