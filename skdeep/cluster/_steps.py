@@ -315,7 +315,8 @@ def alternate(
     rows = start.rows
 
     def embedding() -> Tensor:
-        return torch.from_numpy(start.autoencoder._encode(rows)).to(rows.device)
+        with optimizer.inference():
+            return torch.from_numpy(start.autoencoder._encode(rows)).to(rows.device)
 
     z = embedding()
     rank = RankWatch(z.cpu().numpy(), clusterer.n_clusters)

@@ -25,6 +25,9 @@ class Network(nn.Module):
     map: Callable[..., Tensor]
     """What the subclass computes: of ``(n, n_features)``, ``(n, n_outputs)``."""
 
+    infers_lowered = False
+    """Whether inference multiplies in `product_dtype`, too."""
+
     def __init__(self, n_outputs: int, **arguments: Any) -> None:
         super().__init__()
         self.n_outputs = n_outputs
@@ -40,7 +43,8 @@ class Network(nn.Module):
 
     def in_product_type(self, function: Callable[..., Any], *inputs: Tensor) -> Any:
         """Run a part of the network, which returns one tensor or several, alike."""
-        if self.product_dtype is torch.float32 or not torch.is_grad_enabled():
+        lowers = self.infers_lowered or torch.is_grad_enabled()
+        if self.product_dtype is torch.float32 or not lowers:
             return function(*inputs)
         # Its cache of lowered weights lives as long as any autocast around it, such as
         # that of a whole fit, and would keep those of the first step for all others.

@@ -99,6 +99,8 @@ Products = type[TorchProducts] | type[OneDNNProducts]
 
 def products_for(weight: Tensor) -> Products:
     """Return the products that layers of such weights should use."""
-    if weight.device.type == "cpu" and onednn_is_faster(weight.dtype):
+    # Of types that autocast lowers, torch's operations take note alone.
+    lowers = torch.is_autocast_enabled("cpu")
+    if weight.device.type == "cpu" and not lowers and onednn_is_faster(weight.dtype):
         return OneDNNProducts
     return TorchProducts

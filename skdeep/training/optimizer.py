@@ -307,6 +307,20 @@ class Adam:
                 piece.grad = None
 
     @contextmanager
+    def inference(self) -> Iterator[None]:
+        """Let the networks infer in the type of the products inside the context.
+
+        For looks at all rows between epochs, which need not be exacter than the steps.
+        """
+        for network in self.networks:
+            network.product_dtype, network.infers_lowered = self.dtype, True
+        try:
+            yield
+        finally:
+            for network in self.networks:
+                network.product_dtype, network.infers_lowered = torch.float32, False
+
+    @contextmanager
     def frozen(self) -> Iterator[None]:
         """Let gradients pass through what is computed inside the context.
 

@@ -458,6 +458,30 @@ def test_networks_infer_exactly_after_training(kind, precision, failing, device)
 
 @every_kind
 @every_precision
+@pytest.mark.parametrize("failing", [False, True])
+def test_networks_infer_in_the_type_of_the_products_where_asked(
+    kind, precision, failing, device
+):
+    network = built(kind, device=device)
+    adam = Adam([network], learning_rate=0.1, precision=precision)
+    (x,) = batches(1, device=device)
+    with torch.inference_mode():
+        exact = network.eval()(x)
+        try:
+            with adam.inference():
+                found = network(x)
+                if failing:
+                    raise KeyError
+        except KeyError:
+            pass
+        assert torch.equal(network(x), exact)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, exact) == (adam.dtype == torch.float32)
+    torch.testing.assert_close(found, exact, rtol=0.02, atol=0.02)
+
+
+@every_kind
+@every_precision
 @pytest.mark.parametrize("inferring", [torch.no_grad, torch.inference_mode])
 def test_inference_during_training_is_exact(kind, precision, inferring, device):
     network = built(kind, device=device)
