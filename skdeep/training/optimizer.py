@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skdeep.nn import MLP, Network
 from skdeep.nn.dense import DenseStack
-from skdeep.training.graphs import changing
+from skdeep.training.graphs import at_each_step, changing
 from skdeep.training.precision import resolved_precision
 from skdeep.training.threads import bounded_threads
 
@@ -106,6 +106,7 @@ class Adam:
     ) -> None:
         self.networks = networks
         self._in_training = False
+        self._n_unswept = 0
         self.betas = betas
         self.max_gradient_norm = max_gradient_norm
         self.learning_rate = learning_rate
@@ -197,7 +198,14 @@ class Adam:
             part.gradient.copy_(gradient)
             self._move(part, rate)
             products.copy_(part.weights)
-        if self._mean.device.type == "cpu" and int(self._count) % SWEEP == 0:
+        if self._mean.device.type == "cpu":
+            at_each_step(self._sweep)
+
+    def _sweep(self) -> None:
+        # Set running means that have faded to zero, every few steps.
+        self._n_unswept += 1
+        if self._n_unswept == SWEEP:
+            self._n_unswept = 0
             for running in (self._mean, self._square):
                 torch.ops.aten.hardshrink.out(running, FAINT, out=running)
 
