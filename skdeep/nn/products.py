@@ -54,7 +54,7 @@ class TorchProducts:
     @staticmethod
     def rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         r"""Dense layer and rectifier, :math:`\max(0, x W^\top + b)`."""
-        return torch._addmm_activation(bias, x, weight.t())
+        return torch.addmm(bias, x, weight.t()).relu_()
 
     @staticmethod
     def product(a: Tensor, b: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ Products = type[TorchProducts] | type[OneDNNProducts]
 
 def products_for(weight: Tensor) -> Products:
     """Return the products that layers of such weights should use."""
-    # Of types that autocast lowers, torch's operations take note alone.
+    # Autocast lowers torch's own operations, and not that of oneDNN.
     lowers = torch.is_autocast_enabled("cpu")
     if weight.device.type == "cpu" and not lowers and onednn_is_faster(weight.dtype):
         return OneDNNProducts
