@@ -58,7 +58,9 @@ class Column:
         if str(series.dtype) == "category":
             levels, ordered = list(series.dtype.categories), series.dtype.ordered
         dtype = spelt(series.dtype, container)
-        is_decimal = kind == "number" and has_decimals(series, missing, container)
+        is_decimal = False
+        if kind == "number" and container != "polars":  # which has a type of them
+            is_decimal = isinstance(next(iter(series[~missing]), None), Decimal)
         column = cls(container, kind, dtype, ticks, null, levels, ordered, is_decimal)
         if kind != "time" or column.zone is None:
             return column
@@ -130,6 +132,8 @@ class Column:
 
     def series(self, values: np.ndarray, missing: np.ndarray) -> Any:
         """Cells as a column of the type of the one in `fit`."""
+        if self.is_decimal:
+            values = decimals(values)
         return WRITERS[self.container](values, missing, self)
 
 
@@ -186,20 +190,14 @@ def kind_of(series: Any, missing: np.ndarray, container: str) -> str:
         return "number"
     if holds_times(dtype):
         return "time"
-    if str(dtype) == "object" and not missing.all():
+    holds_objects = str(dtype) == "object" or "decimal" in str(dtype)  # of pyarrow
+    if holds_objects and not missing.all():
         cells = np.asarray(series, dtype=object)[~missing]
         if all(isinstance(c, Real) and not isinstance(c, bool) for c in cells):
             return "number"
-    return "number" if has_decimals(series, missing, container) else "category"
-
-
-def has_decimals(series: Any, missing: np.ndarray, container: str) -> bool:
-    """Whether cells of an array or of pandas are all of Python's decimal type."""
-    is_of_objects = "object" in str(series.dtype) or "decimal" in str(series.dtype)
-    if container == "polars" or not is_of_objects or missing.all():
-        return False
-    cells = np.asarray(series, dtype=object)[~missing]
-    return all(isinstance(cell, Decimal) for cell in cells)
+        if all(isinstance(cell, Decimal) for cell in cells):
+            return "number"
+    return "category"
 
 
 def holds_times(dtype: Any) -> bool:
@@ -274,8 +272,6 @@ def array_of(values: np.ndarray, missing: np.ndarray, column: Column) -> np.ndar
         times = values.view(np.dtype(column.ticks))
         times[missing] = "NaT"
         return times
-    if column.is_decimal:
-        values = decimals(values)
     if column.kind == "category" or column.dtype == "object":
         values = with_null(values, missing, column.null)
         if np.dtype(column.dtype).kind in "mMSU":
@@ -300,8 +296,6 @@ def pandas_of(values: np.ndarray, missing: np.ndarray, column: Column) -> Any:
                 nonexistent="shift_forward",
             )
         return times.astype(dtype)
-    if column.is_decimal:
-        values = decimals(values)
     if values.dtype == object or column.dtype == "object":
         return pandas.Series(with_null(values, missing, column.null), dtype=dtype)
     numbers = pandas.Series(as_numbers(values, dtype))

@@ -196,7 +196,8 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             If a column has no cell that is not missing, an infinite number, or another
             category in each row; if two have one name; or if X is empty.
         TypeError
-            If cells are neither text nor numbers nor anything that can be a category.
+            If cells are neither text nor numbers nor anything that can be a category,
+            or X is a table of another package.
         """
         task = self._init_callback_context()
         with unchanged_if_refused(self):

@@ -23,8 +23,8 @@ ALIGNED = 32
 
 FAINT, SWEEP = 1e-34, 64
 """Running means up to this size are set to zero, and after how many steps: those of
-units that died fade until processors take a hundred times as long for each, and stay
-so small. They move no weight.
+units that died fade until processors take far longer for each, and stay so small. They
+move no weight.
 """
 
 BLOCK_NUMBERS = 2**17
@@ -318,7 +318,7 @@ class Adam:
     def inference(self) -> Iterator[None]:
         """Let the networks infer in the type of the products inside the context.
 
-        For looks at all rows between epochs, which need not be exacter than the steps.
+        For looks at all rows between epochs, which need not be more exact than steps.
         """
         for network in self.networks:
             network.product_dtype, network.infers_lowered = self.dtype, True
