@@ -26,6 +26,7 @@ from skdeep.parameters import (
     require_same_image_shape,
     warn_of_channels_last,
 )
+from skdeep.scaling import still_constant
 from skdeep.tables import numpy_of
 from skdeep.training import Rows
 from skdeep.warning import warn
@@ -91,6 +92,11 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
 
     whitening_: np.ndarray | None = None
     """Matrix by which scaled rows are multiplied, of those that have one."""
+
+    constants_: np.ndarray | None = None
+    """Value of each column that no training saw vary, of those that note it: there a
+    network has learned nothing, and other values would be noise to it. NaN of others.
+    """
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -207,11 +213,26 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         return [int(seed) for seed in rng.randint(2**31 - 1, size=n_seeds)]
 
     def _scaled_rows(
-        self, X: np.ndarray | sparse.csr_matrix, resident: bool = False
+        self, X: np.ndarray | sparse.csr_matrix, *, resident: bool = False
     ) -> Rows:
-        """Rows of X on the device of the networks, scaled as in `fit`."""
+        """Rows of X on the device of the networks, read as in `fit`."""
+        return self._rows_as_given(X, resident, self.constants_)
+
+    def _rows_as_given(
+        self,
+        X: np.ndarray | sparse.csr_matrix,
+        resident: bool = False,
+        constants: np.ndarray | None = None,
+    ) -> Rows:
+        """Scale rows of X, with what they hold in columns that did not vary."""
         scaling, home = (self.offset_, self.scale_), self._home()
-        return Rows(X, *scaling, home, resident, self.whitening_, FARTHEST)
+        return Rows(X, *scaling, home, resident, self.whitening_, FARTHEST, constants)
+
+    def _rows_to_train_on(self, X: np.ndarray | sparse.csr_matrix) -> Rows:
+        """Rows of X, of which columns that vary are no constants any more."""
+        if self.constants_ is not None:
+            self.constants_ = still_constant(X, self.constants_)
+        return self._scaled_rows(X, resident=True)
 
     def _code_rows(self, Z: Any, n_components: int) -> Rows:
         """Codes on the device of the networks, if they have as many components."""

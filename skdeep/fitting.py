@@ -191,7 +191,7 @@ class Fitting:
         """
         if self.image_shape is not None:
             return np.full(self.n_features, np.nan)
-        return constants_of(self.columns)
+        return constants_of(self.columns, self.whitening)
 
     def _reads_a_table(self) -> bool:
         """Whether the columns were scaled each by itself, and are not too many."""

@@ -196,6 +196,21 @@ def constants_of(
     return np.where(varies, np.nan, columns.minimum)
 
 
+def still_constant(
+    X: np.ndarray | sparse.csr_matrix, constants: np.ndarray
+) -> np.ndarray:
+    """Constants of other rows that those of X have, too; NaN of all other columns."""
+    held = np.flatnonzero(~np.isnan(constants))
+    varies = np.zeros(len(held), dtype=bool)
+    for start in range(0, X.shape[0], CHUNK):
+        part = X[start : start + CHUNK][:, held]
+        dense = part if isinstance(part, np.ndarray) else part.toarray()
+        varies |= (dense != constants[held]).any(axis=0)
+    constants = constants.copy()
+    constants[held[varies]] = np.nan
+    return constants
+
+
 def half_whitening(
     X: np.ndarray | sparse.csr_matrix, offset: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:

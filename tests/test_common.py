@@ -453,6 +453,20 @@ def test_equal_rows_fit(estimator):
 
 
 @every_estimator
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_column_that_did_not_vary_in_fit_tells_nothing(estimator, kind):
+    model = clone(estimator).set_params(random_state=3)
+    model.fit(kind(np.insert(X, 1, 5.0, axis=1)), y)
+    before, after = (
+        outputs(model, kind(np.insert(X, 1, value, axis=1))) for value in (5.0, 1e3)
+    )
+    if estimator is SMALL:  # of which it is what rebuilds the row that is judged
+        assert (after.pop("score_samples") < before.pop("score_samples") - 1).all()
+    for method in before:
+        np.testing.assert_array_equal(after[method], before[method], err_msg=method)
+
+
+@every_estimator
 def test_divergence_leaves_an_unfitted_estimator(estimator):
     # A learning rate beyond all reason: the weights overflow in the second epoch.
     broken = {"learning_rate": 1e30, "precision": "float32"}

@@ -18,6 +18,7 @@ from skdeep.scaling import (
     half_whitening,
     in_units,
     mixes_categories,
+    still_constant,
 )
 
 DIGITS = load_digits().data
@@ -555,6 +556,17 @@ def test_half_whitening_of_sparse_rows_is_that_of_the_dense_ones(n):
 def test_half_whitening_of_equal_rows_is_the_identity():
     X = np.ones((5, 3))
     np.testing.assert_array_equal(half_whitening(X, np.ones(3), np.ones(3)), np.eye(3))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_constants_hold_as_long_as_no_row_differs(kind):
+    constants = np.array([1.0, 0.0, np.nan, 0.0])
+    X = np.tile([1.0, 0.0, 3.0, 0.0], (2 * CHUNK, 1))
+    np.testing.assert_array_equal(still_constant(kind(X), constants), constants)
+    X[-1, 3] = 1e-9
+    left = still_constant(kind(X), constants)
+    np.testing.assert_array_equal(left, [1.0, 0.0, np.nan, np.nan])
+    assert constants[3] == 0
 
 
 # directions

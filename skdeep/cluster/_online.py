@@ -211,7 +211,7 @@ def taught(
         else clusterer.pretrained_ or clusterer.autoencoder_
     )
     autoencoder.device = clusterer.device
-    rows = autoencoder._scaled_rows(stacked(reservoir.rows, X), resident=True)
+    rows = autoencoder._rows_to_train_on(stacked(reservoir.rows, X))
     draw = WeightedDraw(weights, draw_seed, rows.device)
     known = in_chunks(clusterer._assignment(), rows).argmax(1)
     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)

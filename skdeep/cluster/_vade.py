@@ -255,6 +255,8 @@ class VaDEClusterer(BaseDeepClusterer):
         self.random_state = random_state
         self.verbose = verbose
 
+    constants_: np.ndarray
+
     @fit_context
     def fit(self, X: Any, y: Any = None) -> Self:
         """Pretrain, start by a Gaussian mixture, train the whole model.

@@ -378,7 +378,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         model = self._model()
 
         def means(x: Tensor, c: Tensor | None = None) -> Tensor:
-            return model.posterior(model.as_in_fit(x), c)[0]
+            return model.posterior(x, c)[0]
 
         return self._mapped(X, y, means)
 
@@ -474,7 +474,6 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         rng = Generator(self._home()).manual_seed(seed)
 
         def log_density(x: Tensor, c: Tensor | None = None) -> Tensor:
-            x = model.as_in_fit(x)
             if method == "ais":
                 found = model.annealed(x, c, rng, n_codes, n_temperatures)
             else:
@@ -521,10 +520,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             is_of_row = self.decoder_.n_outputs > self.n_features_in_
             likelihood = (RowGaussian if is_of_row else SharedGaussian)(variance)
         places = n_places(self.image_shape_)
-        scaled = (self.constants_ - self.offset_) / self.scale_
-        constants = torch.tensor(scaled, dtype=torch.float32, device=device)
-        networks = self.encoder_, self.decoder_
-        return VariationalModel(*networks, likelihood, places, constants)
+        return VariationalModel(self.encoder_, self.decoder_, likelihood, places)
 
     # training
 

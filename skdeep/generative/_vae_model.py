@@ -42,15 +42,12 @@ class VariationalModel:
     likelihood : Likelihood
     n_places : int
         Pixels of a channel, each of which the encoder shows the context; 1 for tables.
-    constants : Tensor of shape (n_features,) or None
-        Scaled values of the columns that did not vary in `fit`, NaN of others.
     """
 
     encoder: Network
     decoder: Network
     likelihood: Likelihood
     n_places: int
-    constants: Tensor | None = None
 
     def loss_terms(
         self, x: Tensor, context: Tensor | None, rng: Generator
@@ -61,12 +58,6 @@ class VariationalModel:
         noise = normal(shape, rng)
         z, kl = drawn_codes(parameters, noise)
         return self.likelihood.loss(x, self.decoder(joined(z, context))), kl
-
-    def as_in_fit(self, x: Tensor) -> Tensor:
-        """Rows with the values of `fit` in columns that did not vary there."""
-        if self.constants is None:
-            return x
-        return torch.where(self.constants.isnan(), x, self.constants)
 
     def posterior(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the codes of rows, ``(n, d)`` each."""

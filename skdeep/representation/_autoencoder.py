@@ -170,6 +170,10 @@ class AutoencoderTransformer(BaseRepresentation):
     whitening_ : ndarray of shape (n_features, n_features) or None
         Of half-whitened rows.
 
+    constants_ : ndarray of shape (n_features,)
+        Value of each column that does not vary, with which rows are encoded, whatever
+        they hold there; NaN of all others, and of pixels.
+
     image_shape_ : (int, int, int) or None
         Shape of an image, if rows are read as images and convolved.
 
@@ -341,7 +345,8 @@ class AutoencoderTransformer(BaseRepresentation):
         codes = self._code_rows(X, self._n_features_out)
         output_map = RECONSTRUCTIONS[self.loss].output_map
         decoded = in_chunks(lambda z: output_map(self.decoder_(z)), codes)
-        return in_units(decoded, self.offset_, self.scale_, self.whitening_)
+        scaling = self.offset_, self.scale_, self.whitening_
+        return in_units(decoded, *scaling, constants=self.constants_)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Minus the reconstruction loss of each row: low for unusual rows.
@@ -354,12 +359,16 @@ class AutoencoderTransformer(BaseRepresentation):
         -------
         score : ndarray of shape (n_samples,), float32
             Minus the squared error (or cross-entropy) of each scaled row, averaged over
-            the features.
+            the features: also over those that did not vary in `fit`.
         """
         check_is_fitted(self)
-        rows = self._scaled_rows(self._validated(X, reset=False))
+        X = self._validated(X, reset=False)
         loss = RECONSTRUCTIONS[self.loss].per_sample
-        return -in_chunks(lambda x: loss(self.decoder_(self.encoder_(x)), x), rows)
+
+        def losses(encoded: Tensor, x: Tensor) -> Tensor:
+            return loss(self.decoder_(self.encoder_(encoded)), x)
+
+        return -in_chunks(losses, self._scaled_rows(X), self._rows_as_given(X))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`: larger is better.
@@ -433,6 +442,7 @@ class AutoencoderTransformer(BaseRepresentation):
             "encoder_": objective.encoder,
             "decoder_": objective.decoder,
             "whitening_": fitting.whitening,
+            "constants_": np.where(pixel_shape is None, fitting.constants, np.nan),
             "pixel_shape_": pixel_shape,
             "neighbor_weight_": weight,
         }

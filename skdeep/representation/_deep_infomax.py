@@ -211,6 +211,10 @@ class DeepInfoMaxTransformer(BaseRepresentation):
     offset_, scale_ : ndarray of shape (n_features,)
         Rows are encoded as ``(X - offset_) / scale_``.
 
+    constants_ : ndarray of shape (n_features,)
+        Value of each column that does not vary, with which rows are encoded, whatever
+        they hold there; NaN of all others, and of pixels.
+
     image_shape_ : (int, int, int) or None
         Shape of an image, if rows are images.
 
@@ -405,7 +409,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss, **losses}
 
-        fitting.train(task, phase_name, step, optimizers, {"encoder_": encoder})
+        kept = {"encoder_": encoder, "constants_": fitting.constants}
+        fitting.train(task, phase_name, step, optimizers, kept)
 
         # Read the estimate off, and look whether the codes use their dimensions.
         def estimate_of(index: Tensor) -> Tensor:

@@ -273,7 +273,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             # Phase 1: pretrain the encoder on all rows.
             encoder, _ = fitted_encoder(self, X, image_shape, pretrain_seed, task)
             code_of = encoder._output()
-            rows = encoder._scaled_rows(X, resident=True)
+            rows = encoder._rows_to_train_on(X)
             labelled, targets = labelled.to(rows.device), targets.to(rows.device)
             head_batches, batches = (
                 Batches(

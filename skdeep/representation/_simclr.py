@@ -115,6 +115,10 @@ class SimCLRTransformer(BaseRepresentation):
     offset_, scale_ : ndarray of shape (n_features,)
         Rows are encoded as ``(X - offset_) / scale_``.
 
+    constants_ : ndarray of shape (n_features,)
+        Value of each column that does not vary, with which rows are encoded, whatever
+        they hold there; NaN of all others, and of pixels.
+
     image_shape_ : (int, int, int) or None
         Shape of an image, if rows are images.
 
@@ -267,5 +271,6 @@ class SimCLRTransformer(BaseRepresentation):
             optimizer.step(loss)
             return {"loss": loss}
 
-        fitting.train(task, phase_name, step, [optimizer], {"encoder_": encoder})
+        kept = {"encoder_": encoder, "constants_": fitting.constants}
+        fitting.train(task, phase_name, step, [optimizer], kept)
         self.embedding_rank_ = checked_rank(self, encoder, fitting)

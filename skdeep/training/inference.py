@@ -37,7 +37,7 @@ def chunks(rows: Rows) -> Iterator[slice]:
 
 
 def in_chunks(
-    function: Callable[..., Tensor], rows: Rows, *others: Tensor
+    function: Callable[..., Tensor], rows: Rows, *others: Tensor | Rows
 ) -> np.ndarray:
     """Apply `function` to `rows`, chunk by chunk, and gather what it returns.
 
@@ -45,7 +45,7 @@ def in_chunks(
     ----------
     function : callable
     rows : Rows
-    *others : Tensor of shape (len(rows), ...)
+    *others : Tensor or Rows of shape (len(rows), ...)
         Further arguments of the function, cut alike.
 
     Returns

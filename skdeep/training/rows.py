@@ -39,6 +39,8 @@ class Rows:
         Matrix by which scaled rows are multiplied.
     farthest : float
         Largest size of a scaled number: larger ones are taken for this.
+    constants : ndarray of shape (n_features,) or None
+        Value that a column is read with, whatever it holds; NaN: as it is.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Rows:
         resident: bool = False,
         whitening: np.ndarray | None = None,
         farthest: float = math.inf,
+        constants: np.ndarray | None = None,
     ) -> None:
         self.X = X
         self.offset = offset
@@ -57,6 +60,11 @@ class Rows:
         self.device = device
         self.farthest = farthest
         self.dtype = scaling_type(X.dtype, offset, scale)
+        self._held: tuple[np.ndarray, np.ndarray] | None = None
+        if constants is not None and not np.isnan(constants).all():
+            values = self._scaled(constants)
+            varies = np.isnan(values)
+            self._held = varies.astype(self.dtype), np.where(varies, 0, values)
         self.whitening = None
         if whitening is not None:
             self.whitening = torch.tensor(whitening, dtype=torch.float32, device=device)
@@ -85,7 +93,17 @@ class Rows:
         return self._read(index.cpu().numpy() if isinstance(index, Tensor) else index)
 
     def _read(self, index: slice | np.ndarray) -> Tensor:
-        x = self.X[index]
+        x = self._scaled(self.X[index])
+        if self.farthest < math.inf:
+            np.clip(x, -self.farthest, self.farthest, out=x)
+        if self._held is not None:
+            varies, values = self._held
+            x *= varies  # faster by far than to write some columns of each row
+            x += values
+        scaled = torch.from_numpy(x).to(self.device, torch.float32)
+        return scaled if self.whitening is None else scaled @ self.whitening
+
+    def _scaled(self, x: np.ndarray | sparse.csr_matrix) -> np.ndarray:
         dtype = self.dtype
         with np.errstate(over="ignore"):
             if isinstance(x, np.ndarray):
@@ -94,10 +112,7 @@ class Rows:
                 x = x.toarray().astype(dtype, copy=False)
                 x -= self.offset.astype(dtype)
             x /= self.scale.astype(dtype)
-        if self.farthest < math.inf:
-            np.clip(x, -self.farthest, self.farthest, out=x)
-        scaled = torch.from_numpy(x).to(self.device, torch.float32)
-        return scaled if self.whitening is None else scaled @ self.whitening
+        return x
 
     def _capacity(self) -> int:
         if self.device.type == "cuda":

@@ -293,6 +293,20 @@ def test_later_parts_start_as_they_are_told_and_leave_frozen_encoders_alone():
 
 
 @each
+def test_column_that_varies_later_is_read_from_then_on(Clusterer):
+    X, y = blobs(600)
+    late = np.insert(X, 2, np.where(np.arange(600) < 200, 0, 40 * y), axis=1)
+    model = brief(Clusterer).partial_fit(late[:200])
+    moved = late + np.float32(9) * (np.arange(7) == 2)
+    assert np.array_equal(model.transform(moved), model.transform(late))
+    model.partial_fit(late[200:400])
+    assert np.isnan(model.autoencoder_.constants_).all()
+    assert not np.allclose(model.transform(moved), model.transform(late))
+    model.partial_fit(late[:200])  # as at first again
+    assert np.isnan(model.autoencoder_.constants_).all()
+
+
+@each
 def test_stream_goes_on_after_fit_and_from_a_copy(Clusterer):
     X, y = blobs()
     model = brief(Clusterer).fit(X[:200])

@@ -215,6 +215,19 @@ def test_frozen_encoder_is_copied_and_not_changed():
     assert model.encoder_ is not fitted
 
 
+def test_column_that_varies_among_labelled_rows_alone_is_learned_from():
+    unlabelled = np.random.RandomState(0).rand(100, 3)
+    unlabelled[:, 1] = 0
+    encoder = clone(SMALL).set_params(random_state=0).fit(unlabelled)
+    assert encoder.constants_[1] == 0
+    labels = np.arange(100) % 2
+    rows = np.insert(unlabelled[:, [0, 2]], 1, labels, axis=1)
+    model = small(FrozenEstimator(encoder), max_iter=60, encoder_learning_rate=1e-2)
+    assert model.fit(rows, labels).score(rows, labels) == 1
+    assert np.isnan(model.encoder_.constants_).all()
+    assert encoder.constants_[1] == 0
+
+
 def test_other_labels_of_the_same_rows_share_one_cached_pretraining(tmp_path):
     model = small(memory=str(tmp_path))
     first = clone(model).fit(X, FEW)

@@ -43,6 +43,20 @@ def test_rows_are_scaled_float32_tensors(dtype, resident, device):
 
 
 @pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_constants_are_read_as_such_whatever_they_hold(kind, resident, device):
+    X = table()
+    X[:, [0, 2]] = [3.0, 0.0]
+    moved = X + np.array([1e200, 0, -7, 0])
+    whitening = np.diag([1.0, 2, 3, 4])
+    given = *scaling(), device, resident, whitening, 2.0**50
+    rows = Rows(kind(moved), *given, constants=np.array([3, np.nan, 0, np.nan]))
+    assert torch.equal(rows[:], Rows(kind(X), *given)[:])
+    free = Rows(kind(moved), *given, constants=np.full(4, np.nan))
+    assert torch.equal(free[:], Rows(kind(moved), *given)[:])
+
+
+@pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["csr matrix", "csr array", "memmap", "fortran"])
 def test_kinds_of_input_give_the_bits_of_the_dense_one(kind, dtype, resident, tmp_path):
