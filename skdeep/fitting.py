@@ -21,6 +21,7 @@ from skdeep.scaling import (
     fitted_scaling,
     fitted_unit_scaling,
     half_whitening,
+    share_a_unit,
 )
 from skdeep.training import (
     BETAS,
@@ -195,7 +196,9 @@ class Fitting:
 
     def _reads_a_table(self) -> bool:
         """Whether the columns were scaled each by itself, and are not too many."""
-        return self.n_features <= MOST_WHITENED and np.ptp(self.scale) > 0
+        if self.image_shape is not None or self.n_features > MOST_WHITENED:
+            return False
+        return not share_a_unit(self._X, self.columns)
 
     def moves(self, *things: Thing) -> None:
         """Name what `train` moves, beside the generators and optimisers made here."""

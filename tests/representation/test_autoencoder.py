@@ -48,6 +48,17 @@ def rows_of(X):
 # what it learns
 
 
+def test_whitening_does_not_depend_on_the_last_bit_of_a_deviation():
+    rng = np.random.RandomState(0)
+    ranks = np.array([rng.permutation(60) for _ in range(4)]).T
+    assert np.ptp(ranks.std(axis=0)) == 0
+    model = small(max_iter=0).fit(ranks)
+    nearly = small(max_iter=0).fit(ranks + 1e-9 * rng.randn(60, 4))
+    np.testing.assert_allclose(model.whitening_, nearly.whitening_, atol=1e-6)
+    alike = small(max_iter=0).fit(rng.rand(60, 4) > 0.5)  # zeros and ones are
+    assert alike.whitening_ is None
+
+
 def test_linear_autoencoder_reaches_the_reconstruction_of_pca():
     rng = np.random.RandomState(0)
     X = rng.randn(300, 3) @ rng.randn(3, 8) + 0.3 * rng.randn(300, 8) + 5
