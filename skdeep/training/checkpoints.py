@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from skdeep.storage import InvalidFileError, read_file, write_file
+from skdeep.storage import InvalidFileError, read_file, safetensors, write_file
 from skdeep.training.tasks import Phase
 from skdeep.warning import warn
 
@@ -38,6 +38,8 @@ class Store:
 
     Raises
     ------
+    ImportError
+        If safetensors is not installed.
     ValueError
         If the directory cannot be made, or has files of another fit.
     """
@@ -45,6 +47,7 @@ class Store:
     def __init__(
         self, directory: Path, every: int, keep: int, fit: dict[str, dict[str, Any]]
     ) -> None:
+        safetensors()  # is there, before epochs are trained
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:

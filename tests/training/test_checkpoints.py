@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import resource
+import sys
 import threading
 import warnings
 
@@ -455,6 +456,14 @@ def test_monitor_that_joins_a_resumed_fit_leaves_earlier_epochs_without_a_score(
     assert len(scores) == len(losses)
     assert 0 < np.isnan(scores).sum() < len(scores)
     assert not np.isnan(losses + scores[-1:]).any()
+
+
+def test_missing_package_is_named_before_any_epoch(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    model = clone(ESTIMATORS[0]).set_callbacks(Checkpoint(tmp_path))
+    with pytest.raises(ImportError, match="pip install safetensors"):
+        model.fit(X)
+    assert not list(tmp_path.iterdir())
 
 
 def test_directory_that_cannot_be_made_is_refused_by_name(tmp_path):
