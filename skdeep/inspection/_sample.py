@@ -59,8 +59,8 @@ class SampleDisplay:
         Axes that were given or made, and parted into panels.
 
     axes_ : ndarray of matplotlib Axes
-        Panels: of shape (1, 2) for real and drawn images, (n_rows, n_columns) for
-        marginals, (n_features, n_features) for pairs.
+        Panels: of shape (1, 2) for real and drawn images, (1, 1) for drawn ones alone,
+        (n_rows, n_columns) for marginals, (n_features, n_features) for pairs.
 
     figure_ : matplotlib Figure
         Figure that holds them.
@@ -116,7 +116,8 @@ class SampleDisplay:
             Class of all drawn rows or of each, of a conditional sampler. X should hold
             real rows of the same. None: as the sampler draws them.
         n_samples : int or None, default=None
-            Rows to draw. None: as many as y has, or else X, at most 2000; 25 images.
+            Rows to draw. None: as many as y has, or else X, if at most 2000, or 1000
+            without either; 25 images.
         random_state : int, RandomState instance or None, default=None
             Seed of the drawn rows.
         image_shape : (int, int, int) or None, default=None
@@ -242,10 +243,10 @@ class SampleDisplay:
         if columns is not None:
             columns = [str(name) for name in columns]
         if kind == "auto":
-            few = len(columns or drawn) <= MOST_PAIRED
-            kind = (
-                "pairs" if few and all(map(is_number, drawn.values())) else "marginals"
-            )
+            shown = columns or list(drawn)
+            of_numbers = all(is_number(drawn[name]) for name in shown if name in drawn)
+            few = len(shown) <= MOST_PAIRED
+            kind = "pairs" if few and of_numbers else "marginals"
         if kind == "pairs":
             numbers = {name: c for name, c in drawn.items() if is_number(c)}
             return self._plot_pairs(

@@ -807,6 +807,13 @@ def test_columns_are_chosen_by_name():
     assert display.axes_.shape == (2, 2)
     marginals = SampleDisplay.from_samples(X, kind="marginals", columns=list(X)[:3])
     assert marginals.axes_.shape == (1, 3)
+    beside_text = X.assign(name="a")
+    pairs = SampleDisplay.from_samples(beside_text, columns=list(X)[:2])
+    assert pairs.axes_.shape == (2, 2)
+    assert SampleDisplay.from_samples(beside_text, columns=["name"]).axes_.shape == (
+        1,
+        1,
+    )
     with pytest.raises(ValueError, match=r"not there: \['x9'\]"):
         SampleDisplay.from_samples(X.to_numpy(), columns=["x9"])
 
