@@ -182,8 +182,8 @@ class EarlyStopping(BaseCallback):
     """Stop a phase of a fit when a number of its record has not improved for long.
 
     It reads what `history_` will show, and stops phases one by one: that of
-    pretraining does not end that of clustering. The weights stay those of the last
-    epoch.
+    pretraining does not end that of clustering. The weights are those with which the
+    phase ends: of its last epoch, or of its best one for samplers that hold rows out.
 
     Parameters
     ----------
@@ -402,7 +402,7 @@ class GradientClipping(BaseCallback):
 
     See Also
     --------
-    FlowSampler : Clips its gradients by itself.
+    skdeep.generative.FlowSampler : Clips its gradients by itself.
 
     Examples
     --------
@@ -500,6 +500,8 @@ class StopOnInterrupt(BaseCallback):
 
 class Checkpoint(BaseCallback):
     """Keep the state of a fit on disk, so that it survives being killed.
+
+    It needs the package safetensors, which the extra ``io`` brings.
 
     ``fit`` called again, in another process too, with the same parameters and data and
     a `Checkpoint` of the same directory, goes on where the last file was written. It

@@ -120,7 +120,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     """Write an estimator to a file without pickle.
 
     Arrays and weights are kept as safetensors, which other programs read too, and all
-    else as JSON. The file is written whole or not at all.
+    else as JSON. The file is written whole or not at all. The extra ``io`` brings the
+    package that this needs.
 
     Parameters
     ----------
@@ -135,6 +136,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
+    ImportError
+        If safetensors is not installed.
     TypeError
         If the estimator holds what is no number, text, array or known class: a
         function, or an estimator of another package. skops may do then.
@@ -204,6 +207,8 @@ def load(path: str | os.PathLike[str]) -> Any:
         A `ValueError`: if the file was damaged or made up.
     FileNotFoundError
         If there is no such file.
+    ImportError
+        If safetensors is not installed.
 
     Warns
     -----

@@ -25,8 +25,8 @@ MAY_IMPORT = {
     | {"metrics", "representation"},
     "_compat": {"concurrency", "sklearn"},
     "_version": set(),
-    "base": {"_compat", "_version", "nn", "parameters", "tables", "training", "warning"}
-    | {"numpy", "scipy", "sklearn", "torch"},
+    "base": {"_compat", "_version", "nn", "parameters", "scaling", "tables"}
+    | {"training", "warning", "numpy", "scipy", "sklearn", "torch"},
     "callbacks": {"_compat", "_version", "identity", "training", "warning"}
     | {"joblib", "numpy", "scipy", "sklearn", "torch"},
     "cluster": {"_compat", "base", "cluster", "metrics", "nn", "objectives"}

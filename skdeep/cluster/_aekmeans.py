@@ -54,8 +54,8 @@ class AEKMeans(BaseDeepClusterer):
 
     n_init : int, default=20
         k-means starts on the embedding. From 100 000 rows on, or 1000 for each cluster
-        if these are more, they are made in a random sample of at most half the rows;
-        the best goes on for at most 10 rounds on all rows.
+        if these are more, they are made in a random sample of about half the rows at
+        most; the best goes on for at most 10 rounds on all rows.
 
     device : str, default="auto"
         Torch device. ``"auto"``: the GPU if there is one.

@@ -47,6 +47,7 @@ class DCNClusterer(BaseDeepClusterer):
           + \texttt{clustering\_weight} \;
             \frac1n \sum_i \min_j \|z_i - \mu_j\|^2
 
+    or the cross-entropy of autoencoders that have it in place of the squared error,
     where D is the number of features, x is scaled as the autoencoder scales it,
     :math:`z_i` is the embedding of row i and :math:`\mu_j` the centroid of cluster j. A
     row that is assigned to cluster j moves its centroid by
@@ -89,7 +90,8 @@ class DCNClusterer(BaseDeepClusterer):
         Starts of k-means, of which the best is kept. Gaussians, each of which starts
         from a k-means, have a quarter as many with ``init="gmm"`` and half as many with
         ``"modularity"``. From 100 000 rows on, or 1000 for each cluster if these are
-        more, starts are made and compared in a random sample of at most half the rows.
+        more, starts are made and compared in a random sample of about half the rows at
+        most.
         Mixtures are fitted to 20 000 codes at most.
 
     n_runs : int, default=1

@@ -55,6 +55,7 @@ class IDECClusterer(BaseDeepClusterer):
         L = \mathrm{KL}(P \| Q) + \texttt{reconstruction\_weight} \;
             \frac1n \sum_i \frac1D \|x_i - g(z_i)\|^2
 
+    or the cross-entropy of autoencoders that have it in place of the squared error,
     where D is the number of features and x is scaled as the autoencoder scales it.
 
     Parameters
@@ -97,7 +98,8 @@ class IDECClusterer(BaseDeepClusterer):
         Starts of k-means, of which the best is kept. Gaussians, each of which starts
         from a k-means, have a quarter as many with ``init="gmm"`` and half as many with
         ``"modularity"``. From 100 000 rows on, or 1000 for each cluster if these are
-        more, starts are made and compared in a random sample of at most half the rows.
+        more, starts are made and compared in a random sample of about half the rows at
+        most.
         Mixtures are fitted to 20 000 codes at most.
 
     n_runs : int, default=1

@@ -90,7 +90,7 @@ class SCANClusterer(BaseDeepClusterer):
     n_init : int, default=20
         Starts of the clusters on the pretrained codes; the best is kept. From 100 000
         rows on, or 1000 for each cluster if these are more, they are made in a random
-        sample of at most half the rows.
+        sample of about half the rows at most.
 
     max_iter : int or "auto", default="auto"
         Epochs in which neighbours learn to agree. ``"auto"``: as many as make 400

@@ -79,7 +79,7 @@ class VaDEClusterer(BaseDeepClusterer):
     n_init : int, default=20
         k-means starts on the pretrained embedding; the mixture starts from the best.
         From 100 000 rows on, or 1000 for each cluster if these are more, both are
-        fitted to a random sample of at most half the rows.
+        fitted to a random sample of about half the rows at most.
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage. ``"auto"``: as many as make 2000 gradient steps,
@@ -393,6 +393,7 @@ class VaDEClusterer(BaseDeepClusterer):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), float32
+            In float64 if that is too coarse for a column, or its unit too small.
             Rows in the units of the input; images are flattened. Of images, and of the
             Bernoulli likelihood, they are means, without the noise of the likelihood.
         """

@@ -281,6 +281,7 @@ class SamplerPipeline(Pipeline):
             Rows.
         y : array-like of shape (n_samples,) or None, default=None
             Of a conditional sampler: the classes of rows, for their densities in them.
+            Ignored without.
         **params : dict
             Further arguments of the `score_samples` of the sampler, such as `method`.
 

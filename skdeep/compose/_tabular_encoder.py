@@ -193,8 +193,9 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a column has no cell that is not missing, an infinite number, or another
-            category in each row; if two have one name; or if X is empty.
+            If a column has no cell that is not missing, an infinite number, or, of more
+            than 50 rows, another category in each; if two have one name; or if X is
+            empty.
         TypeError
             If cells are neither text nor numbers nor anything that can be a category,
             or X is a table of another package.

@@ -46,6 +46,11 @@ def interpolated_codes(
     Z : ndarray of shape (n_steps, ..., n_components)
         The codes of each step, in the shape given.
 
+    Raises
+    ------
+    ValueError
+        If there are fewer than two steps, or the ends differ in shape.
+
     See Also
     --------
     interpolate : Decodes such codes.

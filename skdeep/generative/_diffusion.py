@@ -383,7 +383,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
             Or images of shape (n_samples, C, H, W).
         y : class, array-like of shape (n_samples,) or None, default=None
             With ``conditional=True``: the class of each row, given which it is scored.
-            None scores the mixture of all classes.
+            None scores the mixture of all classes. Ignored without.
         method : {"ode", "elbo"}, default="ode"
             ``"ode"``: by the change of volume along the probability flow, in `n_steps`
             steps; exact but for their width with up to 16 columns, and with an unbiased

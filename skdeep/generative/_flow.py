@@ -370,7 +370,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : class, array-like of shape (n_samples,) or None
             With ``conditional=True``: the class in which each row is scored. None
-            scores it in the mixture of all classes.
+            scores it in the mixture of all classes. Ignored without.
 
         Returns
         -------

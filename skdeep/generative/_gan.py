@@ -389,7 +389,8 @@ class GANSampler(BaseSampler):
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
-            Rows in the units of the input; images are flattened.
+            Rows in the units of the input; images are flattened. In float64 if that is
+            too coarse for a column, or its unit too small.
 
         Raises
         ------

@@ -432,7 +432,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             the expectation over rows with such means.
         y : class, array-like of shape (n_samples,) or None, default=None
             With ``conditional=True``: the class of each row, given which it is scored.
-            None scores the mixture of all classes.
+            None scores the mixture of all classes. Ignored without.
         method : {"elbo", "iwae", "ais"}, default="elbo"
             ``"elbo"``: the bound that `fit` raises. ``"iwae"``: the importance-weighted
             bound, which approaches the log-likelihood as `n_importance` grows.

@@ -26,9 +26,9 @@ class ClusterConfusionDisplay:
     """Rows of each class in each cluster, after the best matching of the two.
 
     Clusters have no names: each is put beside the class that it is matched with, so
-    that the diagonal holds the rows that :func:`~skdeep.metrics.
-    clustering_accuracy_score` counts as right. Classes and clusters without a partner
-    come last. Colours are shares of the class.
+    that the diagonal holds the rows that
+    :func:`~skdeep.metrics.clustering_accuracy_score` counts as right. Classes and
+    clusters without a partner come last. Colours are shares of the class.
 
     Parameters
     ----------

@@ -34,8 +34,8 @@ class ReconstructionDisplay:
     """Rows beside what a model rebuilds of them.
 
     Images are drawn above their reconstructions. Of a table, bars show how much of the
-    variance of each column is rebuilt: 1 is all of it, 0 as much as its mean would.
-    Missing cells do not count.
+    variance of each column is rebuilt: 1 is all of it, 0 as much as its mean would, and
+    bars end at -1. Missing cells do not count.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ def closest_record_share(
     not seen as to those that it has; one that has learned its rows by heart does not.
     The distance to the closest training row alone cannot tell that from a dense region.
 
-    .. math:: 1 - \frac12 \, \frac{u}{n_h / (n_r + n_h)}
+    .. math:: \max \left( 0, \; 1 - \frac12 \, \frac{u}{n_h / (n_r + n_h)} \right)
 
     with u the share of sampled rows whose nearest real row is one of the :math:`n_h`
     that are held out, not one of the :math:`n_r` of training. Of equal numbers of both

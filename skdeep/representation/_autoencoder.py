@@ -82,11 +82,13 @@ class AutoencoderTransformer(BaseRepresentation):
     scale : {"auto", "standard", "minmax", "half_whiten"} or None, default="auto"
         How columns are scaled before training; undone by `inverse_transform`.
         ``"auto"`` maps all entries alike if they are zeros and ones, if 32 columns or
-        more share a range, as pixels and word weights do, or if all rows have one
-        length. Otherwise it standardises each column and, with a `neighbor_weight` and
-        up to 500 columns, brings the spreads of the first 20 principal components
-        closer, each to its square root, so that a few columns that say the same do not
-        decide who is near. ``"standard"`` and ``"minmax"`` scale each column.
+        more share a range, as pixels and word weights do, if columns are centred
+        already and spread comparably, as principal components do, or if all rows have
+        one length. Otherwise it standardises each column, of which those of zeros and
+        ones are centred alone, and, with a `neighbor_weight` and up to 500 columns,
+        brings the spreads of the first 20 principal components closer, each to its
+        square root, so that a few columns that say the same do not decide who is near.
+        ``"standard"`` and ``"minmax"`` scale each column.
         ``"half_whiten"`` standardises and brings the spreads closer for any number of
         columns, at a cost in memory and time that grows with its square and cube.
 
@@ -115,8 +117,8 @@ class AutoencoderTransformer(BaseRepresentation):
     neighbor_weight : float or "auto", default="auto"
         Weight of the neighbour-contrastive term. 0 gives the plain autoencoder of the
         papers, for example to reconstruct or to detect anomalies. ``"auto"`` is 1, or 0
-        for tables of encoded categories beside measurements, whose nearest rows are
-        those of the same categories.
+        for tables of encoded categories beside measurements, of up to 500 columns,
+        whose nearest rows are those of the same categories.
 
     n_neighbors : int, default=15
         Nearest neighbours of each row from which its partner is drawn.
@@ -146,7 +148,8 @@ class AutoencoderTransformer(BaseRepresentation):
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Number type of the matrix products in training. ``"auto"`` takes bfloat16 for
-        large networks on hardware that multiplies it natively. Weights, losses and all
+        networks of 500 000 weights or more, and for those that convolve, on hardware
+        that multiplies it natively. Weights, losses and all
         that is returned are float32.
 
     random_state : int, RandomState instance or None, default=None
@@ -178,9 +181,9 @@ class AutoencoderTransformer(BaseRepresentation):
         Shape of an image, if rows are read as images and convolved.
 
     pixel_shape_ : (int, int, int) or None
-        The same, or the shape of a square image of one channel, if flat rows are such:
-        pixels are alike that lie side by side or one above the other, and less so half
-        a row away.
+        The same, or the shape of a square image of one channel, of 16 x 16 pixels or
+        more, if flat rows are such: pixels are alike that lie side by side or one above
+        the other, and less so half a row away.
 
     neighbor_weight_ : float
         Weight of the neighbour-contrastive term.
@@ -319,6 +322,10 @@ class AutoencoderTransformer(BaseRepresentation):
 
         Raises
         ------
+        ValueError
+            If parameters do not fit each other or the rows: a `mask_weight` without
+            `corruption`, the cross-entropy of values that `scale` leaves outside of
+            [0, 1], or attention on images.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """

@@ -200,7 +200,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         Maps scaled rows (n, n_features) to codes (n, n_components).
 
     mi_estimate_ : dict
-        ``"value"`` of the estimate after training, on training rows; ``"quantity"``,
+        ``"value"`` of the estimate after training, on training rows, of the local term
+        if it has a weight, else of the global one; ``"quantity"``,
         what it is and whether it bounds the mutual information; ``"limit"``, the
         largest value it can take in batches of this size.
 
@@ -350,6 +351,8 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
         Raises
         ------
+        ValueError
+            If both terms have weight 0, or squares of flat rows are to be occluded.
         FloatingPointError
             If a loss turns infinite or NaN; the estimator is then unfitted.
 

@@ -133,7 +133,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
         it stays as it was pretrained.
 
     head_ : torch.nn.Module
-        Maps codes (n, n_components) to the logits of the classes (n, n_classes).
+        Maps what `encoder_.transform` returns to the logits (n, n_classes) of classes.
 
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted.
