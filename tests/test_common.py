@@ -184,6 +184,19 @@ def test_every_public_estimator_is_in_the_list():
 
 
 @every_estimator
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_integers_of_numpy_are_as_good(estimator, kind):
+    model = clone(estimator).set_params(random_state=3)
+    counts = {
+        name: kind(value)
+        for name, value in model.get_params().items()
+        if type(value) is int and "verbose" not in name and 0 <= value < 128
+    }
+    assert counts
+    assert_equal_outputs(fitted(estimator), model.set_params(**counts).fit(X, y))
+
+
+@every_estimator
 def test_same_seed_gives_same_bits(estimator):
     again = clone(estimator).set_params(random_state=3).fit(X, y)
     assert_equal_outputs(fitted(estimator), again)

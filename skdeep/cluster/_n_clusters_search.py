@@ -205,7 +205,7 @@ class NClustersSearch(BaseDeepClusterer):
             If a loss turns infinite or NaN; the estimator is then unfitted.
         """
         clusterer = clone(given_clusterer(self))
-        first, last = self.min_clusters, self.max_clusters
+        first, last = int(self.min_clusters), int(self.max_clusters)
         if last < first:
             raise ValueError(
                 "The 'max_clusters' parameter of NClustersSearch must be at least "
@@ -227,7 +227,7 @@ class NClustersSearch(BaseDeepClusterer):
                 if neighbors is None:
                     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
                 Z = encoder._encode(rows)
-                results = curve(Z, neighbors, candidates, self.n_init, kmeans_seed)
+                results = curve(Z, neighbors, candidates, int(self.n_init), kmeans_seed)
             n_clusters = fewest_clusters(results, self.tolerance)
 
             # Phase 3: fit the clusterer, from the pretrained encoder on.

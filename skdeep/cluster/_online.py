@@ -275,7 +275,7 @@ def place_anew(
     """
     Z, weights = begin.autoencoder._encode(begin.rows), begin.weights
     assert weights is not None, "The rows of a stream have weights."
-    counts = len(begin.centroids), n_init
+    counts = len(begin.centroids), int(n_init)
     if init == "modularity":
         found = kmeans_of_graph(Z, *counts, seed, neighbors, weights, slack=SLACK)
     elif init == "kmeans":

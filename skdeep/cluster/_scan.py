@@ -327,7 +327,8 @@ class SCANClusterer(BaseDeepClusterer):
             begin = start(self, X, image_shape, task, start_seeds, "auto")
             rows, encoder = begin.rows, begin.autoencoder
             Z = torch.from_numpy(encoder._encode(rows)).to(rows.device)
-            head = discriminant_head(Z, begin.labels.to(rows.device), self.n_clusters)
+            labels = begin.labels.to(rows.device)
+            head = discriminant_head(Z, labels, int(self.n_clusters))
             model = Model(encoder, head)
             view, strong_view = views(self, begin, view_seed)
             batches = begin.batches(self.batch_size, shuffle_seed)

@@ -244,7 +244,8 @@ def in_sample(
     """
     rows = closed_sample(len(Z), n_clusters, seed)
     graph = () if neighbors is None else (np.searchsorted(rows, neighbors[rows]),)
-    found = find(Z[rows], n_clusters, n_init, seed, *graph)
+    # NumPy's narrow integers overflow, here and in SciPy.
+    found = find(Z[rows], int(n_clusters), int(n_init), seed, *graph)
     if len(rows) == len(Z):
         return found
     if isinstance(found, KMeans):

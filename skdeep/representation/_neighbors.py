@@ -43,7 +43,7 @@ def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
     blocks = row_blocks(n)
     # scikit-learn would take a tree up to 15 features: slower from 6 on, at this size.
     algorithm = "kd_tree" if points.shape[1] <= 5 else "brute"
-    k = min(n_neighbors, min(map(len, blocks)) - 1)
+    k = min(int(n_neighbors), min(map(len, blocks)) - 1)
     neighbors = np.empty((n, k), dtype=np.int64)
     if k:
         for block in blocks:
