@@ -312,7 +312,7 @@ class NumberCodes:
         missing = np.zeros(len(codes), dtype=bool)
         if self.can_be_missing:
             missing = codes[:, 1] > 0.5
-        x = self.scaler.inverse_transform(codes[:, :1])[:, 0].clip(self.low, self.high)
+        x = self._unscaled(codes[:, 0]).clip(self.low, self.high)
         grid = self.grid
         if self.in_steps:
             return grid.after(x), missing
@@ -321,3 +321,13 @@ class NumberCodes:
         unit = 10.0**grid.decimals
         values = grid.after((x * unit - grid.origin) / grid.step)
         return values if self.is_integer else values / unit, missing
+
+    def _unscaled(self, scores: np.ndarray) -> np.ndarray:
+        # Scores beyond those of the bounds are as good as these, which the way back of
+        # a scaler may be defined up to: powers and logarithms end somewhere.
+        bounds = np.array([self.low, self.high])
+        ends = self.scaler.transform(bounds[:, None])[:, 0]
+        scores = scores.clip(ends.min(), ends.max())
+        x = self.scaler.inverse_transform(scores[:, None])[:, 0]
+        is_nearer_high = np.abs(scores - ends[1]) < np.abs(scores - ends[0])
+        return np.where(np.isnan(x), bounds[is_nearer_high.astype(int)], x)

@@ -790,3 +790,22 @@ def test_normal_scores_lead_back_to_the_few_rows_that_are_not_zero():
 def test_rare_categories_of_many_rows_keep_their_share():
     drawn = drawn_by_scores(["common"] * 49_950 + ["rare"] * 50)
     assert (drawn == "rare").mean() == pytest.approx(0.001, rel=0.2)
+
+
+@pytest.mark.parametrize("flipped", [1, -1])
+def test_scores_beyond_the_domain_of_a_scaler_decode_to_the_bound(flipped):
+    tail = (np.random.RandomState(0).pareto(1, 300) * 2).round(2)
+    X = pd.DataFrame(
+        {
+            "count": flipped * tail.astype(int),
+            "price": flipped * tail,
+            "share": flipped * tail**0.9,
+            "on": pd.Timestamp("2020") + pd.to_timedelta(tail.astype(int), "D"),
+        }
+    )
+    encoder = TabularEncoder(numeric=PowerTransformer()).fit(X)
+    pd.testing.assert_frame_equal(encoder.inverse_transform(encoder.transform(X)), X)
+    for sign, bound in ((50, X.max()), (-50, X.min())):
+        found = encoder.inverse_transform(np.full((1, 4), float(sign))).iloc[0]
+        assert found[["count", "price", "on"]].equals(bound[["count", "price", "on"]])
+        assert found["share"] == pytest.approx(bound["share"])
