@@ -27,7 +27,7 @@ from skdeep.parameters import (
     warn_of_channels_last,
 )
 from skdeep.scaling import still_constant
-from skdeep.tables import numpy_of
+from skdeep.tables import added_up, numpy_of
 from skdeep.training import Rows
 from skdeep.warning import warn
 
@@ -361,8 +361,8 @@ def require_no_times(X: Any, name: str = "X", advice: str = TEXT_COLUMNS) -> Non
     """
     kind = type(X)
     is_frame = hasattr(kind, "columns") and hasattr(kind, "dtypes")
-    if hasattr(kind, "collect"):  # a lazy frame, which is refused, and warns if asked
-        is_frame = False
+    if is_frame and hasattr(kind, "collect"):  # which warns if asked for its columns
+        raise TypeError(f"Input {name} is a lazy frame: pass {name}.collect().")
     columns = zip(X.columns, X.dtypes, strict=True) if is_frame else ()
     of_time = [name for name, dtype in columns if str(dtype)[:4].lower() in TIMES]
     if of_time or getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
@@ -370,18 +370,6 @@ def require_no_times(X: Any, name: str = "X", advice: str = TEXT_COLUMNS) -> Non
         raise ValueError(
             f"Input {name} holds dates, times or durations{where}. {advice}"
         )
-
-
-def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
-    """Rows whose entries are stored once each: sparse ones may be stored in parts.
-
-    What reads stored entries one by one, as statistics of columns do, needs sums.
-    """
-    if isinstance(X, np.ndarray) or X.has_canonical_format:
-        return X
-    X = X.copy()
-    X.sum_duplicates()
-    return X
 
 
 def flat_rows(X: Any) -> Any:

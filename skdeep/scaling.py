@@ -41,6 +41,9 @@ COARSE = 1e-3
 """Of the spread of a column, from which its rounding to float32 is too coarse: dates in
 seconds, say, lie together many thousand times farther from zero than they spread."""
 
+LARGEST_EXPONENT = 256
+"""Powers of two between which columns are squared as they are."""
+
 NEGLIGIBLE = 1e-9
 """Share of other columns in a whitened one, which is its own then."""
 
@@ -59,9 +62,12 @@ class ColumnStatistics:
 
 def column_statistics(X: np.ndarray | sparse.csr_matrix) -> ColumnStatistics:
     """Statistics of the columns in one pass, a chunk of rows at a time."""
-    if sparse.issparse(X):
-        mean, variance = mean_variance_axis(X, axis=0)
-        minimum, maximum = min_max_axis(X, axis=0)
+    if not isinstance(X, np.ndarray):
+        # Squares of float32 over- and underflow, and scikit-learn keeps the type.
+        entries = X.data.astype(np.float64, copy=False), X.indices, X.indptr
+        exact = sparse.csr_matrix(entries, shape=X.shape, copy=False)
+        mean, variance = mean_variance_axis(exact, axis=0)
+        minimum, maximum = min_max_axis(exact, axis=0)
         columns = (mean, variance, minimum, maximum)
         return ColumnStatistics(*(np.asarray(c, dtype=np.float64) for c in columns))
     n = 0
@@ -78,6 +84,32 @@ def column_statistics(X: np.ndarray | sparse.csr_matrix) -> ColumnStatistics:
         minimum = np.minimum(minimum, chunk.min(axis=0))
         maximum = np.maximum(maximum, chunk.max(axis=0))
     return ColumnStatistics(mean, squares / n, minimum, maximum)
+
+
+def of_moderate_size(
+    X: np.ndarray | sparse.csr_matrix,
+) -> tuple[np.ndarray | sparse.csr_matrix, np.ndarray]:
+    """Bring columns whose squares are no numbers to 1, by powers of two.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix
+    exponents : ndarray of int of shape (n_features,)
+        What each column was divided by two to the power of.
+    """
+    if isinstance(X, np.ndarray):
+        lowest, highest = X.min(axis=0), X.max(axis=0)
+    else:
+        lowest, highest = min_max_axis(X, axis=0)
+    largest = np.maximum(np.abs(lowest, dtype=float), np.abs(highest, dtype=float))
+    exponents = np.frexp(largest)[1]
+    exponents[np.abs(exponents) < LARGEST_EXPONENT] = 0
+    if not exponents.any():
+        return X, exponents
+    if isinstance(X, np.ndarray):
+        return np.ldexp(X, -exponents), exponents
+    data = np.ldexp(X.data, -exponents[X.indices])
+    return sparse.csr_matrix((data, X.indices, X.indptr), shape=X.shape), exponents
 
 
 def columns_alike(columns: ColumnStatistics) -> bool:
@@ -326,8 +358,9 @@ def fitted_unit_scaling(
 
 
 def _where_varying(scale: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    # A constant may have a rounding error for deviation, but never for range.
-    return np.where((spread > 0) & (scale > 0), scale, 1.0)
+    # A constant may have a rounding error for deviation, but never for range. And a
+    # range so small that its square is none is the scale itself.
+    return np.where(spread > 0, np.where(scale > 0, scale, spread), 1.0)
 
 
 def in_units(

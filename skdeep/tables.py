@@ -32,6 +32,18 @@ def array_of(tensor: torch.Tensor) -> np.ndarray | sparse.csr_array:
     return tensor.resolve_conj().resolve_neg().numpy()
 
 
+def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matrix:
+    """Rows whose entries are stored once each: sparse ones may be stored in parts.
+
+    What reads stored entries one by one, as statistics of columns do, needs sums.
+    """
+    if isinstance(X, np.ndarray) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
+
+
 def n_rows(X: Any) -> int:
     """Count the rows of an array, a matrix, a data frame or a list."""
     return X.shape[0] if hasattr(X, "shape") else len(X)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from hypothesis import HealthCheck, given, seed, settings
@@ -318,3 +319,10 @@ def test_scores_of_rows_are_numbers_or_say_why_not(score, first, second):
     for value in np.ravel(found):
         assert not np.isnan(value)
         assert value >= 0
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+def test_lazy_frames_are_refused_with_what_to_do(estimator):
+    lazy = pl.DataFrame(blobs).lazy()
+    with pytest.raises(TypeError, match=r"a lazy frame: pass X.collect\(\)"):
+        brief(estimator, 2).fit(lazy, classes)

@@ -559,6 +559,20 @@ def test_half_whitening_of_equal_rows_is_the_identity():
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("unit", [1e-35, 1e-25, 1e20, 1e37])
+def test_squares_of_float32_neither_over_nor_underflow(kind, unit):
+    X = (unit * normal(50, 3)).astype(np.float32)
+    _, scale = fitted_scaling(kind(X), "standard")
+    np.testing.assert_allclose(scale, X.astype(np.float64).std(axis=0), rtol=1e-6)
+
+
+def test_range_whose_square_is_none_is_the_scale():
+    X = 1e-200 * normal(50, 3)
+    offset, scale = fitted_scaling(X, "standard")
+    assert ((X - offset) / scale).std(axis=0).min() > 0.1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 def test_constants_hold_as_long_as_no_row_differs(kind):
     constants = np.array([1.0, 0.0, np.nan, 0.0])
     X = np.tile([1.0, 0.0, 3.0, 0.0], (2 * CHUNK, 1))

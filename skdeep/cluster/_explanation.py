@@ -10,11 +10,11 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skdeep._compat import Interval, checks_parameters, raise_advised
-from skdeep.base import NUMBERS, added_up, flat_rows, require_no_times
+from skdeep.base import NUMBERS, flat_rows, require_no_times
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
-from skdeep.scaling import column_statistics
-from skdeep.tables import column_names, numpy_of
+from skdeep.scaling import column_statistics, of_moderate_size
+from skdeep.tables import added_up, column_names, numpy_of
 
 TEXT_COLUMNS = (
     "The table that is described holds numbers. pandas.get_dummies(table) makes "
@@ -325,13 +325,15 @@ def contrasts(
         means = sums / sizes[:, None]
         others = (sums.sum(axis=0) - sums) / (n - sizes)[:, None]
     others[sizes == n] = np.nan
-    columns = column_statistics(added_up(X))
+    moderate, exponents = of_moderate_size(added_up(X))
+    columns = column_statistics(moderate)
     # A constant may have a rounding error for deviation, but never for range.
     varies = columns.maximum > columns.minimum
     deviation = np.where(varies, np.sqrt(columns.variance), 0.0)
     share = (sizes / n)[:, None]
     scale = np.where(deviation > 0, deviation, np.inf)
-    correlations = (means - others) * np.sqrt(share * (1 - share)) / scale
+    difference = np.ldexp(means - others, -exponents)
+    correlations = difference * np.sqrt(share * (1 - share)) / scale
     correlations[(sizes == 0) | (sizes == n)] = 0
     return means, others, np.clip(correlations, -1, 1)
 

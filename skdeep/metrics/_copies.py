@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 from skdeep._compat import Interval, checks_parameters
-from skdeep.metrics._rows import comparable_features
+from skdeep.metrics._rows import comparable_features, near_one
 from skdeep.metrics._tables import comparable_tables
 
 N_CLOSEST = 5
@@ -221,7 +221,8 @@ def _nearest(
     F_real: Any, F_sampled: Any, n_neighbors: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of each sampled row from the nearest real ones, and their places."""
-    F_real, F_sampled = _of_one_kind(F_real, F_sampled)
+    tables = _of_one_kind(F_real.astype(np.float64), F_sampled.astype(np.float64))
+    (F_real, F_sampled), exponent = near_one(*tables)
     center = 0 if sparse.issparse(F_real) else F_real.mean(axis=0)
     n_neighbors = min(n_neighbors, F_real.shape[0])
     # About the center, where products cancel least.
@@ -230,7 +231,7 @@ def _nearest(
     # Again by differences: the search takes products, of which copies are not quite 0.
     norm = sparse.linalg.norm if sparse.issparse(F_real) else np.linalg.norm
     found = [norm(F_sampled - F_real[places], axis=1) for places in nearest.T]
-    return np.stack(found, axis=1), nearest
+    return np.ldexp(np.stack(found, axis=1), exponent), nearest
 
 
 def _of_one_kind(*tables: Any) -> list[Any]:

@@ -15,7 +15,7 @@ from sklearn.utils import gen_batches
 from sklearn.utils.extmath import row_norms, safe_sparse_dot
 
 from skdeep._compat import Interval, checks_parameters
-from skdeep.metrics._rows import comparable_features
+from skdeep.metrics._rows import comparable_features, near_one
 
 _PAIRS_AT_ONCE = 2**20
 _MAX_TREE_COLUMNS = 6
@@ -121,6 +121,7 @@ def manifold_precision_recall(
     >>> manifold_precision_recall(X, X + 10)
     ManifoldScores(precision=0.0, recall=0.0, density=0.0, coverage=0.0)
     """
+    n_neighbors = int(n_neighbors)
     X, Y = comparable_features(
         {"X_real": X_real, "X_sampled": X_sampled},
         features,
@@ -162,8 +163,8 @@ def manifold_precision_recall(
 
 
 def _near_the_origin(X: Any, Y: Any) -> tuple[Any, Any]:
-    """Both in float64, moved so that products round as little as possible."""
-    X, Y = X.astype(np.float64), Y.astype(np.float64)
+    """Both in float64, scaled and moved to where products round least."""
+    (X, Y), _ = near_one(X.astype(np.float64), Y.astype(np.float64))
     if not sparse.issparse(X) and not sparse.issparse(Y):
         center = np.median(X, axis=0)  # a mean follows far rows away from all others
         X -= center

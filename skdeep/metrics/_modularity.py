@@ -9,8 +9,8 @@ from sklearn.utils import check_array, check_consistent_length
 
 from skdeep._compat import Interval, checks_parameters
 from skdeep.metrics._contingency import distinct_labels, label_array
-from skdeep.metrics._rows import require_no_missing_labels
-from skdeep.tables import numpy_of
+from skdeep.metrics._rows import near_one, require_no_missing_labels
+from skdeep.tables import added_up, numpy_of
 
 
 @checks_parameters({"resolution": [Interval(Real, 0, None, closed="left")]})
@@ -186,17 +186,9 @@ def neighbor_modularity_score(X: Any, labels: Any, *, n_neighbors: int = 15) -> 
     check_consistent_length(X, labels)
     if X.ndim > 2:
         X = X.reshape(len(X), -1)
-    n_neighbors = min(n_neighbors, X.shape[0] - 1)
+    n_neighbors = min(int(n_neighbors), X.shape[0] - 1)
     if n_neighbors == 0:
         return 0.0
-    graph = NearestNeighbors(n_neighbors=n_neighbors).fit(_near_one(X))
+    (X,), _ = near_one(added_up(X))
+    graph = NearestNeighbors(n_neighbors=n_neighbors).fit(X)
     return graph_modularity(graph.kneighbors(return_distance=False), labels)
-
-
-def _near_one(X: Any) -> Any:
-    """Scale rows by a power of two, so that no squared distance over- or underflows."""
-    if X.dtype.kind != "f":
-        return X
-    exponent = int(np.frexp(max(X.max(), -X.min()))[1])
-    most = np.finfo(X.dtype).maxexp - 1
-    return X * np.ldexp(X.dtype.type(1), min(-exponent, most))

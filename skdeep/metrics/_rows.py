@@ -7,11 +7,12 @@ Symbols of this file: F is what a feature map makes of the rows X. Tables come b
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, resample
 
 from skdeep._compat import is_null, raise_advised
-from skdeep.tables import aligned_tables, n_rows, named_like, numpy_of
+from skdeep.tables import added_up, aligned_tables, n_rows, named_like, numpy_of
 from skdeep.wrapping import unwrapped
 
 
@@ -69,7 +70,7 @@ def features_of(X: Any, features: Any, owner: str, name: str) -> Any:
         raise ValueError(
             f"features({name}) has {F.shape[0]} rows, but {name} has {n_rows(X)}."
         )
-    return F.reshape(len(F), -1) if F.ndim > 2 else F
+    return F.reshape(len(F), -1) if F.ndim > 2 else added_up(F)
 
 
 def require_same_width(tables: dict[str, Any]) -> None:
@@ -92,6 +93,27 @@ def require_no_missing_labels(labels: np.ndarray, subject: str) -> None:
             f"{subject} missing values: leave out their rows, or give them a label of "
             "their own."
         )
+
+
+def near_one(*tables: Any) -> tuple[list[Any], int]:
+    """Scale tables by one power of two: no squared distance over- or underflows then.
+
+    Returns
+    -------
+    tables : list of ndarray or CSR matrix
+        Those of integers as they are.
+    exponent : int
+        What was divided by two to its power.
+    """
+    if any(table.dtype.kind != "f" for table in tables):
+        return [*tables], 0
+    # Of what is stored: to ask sparse matrices would add up their entries in place.
+    stored = [t.data if sparse.issparse(t) else t for t in tables]
+    largest = max(float(np.abs(values).max(initial=0)) for values in stored)
+    most = min(np.finfo(table.dtype).maxexp for table in tables) - 1
+    exponent = max(int(np.frexp(largest)[1]), -most)
+    scaled = [table * np.ldexp(table.dtype.type(1), -exponent) for table in tables]
+    return scaled, exponent
 
 
 def some_rows(X: Any, max_rows: int) -> Any:

@@ -37,7 +37,7 @@ from skdeep.objectives.mutual_information import (
     positives_and_negatives,
 )
 from skdeep.parameters import positive_integers
-from skdeep.scaling import fitted_scaling
+from skdeep.scaling import fitted_scaling, of_moderate_size
 from skdeep.training import (
     Adam,
     Batches,
@@ -61,9 +61,6 @@ MOST_ROWS = 8192
 
 FACTORS = np.linspace(0, 1, 21)
 """By which the scores of a critic may be shrunk on rows that it has not seen."""
-
-LARGEST_EXPONENT = 256
-"""Powers of two between which columns are squared as they are."""
 
 QUANTITIES = {
     "dv": "Donsker-Varadhan lower bound in nats",
@@ -501,20 +498,10 @@ def checked_columns(X: Any, name: str) -> np.ndarray:
         raise
 
 
-def of_moderate_size(X: np.ndarray) -> np.ndarray:
-    """Bring columns whose squares are no numbers to 1, by powers of two."""
-    lowest, highest = X.min(axis=0), X.max(axis=0)
-    largest = np.maximum(np.abs(lowest, dtype=float), np.abs(highest, dtype=float))
-    exponents = np.frexp(largest)[1]
-    if np.all(np.abs(exponents) < LARGEST_EXPONENT):
-        return X
-    return np.ldexp(X, -exponents)
-
-
 def scaled_parts(
     X: np.ndarray, parts: tuple[np.ndarray, ...], device: torch.device
 ) -> list[Rows]:
     """Rows of each part, in units of the deviations of the first one."""
-    X = of_moderate_size(X)
+    X, _ = of_moderate_size(X)
     offset, scale = fitted_scaling(X[parts[0]], "standard")
     return [Rows(X[part], offset, scale, device, resident=True) for part in parts]

@@ -56,6 +56,9 @@ def test_contrasts_are_means_and_correlations(kind):
         expected = [np.corrcoef(x, inside)[0, 1] for x in X.T]
         np.testing.assert_allclose(correlations[j], expected, atol=1e-12)
     np.testing.assert_array_equal(correlations[3], 0)  # a cluster without rows
+    for unit in (1e-300, 1e200):
+        others = contrasts(kind(X * [1, unit, 1, unit]), labels, 4)[2]
+        np.testing.assert_allclose(others, correlations, atol=1e-12)
 
 
 @pytest.mark.parametrize("constant", [1, 1 / 3])

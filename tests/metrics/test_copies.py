@@ -373,3 +373,20 @@ def test_shares_and_scores_are_python_floats(rows):
     assert type(novelty_score(train, sampled)) is float
     assert type(novelty_score(train, sampled, tolerance=1.0)) is float
     assert type(closest_record_share(train, sampled, holdout)) is float
+
+
+@pytest.mark.parametrize(
+    ("unit", "dtype"),
+    [(1e-35, "f4"), (1e-22, "f4"), (1e20, "f4"), (1e-300, "f8"), (1e160, "f8")],
+)
+def test_distances_are_right_in_any_unit(unit, dtype):
+    rng = np.random.RandomState(0)
+    real, sampled, held_out = rng.rand(60, 3), rng.rand(40, 3), rng.rand(60, 3)
+
+    def scores(unit):
+        tables = [(unit * X).astype(dtype) for X in (real, sampled, held_out)]
+        novelty = novelty_score(*tables[:2], tolerance=0.15 * unit)
+        return novelty, closest_record_share(*tables)
+
+    assert scores(unit) == scores(1.0)
+    assert 0 < min(scores(1.0)) < max(scores(1.0)) < 1

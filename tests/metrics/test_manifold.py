@@ -304,3 +304,14 @@ def test_too_few_rows_for_the_neighbours_raise(n, named):
     ):
         manifold_precision_recall(X, Y)
     assert manifold_precision_recall(X + 0.0, X + 0.0, n_neighbors=4)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-170, 1e160, 1e300])
+def test_scores_are_the_same_in_any_unit(unit):
+    rng = np.random.RandomState(0)
+    X, Y = rng.rand(60, 3), 0.5 + rng.rand(40, 3)
+    expected = manifold_precision_recall(X, Y)
+    assert manifold_precision_recall(unit * X, unit * Y) == expected
+    assert 0 < expected.precision < 1
+    as_bytes = manifold_precision_recall(X, X, n_neighbors=np.int8(59))
+    assert as_bytes == manifold_precision_recall(X, X, n_neighbors=59)

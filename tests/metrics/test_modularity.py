@@ -191,3 +191,21 @@ def test_a_row_among_its_own_neighbors_is_no_edge(blobs):
     expected = graph_modularity(search.kneighbors(n_neighbors=5)[1], y)
     assert graph_modularity(search.kneighbors(X)[1], y) == expected
     assert graph_modularity([[0], [1]], [0, 1]) == 0.0
+
+
+def test_sparse_rows_stay_as_they_were_and_may_be_read_only(blobs):
+    X, y = blobs
+    whole = sparse.csr_matrix(np.abs(X))
+    parts = np.repeat(whole.data / 2, 2), np.repeat(whole.indices, 2), 2 * whole.indptr
+    for part in parts:
+        part.flags.writeable = False
+    twice = sparse.csr_matrix(parts, shape=whole.shape)
+    assert neighbor_modularity_score(twice, y) == neighbor_modularity_score(whole, y)
+    assert twice.nnz == 2 * whole.nnz
+
+
+def test_numbers_of_neighbors_may_be_narrow_integers(blobs):
+    expected = neighbor_modularity_score(*blobs, n_neighbors=100)
+    assert neighbor_modularity_score(*blobs, n_neighbors=np.int8(100)) == expected
+    expected = neighbor_modularity_score(*blobs, n_neighbors=127)
+    assert neighbor_modularity_score(*blobs, n_neighbors=np.int8(127)) == expected
