@@ -106,8 +106,12 @@ TRUSTED_TYPES = sorted(
 )
 """Names of the classes that a model may hold, for ``skops.io.load``."""
 
-LEFT_OUT = {"_metadata_request", "_skl_callbacks"}
-"""What is no part of a model: callbacks and what metadata a fit or score asks for."""
+LEFT_OUT = {"_metadata_request", "_skl_callbacks", "_skl_callbacks_to_teardown"} | {
+    "_callback_fit_ctx"
+}
+"""What is no part of a model: callbacks, also of the copies that they are shown as it
+is fitted, and what metadata a fit or score asks for.
+"""
 
 PRIVATE = {"_skdeep_version", "_sklearn_version", "_sklearn_output_config"}
 """Attributes beside the public ones that a file may set."""

@@ -251,6 +251,8 @@ def encoded_array(value: Any, path: str, arrays: Arrays) -> Any:
         is_object = array.dtype == object
         codes = codes.reshape(*array.shape, 1).view("<u4")
         return {"text": [stored(codes, path, arrays), is_object]}
+    if array.dtype.kind in "mM" and isinstance(value, np.ndarray):
+        return {"times": [stored(array.view("i8"), path, arrays), array.dtype.str]}
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         no_objects(value)
     tag = "array" if isinstance(value, np.ndarray) else "scalar"
@@ -300,6 +302,8 @@ def decoded(node: Any, arrays: Arrays, unused: set[str], rebuild: Rebuild) -> An
                 return array(content).tolist()
             case "texts", [characters, lengths]:
                 return texts_of(array(characters), array(lengths))
+            case "times", [name, str(dtype)]:
+                return times_of(array(name), dtype)
             case "text", [name, bool(is_object)]:
                 return text_of(array(name), is_object)
             case "tuple", list():
@@ -318,6 +322,15 @@ def dtype_of(name: str) -> np.dtype:
     if not re.fullmatch(r"\|O|[<>|][biuf][1248]|[<>]U\d{1,6}", name):
         raise InvalidFileError(f"it names an unknown type {name!r}")
     return np.dtype(name)
+
+
+def times_of(numbers: np.ndarray, name: str) -> np.ndarray:
+    """Dates or durations in a unit from their numbers of it."""
+    if not re.fullmatch(r"[<>][mM]8\[\d{0,9}(Y|M|W|D|h|m|s|ms|us|ns)\]", name):
+        raise InvalidFileError(f"it names an unknown type {name!r}")
+    if numbers.dtype != np.int64:
+        raise InvalidFileError("dates hold no numbers")
+    return numbers.view(np.dtype(name).newbyteorder("="))
 
 
 def texts_of(characters: np.ndarray, lengths: np.ndarray) -> list[str]:

@@ -26,6 +26,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skdeep
 import skdeep.io
+from skdeep.callbacks import MetricMonitor
 from skdeep.cluster import (
     AEKMeans,
     DECClusterer,
@@ -644,3 +645,27 @@ def test_docstrings_are_complete(name):
     found = validate(f"skdeep.io.{name}")["errors"]
     assert [e for e in found if e[0] in ENFORCED_AT_THE_TOP] == []
     assert FunctionDoc(getattr(skdeep.io, name))["Examples"]
+
+
+def test_classes_that_are_dates_come_back(tmp_path):
+    dates = np.resize(pd.date_range("2020", periods=2).to_numpy(), len(X))
+    model = FlowSampler(**SMALL_SAMPLER, conditional=True, random_state=0)
+    skdeep.io.save(model.fit(X, dates), tmp_path / "model")
+    again = skdeep.io.load(tmp_path / "model")
+    assert again.classes_.dtype == dates.dtype
+    np.testing.assert_array_equal(again.classes_, model.classes_)
+    scores = [found.score_samples(X, dates) for found in (model, again)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_models_that_monitors_see_can_be_kept(tmp_path):
+    def keep(model, X, y=None):  # noqa: ARG001
+        skdeep.io.save(model, tmp_path / "model")
+        return 0.0
+
+    monitor = MetricMonitor({"kept": keep})
+    model = DECClusterer(3, autoencoder=SMALL, max_iter=2, n_init=2, random_state=0)
+    model.set_callbacks(monitor).fit(X)
+    kept = skdeep.io.load(tmp_path / "model")
+    assert kept.predict(X).shape == (len(X),)
+    assert kept.partial_fit(X).reservoir_.n_seen == len(X)

@@ -342,6 +342,8 @@ def test_classes_may_be_dates_of_any_unit(sampler):
     y = np.resize(pd.date_range("2020", periods=3).astype("datetime64[ns]"), len(X))
     model = fitted(clone(sampler).set_params(conditional=True), X, y)
     expected = model.sample(3, y=y[0], random_state=0)
+    with pytest.raises(ValueError, match=r"class '2031-01-01T.*knows \['2020-01-01T"):
+        model.sample(1, y=np.datetime64("2031-01-01"))
     for label in (pd.Timestamp(y[0]), y[0].astype("datetime64[D]")):
         found = model.sample(3, y=label, random_state=0)
         np.testing.assert_array_equal(found, expected)

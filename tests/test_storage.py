@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ VALUES = [
     np.arange(6, dtype=">i2").reshape(2, 3),
     [np.float32(0.1), np.int8(-3), np.bool_(True)],
     np.array(["x", "", "\u00fc\U0001f600"]),
+    np.array([["2020-01-01", "NaT"]], dtype="datetime64[ns]"),
+    np.array([3, -1], dtype="timedelta64[25s]"),
     np.array([["x"], ["longer"]], dtype=object),
     np.zeros((0, 3)),
     [np.dtype(np.float32), np.dtype(object), np.dtype("<U5")],
@@ -68,7 +71,7 @@ def test_what_is_no_number_comes_back(tmp_path):
         np.array(["text", 3], dtype=object),
         np.zeros(2, complex),
         np.zeros(2, np.longdouble),
-        np.zeros(2, "datetime64[s]"),
+        np.datetime64("2020-01-01"),
         np.zeros(2, [("a", int)]),
         np.dtype([("a", int)]),
     ],
@@ -194,3 +197,21 @@ def test_what_the_parser_cannot_take_is_refused(document, tmp_path):
     path.write_bytes(save({}, metadata))
     with pytest.raises(InvalidFileError, match=r"digits|deeply"):
         read_file(path, KIND)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "dtype"),
+    [
+        (np.zeros(3), "<M8[ns]"),
+        (np.zeros(3, np.int64), "<f8"),
+        (np.zeros(3, np.int64), "<M8[eons]"),
+        (np.zeros(3, np.int64), "<M8"),
+    ],
+)
+def test_numbers_that_are_no_dates_are_refused(numbers, dtype, tmp_path):
+    document, arrays = json.dumps({"times": ["a", dtype]}), {"a": numbers}
+    metadata = {"kind": KIND, "document": document}
+    metadata["sha256"] = digest(KIND, document, arrays)
+    (tmp_path / "file").write_bytes(save(arrays, metadata))
+    with pytest.raises(InvalidFileError, match=r"dates hold no numbers|unknown type"):
+        read_file(tmp_path / "file", KIND)

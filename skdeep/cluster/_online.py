@@ -125,9 +125,11 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
     else:
         clusterer.fit(X, y)
     # All that places the centroids is the stream: it begins with enough rows for them.
-    least = clusterer.n_clusters if clusterer.reservoir_ is None else 1
+    # A copy that a callback kept in the middle of a fit has no stream yet.
+    reservoir = getattr(clusterer, "reservoir_", None)
+    least = clusterer.n_clusters if reservoir is None else 1
     X = clusterer._validated(X, reset=False, min_samples=least)
-    reservoir = clusterer.reservoir_ or Reservoir(X[:0])
+    reservoir = reservoir or Reservoir(X[:0])
     # Other seeds in each call, and the same ones for the same stream.
     entropy = [clusterer._seeds(1)[0], reservoir.n_seen % 2**32]
     rng = np.random.RandomState(entropy)
@@ -208,7 +210,7 @@ def taught(
     autoencoder = copy.deepcopy(
         thawed(clusterer.autoencoder)
         if is_frozen
-        else clusterer.pretrained_ or clusterer.autoencoder_
+        else getattr(clusterer, "pretrained_", None) or clusterer.autoencoder_
     )
     autoencoder.device = clusterer.device
     rows = autoencoder._rows_to_train_on(stacked(reservoir.rows, X))

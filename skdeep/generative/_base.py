@@ -197,9 +197,12 @@ class BaseSampler(BaseDeepEstimator):
             if not isinstance(label, Hashable) or label not in known
         ]
         if unknown:
+            first, classes = unknown[0], self.classes_
+            if classes.dtype.kind == "M":  # whose items are numbers, of nanoseconds
+                first, classes = str(y[labels.index(first)]), classes.astype(str)
             raise ValueError(
-                f"y holds the class {unknown[0]!r}, which {name} did not see in fit. "
-                f"It knows {self.classes_.tolist()}."
+                f"y holds the class {first!r}, which {name} did not see in fit. "
+                f"It knows {classes.tolist()}."
             )
         return context_of([known[label] for label in labels], len(known))
 
