@@ -298,6 +298,8 @@ class Phase:
                 store.save(self)
             if self.task.interrupted_phase is not None:
                 break
+        for values in self.history.values():  # of monitors that a resumed fit lacks
+            values += [math.nan] * (self.n_iter - len(values))
         context.call_on_fit_task_end(**data)
         self._report(time.perf_counter() - started)
 

@@ -458,6 +458,17 @@ def test_monitor_that_joins_a_resumed_fit_leaves_earlier_epochs_without_a_score(
     assert not np.isnan(losses + scores[-1:]).any()
 
 
+def test_monitor_that_a_resumed_fit_lacks_has_no_score_of_later_epochs(tmp_path):
+    monitor = MetricMonitor({"one": lambda *_: 1.0})
+    checkpoint = Checkpoint(tmp_path, every=1)
+    with pytest.raises(Killed):
+        clone(INNER).set_callbacks(monitor, checkpoint, Killer(5)).fit(X)
+    model = clone(INNER).set_callbacks(Checkpoint(tmp_path, every=1)).fit(X)
+    scores = model.history_["one"]
+    assert len(scores) == len(model.history_["loss"])
+    assert 0 < np.isnan(scores).sum() < len(scores)
+
+
 def test_missing_package_is_named_before_any_epoch(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     model = clone(ESTIMATORS[0]).set_callbacks(Checkpoint(tmp_path))
