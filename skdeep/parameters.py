@@ -1,6 +1,5 @@
 """Checks of parameters that depend on each other or on the data."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,12 +23,13 @@ def checked_image_shape(
             f"The 'image_shape' parameter of {type(estimator).__name__} must be three "
             f"positive integers (channels, height, width). Got {shape!r} instead."
         )
-    if math.prod(shape) != n_features:
+    channels, height, width = map(int, shape)
+    n_pixels = channels * height * width
+    if n_pixels != n_features:
         raise ValueError(
-            f"image_shape={tuple(shape)} has {math.prod(shape)} pixels, but X has "
+            f"image_shape={channels, height, width} has {n_pixels} pixels, but X has "
             f"{n_features} features."
         )
-    channels, height, width = map(int, shape)
     parameter = f"the 'image_shape' parameter of {type(estimator).__name__} is"
     require_same_image_shape(image_shape, (channels, height, width), parameter)
     return channels, height, width

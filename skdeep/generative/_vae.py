@@ -467,8 +467,9 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
                 f"'ais'. Got {method!r} instead."
             )
         at_least = 2 if method == "ais" else 1
-        n_codes = check_scalar(n_importance, "n_importance", Integral, min_val=at_least)
+        check_scalar(n_importance, "n_importance", Integral, min_val=at_least)
         check_scalar(n_temperatures, "n_temperatures", Integral, min_val=1)
+        n_codes, n_temperatures = int(n_importance), int(n_temperatures)
         model = self._model()
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         rng = Generator(self._home()).manual_seed(seed)

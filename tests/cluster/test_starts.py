@@ -456,3 +456,13 @@ def test_tables_of_measurements_are_not_clustered_by_the_categories_beside_them(
     assert model.autoencoder_.neighbor_weight_ == 0
     assert clustering_accuracy_score(y, model.labels_) > 0.9
     assert clustering_accuracy_score(y, drawn_to_neighbors.labels_) < 0.7
+
+
+@pytest.mark.parametrize("init", ["modularity", *STARTS])
+def test_counts_may_be_narrow_integers(init):
+    Z = np.random.RandomState(0).randn(300, 3).astype(np.float32)
+    neighbors = graph_in_blocks(Z)
+    expected = started(init, Z, 10, 4, 0, neighbors)
+    for kind in (np.int8, np.uint8):
+        found = started(init, Z, kind(10), kind(4), 0, neighbors)
+        np.testing.assert_array_equal(found.labels_, expected.labels_)
