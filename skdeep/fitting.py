@@ -189,8 +189,10 @@ class Fitting:
         """Value of each column that does not vary, NaN of all others.
 
         Pixels share their scale and their noise: none of an image's counts as constant.
+        Nor does any column where a function of the user's changes the batches.
         """
-        if self.image_shape is not None:
+        changed = callable(getattr(self.estimator, "augment", None))
+        if changed or self.image_shape is not None:
             return np.full(self.n_features, np.nan)
         return constants_of(self.columns, self.whitening)
 

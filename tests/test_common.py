@@ -479,6 +479,22 @@ def test_column_that_did_not_vary_in_fit_tells_nothing(estimator, kind):
         np.testing.assert_array_equal(after[method], before[method], err_msg=method)
 
 
+@pytest.mark.parametrize(
+    "estimator",
+    [e for e in ESTIMATORS if "augment" in e.get_params()],
+    ids=name_of,
+)
+def test_column_that_augmentations_let_vary_is_read(estimator):
+    def moved(x, rng):
+        noise = torch.randn(x.shape, generator=rng, device=x.device)
+        return x + noise
+
+    model = clone(estimator).set_params(augment=moved, random_state=3)
+    model.fit(np.insert(X, 1, 5.0, axis=1), y)
+    before, after = (values(model, np.insert(X, 1, v, axis=1)) for v in (5.0, 1e3))
+    assert not np.array_equal(before, after)
+
+
 @every_estimator
 def test_divergence_leaves_an_unfitted_estimator(estimator):
     # A learning rate beyond all reason: the weights overflow in the second epoch.

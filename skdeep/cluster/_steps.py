@@ -145,6 +145,8 @@ def augmentation(
         augment, encoder.image_shape_, encoder.pixel_shape_
     )
     changed = on_rows(change, shape, start.rows, order)
+    if callable(augment) and encoder.constants_ is not None:  # it may let all vary
+        encoder.constants_ = np.full_like(encoder.constants_, np.nan)
     return lambda x: changed(x, rng)
 
 
