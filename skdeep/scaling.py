@@ -232,14 +232,16 @@ def still_constant(
     X: np.ndarray | sparse.csr_matrix, constants: np.ndarray
 ) -> np.ndarray:
     """Constants of other rows that those of X have, too; NaN of all other columns."""
+    if not isinstance(X, np.ndarray):
+        lowest, highest = min_max_axis(X, axis=0)
+        alike = (lowest == constants) & (highest == constants)
+        return np.where(alike, constants, np.nan)
     held = np.flatnonzero(~np.isnan(constants))
-    varies = np.zeros(len(held), dtype=bool)
-    for start in range(0, X.shape[0], CHUNK):
-        part = X[start : start + CHUNK][:, held]
-        dense = part if isinstance(part, np.ndarray) else part.toarray()
-        varies |= (dense != constants[held]).any(axis=0)
+    alike = np.ones(len(held), dtype=bool)
+    for start in range(0, len(X), CHUNK):
+        alike &= (X[start : start + CHUNK][:, held] == constants[held]).all(axis=0)
     constants = constants.copy()
-    constants[held[varies]] = np.nan
+    constants[held[~alike]] = np.nan
     return constants
 
 
