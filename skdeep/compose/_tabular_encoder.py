@@ -117,9 +117,8 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     Most of a column may be one value, such as zero: its scores have one place for it,
     to which all that samplers draw around it comes back. Samplers that blur the codes,
     such as a single Gaussian or a VAE, draw categories and values of less than a tenth
-    of the rows too rarely. A mixture of many Gaussians, diffusion and a flow draw rare
-    ones; shares of columns of few values are off by some hundredths, and those of a
-    flow at times by a tenth and more, which `n_bins=32` halves in twice the time.
+    of the rows too rarely. Of a flow, diffusion and a mixture of many Gaussians shares
+    of columns of few values are off by some hundredths.
     Tried, and of no use to the samplers of skdeep: further indicators for frequent
     values, scores that are drawn at random for equal ones, and borders between
     categories by the deviation of their scores.

@@ -1,5 +1,6 @@
 """Normalizing flows: an exact density, and rows drawn from it."""
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Integral, Real
@@ -46,6 +47,9 @@ SURE = 0.99
 CHUNK_ROWS = 4096
 """Rows that are read at once."""
 
+SHARED = 0.1
+"""Share of the rows with one value of a column, from which splines have more bins."""
+
 
 class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler):
     r"""Learn a density by maps that can be inverted, and draw from it.
@@ -84,8 +88,10 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Widths of the networks of the couplings; for images, their channels. ``"auto"``
         is (64, 64).
 
-    n_bins : int, default=8
-        Bins of a spline. More of them make sharper densities.
+    n_bins : int or "auto", default="auto"
+        Bins of a spline. More of them make sharper densities. ``"auto"`` is 8, or 16
+        for tables of which a tenth of the rows share a value of a column, as those of
+        categories and counts do.
 
     image_shape : (int, int, int) or None, default=None
         Channels, height and width. With it, rows are read as images: couplings are
@@ -221,7 +227,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         "coupling": [StrOptions({"spline", "affine", "additive"})],
         "mixing": [StrOptions({"linear", "permutation"})],
         "n_couplings": [Interval(Integral, 1, None, closed="left")],
-        "n_bins": [Interval(Integral, 2, None, closed="left")],
+        "n_bins": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "image_shape": [tuple, list, None],
         "noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     }
@@ -233,7 +239,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         mixing="linear",
         n_couplings=6,
         hidden_layer_sizes="auto",
-        n_bins=8,
+        n_bins="auto",
         image_shape=None,
         scale="auto",
         conditional=False,
@@ -485,6 +491,11 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
     def _flow(
         self, fitting: Fitting, constants: np.ndarray, context: Tensor | None
     ) -> Flow:
+        n_bins = self.n_bins
+        if n_bins == "auto":
+            columns = varying_columns(some_free(constants), fitting.rows.device)
+            is_table = fitting.image_shape is None
+            n_bins = 16 if is_table and share_values(fitting.rows, columns) else 8
         return initialized(
             Flow,
             fitting.weight_rng,
@@ -493,7 +504,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
             mixing=self.mixing,
             n_couplings=int(self.n_couplings),
             hidden_layer_sizes=widths(self, (64, 64)),
-            n_bins=int(self.n_bins),
+            n_bins=int(n_bins),
             n_context=0 if context is None else context.shape[1],
             image_shape=fitting.image_shape,
         )
@@ -534,6 +545,15 @@ def become_gaussian(
     )
     means += torch.from_numpy(mean).to(means)
     flow.whitening.set(means.t(), torch.from_numpy(covariance))
+
+
+def share_values(rows: Rows, columns: Tensor | slice) -> bool:
+    """Whether many rows, of a sample of them, share a value of a column."""
+    n = min(len(rows), CHUNK_ROWS)
+    index = torch.linspace(0, len(rows) - 1, n, dtype=torch.float64).long()
+    ordered = rows[index.to(rows.device)][:, columns].sort(0).values
+    n_others = max(1, math.ceil(SHARED * n) - 1)
+    return bool((ordered[n_others:] == ordered[:-n_others]).any())
 
 
 def some_free(constants: np.ndarray) -> np.ndarray:

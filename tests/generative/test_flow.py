@@ -1,11 +1,14 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy import sparse
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine, make_moons
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, train_test_split
 
+from skdeep.compose import TabularEncoder, make_sampler_pipeline
 from skdeep.generative import FlowSampler
 from skdeep.generative._flow import become_gaussian
 from skdeep.generative._gaussian import fitted_gaussian, shrunken_means
@@ -248,3 +251,42 @@ def test_gaussian_of_few_rows_is_shrunk_and_can_be_inverted():
     X = torch.from_numpy(np.random.RandomState(0).randn(12, 20))
     _, covariance = fitted_gaussian(iter([X]))
     assert np.linalg.cond(covariance) < 1e3
+
+
+# shared values
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_splines_have_more_bins_where_many_rows_share_a_value(kind):
+    def n_bins(X, **parameters):
+        model = FlowSampler(max_iter=1, random_state=0, **parameters).fit(kind(X))
+        return model.flow_.arguments["n_bins"]
+
+    X = np.random.RandomState(0).rand(100, 3)
+    assert n_bins(X) == 8
+    constant = np.insert(X, 1, 5.0, axis=1)
+    assert n_bins(constant) == 8
+    X[::11, 1] = 0.3  # ten of them
+    assert n_bins(X) == 16
+    assert n_bins(X[1:]) == 8
+    assert n_bins(X, n_bins=8) == 8
+    assert n_bins(X.repeat(50, axis=0)) == 16
+    assert n_bins(X[:2]) == 8
+
+
+def test_images_have_few_bins():
+    images = np.random.RandomState(0).randint(2, size=(30, 1, 4, 4))
+    model = FlowSampler(max_iter=1, random_state=0).fit(images)
+    assert model.flow_.arguments["n_bins"] == 8
+
+
+@pytest.mark.slow
+def test_categories_are_drawn_as_often_as_they_are():
+    rng = np.random.RandomState(0)
+    shares = np.array([0.5, 0.3, 0.1, 0.05, 0.03, 0.02])
+    X = pd.DataFrame({"kind": rng.choice(list("abcdef"), 2000, p=shares)})
+    X["size"] = rng.randn(2000)
+    model = make_sampler_pipeline(TabularEncoder(), FlowSampler(random_state=0)).fit(X)
+    drawn = model.sample(4000, random_state=0)["kind"].value_counts(normalize=True)
+    real = X["kind"].value_counts(normalize=True)
+    assert (drawn - real).abs().max() < 0.06  # .18 with eight bins
