@@ -30,12 +30,12 @@ def described_parameters(estimator: Any, but: set[str]) -> dict[str, Any]:
     ValueError
         If a parameter holds what cannot be known again, such as a lock.
     """
-    parameters = {}
-    for name, value in estimator.get_params().items():
+    parameters: dict[str, Any] = {}
+    for name, value in parameters_of(estimator).items():
         if name.rpartition("__")[2] in but:
             continue
         if isinstance(value, BaseEstimator) and not isinstance(value, FrozenEstimator):
-            parameters[name] = type(value).__name__  # its parameters follow
+            parameters[name] = described_class(value)  # its parameters follow
             continue
         try:
             parameters[name] = described(value)
@@ -46,6 +46,27 @@ def described_parameters(estimator: Any, but: set[str]) -> dict[str, Any]:
                 "need functions and objects that hold what pickle can write."
             ) from error
     return parameters
+
+
+def parameters_of(estimator: Any) -> dict[str, Any]:
+    """All parameters, and those that a class of the user's settles in `__init__`."""
+    parameters = estimator.get_params()
+    inside = [("", estimator), *((f"{n}__", value) for n, value in parameters.items())]
+    for prefix, inner in inside:
+        if isinstance(inner, BaseEstimator) and not isinstance(inner, FrozenEstimator):
+            for base in type(inner).__mro__:
+                names: list[str] = getattr(base, "_get_param_names", list)()
+                settled = {n: getattr(inner, n) for n in names if hasattr(inner, n)}
+                parameters |= {prefix + n: value for n, value in settled.items()}
+    return dict(sorted(parameters.items()))
+
+
+def described_class(value: Any) -> str:
+    """Name of the class of an object, and what a script or notebook defines in it."""
+    kind = type(value)
+    if kind.__module__.partition(".")[0] == "skdeep":
+        return kind.__name__
+    return f"{name_of(kind)} {joblib.hash(described(defined_for(value)))}"
 
 
 def described(value: Any, within: tuple[Any, ...] = ()) -> Any:
@@ -161,7 +182,7 @@ def description_of(
         if isinstance(value, np.random.RandomState):
             parameters[name] = "RandomState"  # the seeds drawn of it are kept
     return {
-        "estimator": {"class": type(estimator).__name__},
+        "estimator": {"class": described_class(estimator)},
         "parameters": parameters,
         "data": {
             **{f"{part} of X": value for part, value in described_data(X).items()},

@@ -179,3 +179,27 @@ def test_precision_is_known_by_what_it_comes_to_on_the_device(monkeypatch):
     assert [each["products"] for each in found] == ["bfloat16", "float32"]
     given = description_of(model.set_params(precision="bfloat16"), None, None, set())
     assert given["surroundings"] == found[0]
+
+
+ENCODER = """
+from skdeep import AutoencoderTransformer
+class Mine(AutoencoderTransformer):
+    def __init__(self, n_components=2, *, random_state=None):
+        super().__init__(
+            n_components, hidden_layer_sizes=(SIZE,), random_state=random_state
+        )
+    def helper(self):
+        return HELP
+"""
+
+
+def test_what_a_class_settles_by_itself_counts():
+    def known(size, text):
+        code = ENCODER.replace("SIZE", str(size)).replace("HELP", text)
+        clusterer = AEKMeans(autoencoder=script(code)["Mine"]())
+        return described_parameters(clusterer, set())
+
+    assert known(16, "1") == known(16, "1")
+    assert known(16, "1")["autoencoder__hidden_layer_sizes"] == [16]
+    assert known(16, "1") != known(32, "1")
+    assert known(16, "1") != known(16, "2")

@@ -14,7 +14,11 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from skdeep._version import __version__
 from skdeep.base import BaseDeepEstimator
-from skdeep.identity import described_parameters, described_products
+from skdeep.identity import (
+    described_class,
+    described_parameters,
+    described_products,
+)
 from skdeep.parameters import (
     ImageShape,
     checked_image_shape,
@@ -107,6 +111,7 @@ def _own_encoder(
             "skdeep transformer with an encoder, such as AutoencoderTransformer(), or "
             f"FrozenEstimator of a fitted one. Got {given!r} instead."
         )
+    require_methods_of_skdeep(given, parameter, name)
     encoder = default() if given is None else clone(given)
     if getattr(encoder, "_skl_callbacks", []):
         warn(
@@ -128,6 +133,18 @@ def _own_encoder(
             setattr(encoder, left, values[left])
     checked_image_shape(encoder, image_shape, n_features)
     return encoder
+
+
+def require_methods_of_skdeep(encoder: Any, parameter: str, owner: str) -> None:
+    """Raise if a class of the user's has methods of its own, which are not called."""
+    for name in ("fit", "transform"):
+        method = getattr(type(encoder), name, None)
+        if method is not None and method.__module__.partition(".")[0] != "skdeep":
+            raise TypeError(
+                f"The {parameter!r} parameter of {owner} is a {type(encoder).__name__} "
+                f"with a {name}() of its own, which {owner} would not call: change the "
+                "rows in a step of a Pipeline before it."
+            )
 
 
 Pretrained = tuple[dict[str, Any], np.ndarray | None]
@@ -159,7 +176,7 @@ def _remembered(
     memory: Memory = check_memory(owner.memory)
     parameters = described_parameters(encoder, {"verbose"})
     products = described_products(encoder)
-    kind = [__version__, type(encoder).__name__, parameters, products]
+    kind = [__version__, described_class(encoder), parameters, products]
     return memory.cache(_pretrain, ignore=["encoder", "task"]), kind
 
 
@@ -222,6 +239,7 @@ def frozen_encoder(
             "fitted skdeep transformer with an encoder, such as "
             f"AutoencoderTransformer(). Got {fitted!r} instead."
         )
+    require_methods_of_skdeep(fitted, parameter, type(owner).__name__)
     check_is_fitted(fitted)
     if fitted.n_features_in_ != X.shape[1]:
         raise ValueError(

@@ -21,6 +21,7 @@ from sklearn.preprocessing import MinMaxScaler
 from torch import Generator
 
 from skdeep import identity
+from skdeep.cluster import DECClusterer
 from skdeep.nn import MLP, initialized
 from skdeep.representation import (
     AutoencoderTransformer,
@@ -468,3 +469,20 @@ def test_global_deviation_is_one_number_for_all_components():
     torch.testing.assert_close(global_deviation(Z), torch.tensor(0.5).sqrt())
     assert global_deviation(torch.ones(3, 2)) == 1
     assert global_deviation(torch.ones(1, 2)) == 1
+
+
+class Logarithmic(AutoencoderTransformer):
+    """An encoder with a way to the codes of its own."""
+
+    def transform(self, X):
+        return super().transform(np.log1p(np.abs(X)))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("Owner", [FineTunedClassifier, DECClusterer])
+def test_methods_that_would_not_be_called_are_refused(Owner, frozen):
+    encoder = Logarithmic(2, max_iter=1)
+    given = FrozenEstimator(encoder.fit(X)) if frozen else encoder
+    parameter = "encoder" if Owner is FineTunedClassifier else "autoencoder"
+    with pytest.raises(TypeError, match=r"Logarithmic with a transform\(\) of its own"):
+        Owner(**{parameter: given}).fit(X, y)
