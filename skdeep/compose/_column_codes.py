@@ -251,6 +251,7 @@ def is_rounded(values: np.ndarray, decimals: int) -> bool:
 class NumberCodes:
     """The score of a number, and an indicator of missing cells, if there were any.
 
+    `ends` are the scores of the bounds, if the scaler goes one way between them.
     Missing cells have the score of the median. Times, and integers that float64 cannot
     hold, are numbers of steps on their grid.
     """
@@ -263,6 +264,7 @@ class NumberCodes:
     low: float
     median: float
     high: float
+    ends: tuple[float, float] | None
 
     @classmethod
     def of(
@@ -282,8 +284,9 @@ class NumberCodes:
             1,
         ):
             raise ValueError(f"{scaler} must make one column of one.")
+        scaler = NormalScores.of(x) if scaler is None else scaler
         return cls(
-            scaler=NormalScores.of(x) if scaler is None else scaler,
+            scaler=scaler,
             grid=grid,
             in_steps=in_steps,
             is_integer=is_integer,
@@ -291,6 +294,7 @@ class NumberCodes:
             low=float(x.min()),
             median=float(np.median(x)),
             high=float(x.max()),
+            ends=scores_of_bounds(scaler, x),
         )
 
     def suffixes(self) -> list[str]:
@@ -323,11 +327,22 @@ class NumberCodes:
         return values if self.is_integer else values / unit, missing
 
     def _unscaled(self, scores: np.ndarray) -> np.ndarray:
-        # Scores beyond those of the bounds are as good as these, which the way back of
-        # a scaler may be defined up to: powers and logarithms end somewhere.
-        bounds = np.array([self.low, self.high])
-        ends = self.scaler.transform(bounds[:, None])[:, 0]
-        scores = scores.clip(ends.min(), ends.max())
-        x = self.scaler.inverse_transform(scores[:, None])[:, 0]
-        is_nearer_high = np.abs(scores - ends[1]) < np.abs(scores - ends[0])
-        return np.where(np.isnan(x), bounds[is_nearer_high.astype(int)], x)
+        # The way back may lead nowhere beyond the scores of the bounds: powers end.
+        if self.ends is None:
+            return np.asarray(self.scaler.inverse_transform(scores[:, None]))[:, 0]
+        low, high = self.ends
+        x = np.where(np.abs(scores - low) < np.abs(scores - high), self.low, self.high)
+        inside = (min(low, high) < scores) & (scores < max(low, high))
+        if inside.any():
+            found = self.scaler.inverse_transform(scores[inside, None])
+            found = np.asarray(found)[:, 0]
+            x[inside] = np.where(np.isnan(found), x[inside], found)
+        return x
+
+
+def scores_of_bounds(scaler: Any, x: np.ndarray) -> tuple[float, float] | None:
+    """Scores of the smallest and the largest value, if those between lie between."""
+    scores = np.asarray(scaler.transform(np.sort(x)[:, None]))[:, 0]
+    steps = np.diff(scores)
+    goes_one_way = (steps >= 0).all() or (steps <= 0).all()
+    return (float(scores[0]), float(scores[-1])) if goes_one_way else None

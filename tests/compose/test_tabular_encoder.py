@@ -19,7 +19,13 @@ from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, PowerTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MinMaxScaler,
+    PowerTransformer,
+    StandardScaler,
+)
 
 import skdeep.io
 from skdeep import DECClusterer, FlowSampler, VAESampler
@@ -809,3 +815,22 @@ def test_scores_beyond_the_domain_of_a_scaler_decode_to_the_bound(flipped):
         found = encoder.inverse_transform(np.full((1, 4), float(sign))).iloc[0]
         assert found[["count", "price", "on"]].equals(bound[["count", "price", "on"]])
         assert found["share"] == pytest.approx(bound["share"])
+
+
+def test_bounds_are_exact_and_scalers_may_go_up_and_down():
+    rng = np.random.RandomState(17)
+    paid = np.where(rng.rand(300) < 0.6, 0, rng.lognormal(size=300))
+    for scaler in (StandardScaler(), MinMaxScaler(), PowerTransformer()):
+        encoder = TabularEncoder(numeric=scaler).fit(paid[:, None])
+        assert encoder.inverse_transform([[-50.0]]).item() == 0
+        assert encoder.inverse_transform([[50.0]]).item() == paid.max()
+    x = (rng.choice([-1, 1], 300) * rng.uniform(0.5, 3, 300))[:, None]
+    flipped = FunctionTransformer(np.reciprocal, np.reciprocal)
+    np.testing.assert_allclose(round_trip(x, numeric=flipped), x)
+
+
+def test_scalers_may_return_frames():
+    X = pd.DataFrame({"a": [1.5, 2, 9], "b": [1, 2, 3]})
+    for scaler in (StandardScaler(), PowerTransformer()):
+        found = round_trip(X, numeric=scaler.set_output(transform="pandas"))
+        pd.testing.assert_frame_equal(found, X)
