@@ -252,7 +252,8 @@ def encoded_array(value: Any, path: str, arrays: Arrays) -> Any:
         codes = codes.reshape(*array.shape, 1).view("<u4")
         return {"text": [stored(codes, path, arrays), is_object]}
     if array.dtype.kind in "mM" and isinstance(value, np.ndarray):
-        return {"times": [stored(array.view("i8"), path, arrays), array.dtype.str]}
+        times = array.astype(array.dtype.newbyteorder("<"))
+        return {"times": [stored(times.view("<i8"), path, arrays), times.dtype.str]}
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         no_objects(value)
     tag = "array" if isinstance(value, np.ndarray) else "scalar"
@@ -326,11 +327,12 @@ def dtype_of(name: str) -> np.dtype:
 
 def times_of(numbers: np.ndarray, name: str) -> np.ndarray:
     """Dates or durations in a unit from their numbers of it."""
-    if not re.fullmatch(r"[<>][mM]8\[\d{0,9}(Y|M|W|D|h|m|s|ms|us|ns)\]", name):
+    units = "Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as"
+    if not re.fullmatch(rf"<[mM]8\[([1-9]\d{{0,8}})?({units})\]", name):
         raise InvalidFileError(f"it names an unknown type {name!r}")
     if numbers.dtype != np.int64:
         raise InvalidFileError("dates hold no numbers")
-    return numbers.view(np.dtype(name).newbyteorder("="))
+    return numbers.view(name[1:])
 
 
 def texts_of(characters: np.ndarray, lengths: np.ndarray) -> list[str]:

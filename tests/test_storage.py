@@ -25,6 +25,8 @@ VALUES = [
     np.array(["x", "", "\u00fc\U0001f600"]),
     np.array([["2020-01-01", "NaT"]], dtype="datetime64[ns]"),
     np.array([3, -1], dtype="timedelta64[25s]"),
+    np.arange(3).astype(">M8[s]"),
+    np.arange(2).astype("M8[as]"),
     np.array([["x"], ["longer"]], dtype=object),
     np.zeros((0, 3)),
     [np.dtype(np.float32), np.dtype(object), np.dtype("<U5")],
@@ -206,6 +208,8 @@ def test_what_the_parser_cannot_take_is_refused(document, tmp_path):
         (np.zeros(3, np.int64), "<f8"),
         (np.zeros(3, np.int64), "<M8[eons]"),
         (np.zeros(3, np.int64), "<M8"),
+        (np.zeros(3, np.int64), "<M8[0s]"),
+        (np.zeros(3, np.int64), ">M8[s]"),
     ],
 )
 def test_numbers_that_are_no_dates_are_refused(numbers, dtype, tmp_path):
