@@ -15,7 +15,10 @@ GAP = 1
 def known_image_shape(
     image_shape: ImageShape | None, X: Any, model: Any = None
 ) -> ImageShape | None:
-    """Shape given, or that of X, or that of the images that a model was fitted on."""
+    """Shape given, or that of X, or that of the images that a model was fitted on.
+
+    None of images that have no colours, such as those of four channels.
+    """
     if image_shape is not None:
         return image_shape
     found = image_shape_of(X)
@@ -23,7 +26,7 @@ def known_image_shape(
         inner = getattr(model, "clusterer_", model)
         inner = getattr(inner, "autoencoder_", inner)
         found = getattr(inner, "image_shape_", None)
-    return found
+    return found if found is None or found[0] in (1, 3) else None
 
 
 def images_of(X: Any, image_shape: ImageShape) -> np.ndarray:

@@ -967,3 +967,14 @@ def test_curve_of_a_search_is_the_one_it_chose_from():
 def test_scores_and_numbers_of_clusters_have_one_length():
     with pytest.raises(ValueError, match=r"Got shapes \(2,\) and \(3,\)"):
         NClustersDisplay.from_scores([2, 3], [1, 2, 3])
+
+
+def test_images_without_colours_are_drawn_as_tables():
+    images = np.random.RandomState(0).rand(20, 4, 6, 5)
+    vae = VAESampler(2, max_iter=1, random_state=0).fit(images)
+    flat = images.reshape(20, -1)
+    assert SampleDisplay.from_estimator(vae, flat).axes_.shape != (1, 2)
+    assert SampleDisplay.from_estimator(vae, images).axes_.shape != (1, 2)
+    assert ReconstructionDisplay.from_estimator(vae, images).ax_.patches
+    with pytest.raises(ValueError, match="C of 1 or 3"):
+        SampleDisplay.from_samples(flat, image_shape=(4, 6, 5))
