@@ -16,8 +16,21 @@ IN_NUMPY = torch.float16, torch.float32, torch.float64
 
 
 def numpy_of(X: Any) -> Any:
-    """Return tensors as arrays, sparse ones as CSR arrays, and all else as it is."""
+    """Return tensors as arrays, sparse ones as CSR arrays, and all else as it is.
+
+    Raises
+    ------
+    TypeError
+        If it is a lazy frame.
+    """
+    if is_lazy(X):
+        raise TypeError("A lazy frame has no rows: pass what its collect() returns.")
     return array_of(X.detach().cpu()) if isinstance(X, torch.Tensor) else X
+
+
+def is_lazy(X: Any) -> bool:
+    """Whether X is a frame that is not read yet, which warns if asked for columns."""
+    return hasattr(type(X), "collect") and hasattr(type(X), "columns")
 
 
 def array_of(tensor: torch.Tensor) -> np.ndarray | sparse.csr_array:
@@ -51,6 +64,8 @@ def n_rows(X: Any) -> int:
 
 def column_names(X: Any) -> Any:
     """Names of the columns of a frame or of a table of pyarrow, else None."""
+    if is_lazy(X):
+        return None
     # A pyarrow table has its columns themselves where frames have the names.
     named = "column_names" if hasattr(type(X), "column_names") else "columns"
     return getattr(X, named, None)

@@ -17,7 +17,7 @@ from sklearn.base import clone
 
 from skdeep import metrics
 from skdeep.representation import AutoencoderTransformer
-from tests.estimators import ESTIMATORS, inner_parameter, name_of
+from tests.estimators import ENCODERS, ESTIMATORS, inner_parameter, name_of
 from tests.test_common import X as blobs
 from tests.test_common import outputs
 from tests.test_common import y as classes
@@ -321,8 +321,10 @@ def test_scores_of_rows_are_numbers_or_say_why_not(score, first, second):
         assert value >= 0
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=name_of)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *ENCODERS], ids=name_of)
 def test_lazy_frames_are_refused_with_what_to_do(estimator):
     lazy = pl.DataFrame(blobs).lazy()
-    with pytest.raises(TypeError, match=r"a lazy frame: pass X.collect\(\)"):
-        brief(estimator, 2).fit(lazy, classes)
+    with pytest.raises(TypeError, match=r"pass what its collect\(\) returns"):
+        clone(estimator).fit(lazy, classes)
+    with pytest.raises(TypeError, match="A lazy frame has no rows"):
+        metrics.frechet_distance(blobs, lazy)

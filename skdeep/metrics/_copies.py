@@ -222,16 +222,29 @@ def _nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances of each sampled row from the nearest real ones, and their places."""
     tables = _of_one_kind(F_real.astype(np.float64), F_sampled.astype(np.float64))
-    (F_real, F_sampled), exponent = near_one(*tables)
-    center = 0 if sparse.issparse(F_real) else F_real.mean(axis=0)
+    near_real, near_sampled = near_one(*tables)
+    center = 0 if sparse.issparse(near_real) else np.median(near_real, axis=0)
     n_neighbors = min(n_neighbors, F_real.shape[0])
     # About the center, where products cancel least.
-    search = NearestNeighbors(n_neighbors=n_neighbors).fit(F_real - center)
-    nearest = search.kneighbors(F_sampled - center, return_distance=False)
+    search = NearestNeighbors(n_neighbors=n_neighbors).fit(near_real - center)
+    nearest = search.kneighbors(near_sampled - center, return_distance=False)
     # Again by differences: the search takes products, of which copies are not quite 0.
-    norm = sparse.linalg.norm if sparse.issparse(F_real) else np.linalg.norm
-    found = [norm(F_sampled - F_real[places], axis=1) for places in nearest.T]
-    return np.ldexp(np.stack(found, axis=1), exponent), nearest
+    F_real, F_sampled = tables
+    found = [_lengths(F_sampled - F_real[places]) for places in nearest.T]
+    return np.stack(found, axis=1), nearest
+
+
+def _lengths(D: Any) -> np.ndarray:
+    """Euclidean lengths of rows, of which no square over- or underflows."""
+    largest = abs(D).max(axis=1)
+    if sparse.issparse(D):
+        largest = largest.toarray().ravel()
+    unit = np.where(largest > 0, largest, 1.0)
+    if sparse.issparse(D):
+        D = sparse.csr_matrix(D)
+        D.data /= np.repeat(unit, np.diff(D.indptr))
+        return largest * sparse.linalg.norm(D, axis=1)
+    return largest * np.linalg.norm(D / unit[:, np.newaxis], axis=1)
 
 
 def _of_one_kind(*tables: Any) -> list[Any]:

@@ -164,7 +164,7 @@ def manifold_precision_recall(
 
 def _near_the_origin(X: Any, Y: Any) -> tuple[Any, Any]:
     """Both in float64, scaled and moved to where products round least."""
-    (X, Y), _ = near_one(X.astype(np.float64), Y.astype(np.float64))
+    X, Y = near_one(X.astype(np.float64), Y.astype(np.float64))
     if not sparse.issparse(X) and not sparse.issparse(Y):
         center = np.median(X, axis=0)  # a mean follows far rows away from all others
         X -= center

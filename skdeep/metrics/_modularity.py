@@ -189,6 +189,6 @@ def neighbor_modularity_score(X: Any, labels: Any, *, n_neighbors: int = 15) -> 
     n_neighbors = min(int(n_neighbors), X.shape[0] - 1)
     if n_neighbors == 0:
         return 0.0
-    (X,), _ = near_one(added_up(X))
+    (X,) = near_one(added_up(X))
     graph = NearestNeighbors(n_neighbors=n_neighbors).fit(X)
     return graph_modularity(graph.kneighbors(return_distance=False), labels)

@@ -95,25 +95,32 @@ def require_no_missing_labels(labels: np.ndarray, subject: str) -> None:
         )
 
 
-def near_one(*tables: Any) -> tuple[list[Any], int]:
-    """Scale tables by one power of two: no squared distance over- or underflows then.
+def near_one(*tables: Any) -> list[Any]:
+    """Scale tables by one power of two, if squared distances would over- or underflow.
 
-    Returns
-    -------
-    tables : list of ndarray or CSR matrix
-        Those of integers as they are.
-    exponent : int
-        What was divided by two to its power.
+    Their usual numbers are near 1 then; those that lie very far out end where a square
+    is a number still. Tables of integers are as they are.
     """
     if any(table.dtype.kind != "f" for table in tables):
-        return [*tables], 0
+        return [*tables]
     # Of what is stored: to ask sparse matrices would add up their entries in place.
-    stored = [t.data if sparse.issparse(t) else t for t in tables]
-    largest = max(float(np.abs(values).max(initial=0)) for values in stored)
-    most = min(np.finfo(table.dtype).maxexp for table in tables) - 1
-    exponent = max(int(np.frexp(largest)[1]), -most)
-    scaled = [table * np.ldexp(table.dtype.type(1), -exponent) for table in tables]
-    return scaled, exponent
+    stored = [np.abs(t.data if sparse.issparse(t) else t).ravel() for t in tables]
+    sizes = np.concatenate([values[values > 0] for values in stored])
+    limit = min(np.finfo(table.dtype).maxexp for table in tables) // 4
+    if not len(sizes):
+        return [*tables]
+    exponent = int(np.frexp(np.median(sizes))[1])
+    if abs(exponent) < limit // 2 and sizes.max() < 2.0**limit:
+        return [*tables]
+    scaled = []
+    for table in tables:
+        moved = table.copy()
+        values = moved.data if sparse.issparse(moved) else moved
+        with np.errstate(over="ignore"):
+            np.ldexp(values, -exponent, out=values)
+        values.clip(-(2.0**limit), 2.0**limit, out=values)
+        scaled.append(moved)
+    return scaled
 
 
 def some_rows(X: Any, max_rows: int) -> Any:

@@ -390,3 +390,13 @@ def test_distances_are_right_in_any_unit(unit, dtype):
 
     assert scores(unit) == scores(1.0)
     assert 0 < min(scores(1.0)) < max(scores(1.0)) < 1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_row_far_out_does_not_hide_distances_of_others(kind):
+    rng = np.random.RandomState(0)
+    real = rng.rand(60, 3)
+    sampled = real[1:] + 1e-3
+    real[0] = 1e170
+    assert novelty_score(kind(real), kind(sampled), tolerance=1e-4) == 1
+    assert novelty_score(kind(real), kind(sampled), tolerance=1e-2) == 0
