@@ -13,7 +13,7 @@ from skdeep._compat import Interval, checks_parameters, raise_advised
 from skdeep.base import NUMBERS, flat_rows, require_no_times
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.metrics import npmi_coherence_score
-from skdeep.scaling import column_statistics, of_moderate_size
+from skdeep.scaling import CHUNK, column_statistics, of_moderate_size
 from skdeep.tables import added_up, column_names, numpy_of
 
 TEXT_COLUMNS = (
@@ -265,10 +265,15 @@ def cluster_terms(
     check_consistent_length(labels, X)
     if len(names) != X.shape[1]:
         raise ValueError(f"feature_names has {len(names)} names, X {X.shape[1]} terms.")
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+    if labels.ndim == 1 and labels.dtype.kind == "i" and labels.min() < 0:
         raise ValueError(
-            "cluster_terms needs labels of shape (n_documents,) that are integers from "
-            f"0 on. Got an array of shape {labels.shape} and type {labels.dtype}."
+            f"cluster_terms needs labels from 0 on. Got {labels.min()}: leave out the "
+            "documents of no cluster."
+        )
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(
+            "cluster_terms needs labels of shape (n_documents,) that are integers. "
+            f"Got an array of shape {labels.shape} and type {labels.dtype}."
         )
     correlations = contrasts(X, labels, int(labels.max()) + 1)[2]
     order = np.argsort(-correlations, axis=1, kind="stable")[:, :n_terms]
@@ -319,8 +324,11 @@ def contrasts(
     membership = sparse.csr_matrix(
         (np.ones(n), (labels, np.arange(n))), shape=(n_clusters, n)
     )
-    sums = membership @ X
-    sums = sums.toarray() if sparse.issparse(sums) else sums
+    sums = np.zeros((n_clusters, X.shape[1]))
+    for start in range(0, n, CHUNK):  # a table on disk stays there
+        part = slice(start, start + CHUNK)
+        of_part = membership[:, part] @ X[part]
+        sums += of_part.toarray() if sparse.issparse(of_part) else of_part
     with np.errstate(invalid="ignore"):
         means = sums / sizes[:, None]
         others = (sums.sum(axis=0) - sums) / (n - sizes)[:, None]

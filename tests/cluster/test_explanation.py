@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -214,8 +216,8 @@ def test_only_terms_heavier_inside_count():
     [
         ([0, 1], ["a"], "1 names, X 2 terms"),
         ([0, 1], "ab", "'feature_names' parameter must be a sequence"),
-        ([0, -1], ["a", "b"], "integers from 0 on"),
-        ([0.5, 1], ["a", "b"], "integers from 0 on"),
+        ([0, -1], ["a", "b"], "labels from 0 on. Got -1"),
+        ([0.5, 1], ["a", "b"], "that are integers"),
         ([[0], [1]], ["a", "b"], r"labels of shape \(n_documents,\)"),
         ([0], ["a", "b"], "inconsistent numbers"),
     ],
@@ -266,3 +268,16 @@ def test_terms_of_counts_that_are_stored_one_by_one_are_those_of_their_sums():
     found = cluster_terms(labels, X, names)
     assert found.terms == cluster_terms(labels, X.toarray(), names).terms
     assert [terms[0] for terms in found.terms] == ["a", "c"]
+
+
+def test_tables_on_disk_are_compared_part_by_part(tmp_path):
+    rng = np.random.RandomState(0)
+    X = np.memmap(tmp_path / "X", np.uint8, "w+", shape=(60_000, 100))
+    X[:] = rng.randint(0, 9, X.shape)
+    labels = rng.randint(3, size=len(X))
+    tracemalloc.start()
+    means, _, _ = contrasts(X, labels, 3)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(means[1], X[labels == 1].mean(axis=0))
+    assert peak < X.size * 8 / 3
