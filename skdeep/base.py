@@ -27,7 +27,7 @@ from skdeep.parameters import (
     warn_of_channels_last,
 )
 from skdeep.scaling import still_constant
-from skdeep.tables import added_up, numpy_of
+from skdeep.tables import added_up, is_lazy, numpy_of
 from skdeep.training import Rows
 from skdeep.warning import warn
 
@@ -228,11 +228,10 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         scaling, home = (self.offset_, self.scale_), self._home()
         return Rows(X, *scaling, home, resident, self.whitening_, FARTHEST, constants)
 
-    def _rows_to_train_on(self, X: np.ndarray | sparse.csr_matrix) -> Rows:
-        """Rows of X, of which columns that vary are no constants any more."""
+    def _free_what_varies(self, X: np.ndarray | sparse.csr_matrix) -> None:
+        """Note which columns vary in rows of X, on which the networks train on."""
         if self.constants_ is not None:
             self.constants_ = still_constant(X, self.constants_)
-        return self._scaled_rows(X, resident=True)
 
     def _code_rows(self, Z: Any, n_components: int) -> Rows:
         """Codes on the device of the networks, if they have as many components."""
@@ -359,10 +358,8 @@ def require_no_times(X: Any, name: str = "X", advice: str = TEXT_COLUMNS) -> Non
 
     As numbers they would depend on their unit, which is not the same in all files.
     """
-    kind = type(X)
-    is_frame = hasattr(kind, "columns") and hasattr(kind, "dtypes")
-    if is_frame and hasattr(kind, "collect"):  # which warns if asked for its columns
-        raise TypeError(f"Input {name} is a lazy frame: pass {name}.collect().")
+    is_frame = hasattr(type(X), "columns") and hasattr(type(X), "dtypes")
+    is_frame = is_frame and not is_lazy(X)
     columns = zip(X.columns, X.dtypes, strict=True) if is_frame else ()
     of_time = [name for name, dtype in columns if str(dtype)[:4].lower() in TIMES]
     if of_time or getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):

@@ -59,6 +59,12 @@ class ColumnStatistics:
     minimum: np.ndarray
     maximum: np.ndarray
 
+    def __post_init__(self) -> None:
+        # Sums round, of constants too: a large one would be far from its mean.
+        constant = self.minimum == self.maximum
+        self.mean[constant] = self.minimum[constant]
+        self.variance[constant] = 0
+
 
 def column_statistics(X: np.ndarray | sparse.csr_matrix) -> ColumnStatistics:
     """Statistics of the columns in one pass, a chunk of rows at a time."""
@@ -66,10 +72,8 @@ def column_statistics(X: np.ndarray | sparse.csr_matrix) -> ColumnStatistics:
         # Squares of float32 over- and underflow, and scikit-learn keeps the type.
         entries = X.data.astype(np.float64, copy=False), X.indices, X.indptr
         exact = sparse.csr_matrix(entries, shape=X.shape, copy=False)
-        mean, variance = mean_variance_axis(exact, axis=0)
-        minimum, maximum = min_max_axis(exact, axis=0)
-        columns = (mean, variance, minimum, maximum)
-        return ColumnStatistics(*(np.asarray(c, dtype=np.float64) for c in columns))
+        found = *mean_variance_axis(exact, axis=0), *min_max_axis(X, axis=0)
+        return ColumnStatistics(*(np.asarray(c, dtype=np.float64) for c in found))
     n = 0
     mean = squares = np.zeros(X.shape[1])
     minimum, maximum = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
@@ -232,14 +236,18 @@ def still_constant(
     X: np.ndarray | sparse.csr_matrix, constants: np.ndarray
 ) -> np.ndarray:
     """Constants of other rows that those of X have, too; NaN of all other columns."""
+    held = np.flatnonzero(~np.isnan(constants))
+    if not len(held):
+        return constants
+    # Rows of another type round what they have in common with the others.
+    expected = constants.astype(X.dtype if X.dtype.kind == "f" else np.float64)
     if not isinstance(X, np.ndarray):
         lowest, highest = min_max_axis(X, axis=0)
-        alike = (lowest == constants) & (highest == constants)
+        alike = (lowest == expected) & (highest == expected)
         return np.where(alike, constants, np.nan)
-    held = np.flatnonzero(~np.isnan(constants))
     alike = np.ones(len(held), dtype=bool)
     for start in range(0, len(X), CHUNK):
-        alike &= (X[start : start + CHUNK][:, held] == constants[held]).all(axis=0)
+        alike &= (X[start : start + CHUNK][:, held] == expected[held]).all(axis=0)
     constants = constants.copy()
     constants[held[~alike]] = np.nan
     return constants

@@ -566,6 +566,15 @@ def test_squares_of_float32_neither_over_nor_underflow(kind, unit):
     np.testing.assert_allclose(scale, X.astype(np.float64).std(axis=0), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("scale", ["auto", "standard"])
+def test_large_constant_is_its_own_offset(kind, scale):
+    X = np.column_stack([normal(1001, 2), np.full(1001, 1.7e18 + 256)])
+    offset, deviations = fitted_scaling(kind(X), scale)
+    assert offset[2] == X[0, 2]
+    assert deviations[2] == 1
+
+
 def test_range_whose_square_is_none_is_the_scale():
     X = 1e-200 * normal(50, 3)
     offset, scale = fitted_scaling(X, "standard")
@@ -577,6 +586,9 @@ def test_constants_hold_as_long_as_no_row_differs(kind):
     constants = np.array([1.0, 0.0, np.nan, 0.0])
     X = np.tile([1.0, 0.0, 3.0, 0.0], (2 * CHUNK, 1))
     np.testing.assert_array_equal(still_constant(kind(X), constants), constants)
+    third = np.full((3, 4), [1 / 3, 0, 1, 0], dtype=np.float32)
+    rounded = still_constant(kind(third), np.array([1 / 3, 0, np.nan, np.nan]))
+    np.testing.assert_array_equal(rounded, [1 / 3, 0, np.nan, np.nan])
     X[-1, 3] = 1e-9
     left = still_constant(kind(X), constants)
     np.testing.assert_array_equal(left, [1.0, 0.0, np.nan, np.nan])

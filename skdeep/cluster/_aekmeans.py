@@ -188,7 +188,7 @@ class AEKMeans(BaseDeepClusterer):
             autoencoder, neighbors = fitted_encoder(
                 self, X, image_shape, pretrain_seed, task
             )
-            rows = autoencoder._rows_to_train_on(X)
+            rows = autoencoder._scaled_rows(X, resident=True)
             init = resolved_init(self.init, X, autoencoder)
             if neighbors is None and init == "modularity":
                 neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)

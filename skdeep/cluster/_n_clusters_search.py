@@ -223,7 +223,7 @@ class NClustersSearch(BaseDeepClusterer):
 
             # Phase 2: judge the labels of k-means for each number of clusters.
             with task.leaf("search"):
-                rows = encoder._rows_to_train_on(X)
+                rows = encoder._scaled_rows(X, resident=True)
                 if neighbors is None:
                     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
                 Z = encoder._encode(rows)

@@ -213,7 +213,10 @@ def taught(
         else getattr(clusterer, "pretrained_", None) or clusterer.autoencoder_
     )
     autoencoder.device = clusterer.device
-    rows = autoencoder._rows_to_train_on(stacked(reservoir.rows, X))
+    known_rows = stacked(reservoir.rows, X)
+    if not is_frozen:
+        autoencoder._free_what_varies(known_rows)
+    rows = autoencoder._scaled_rows(known_rows, resident=True)
     draw = WeightedDraw(weights, draw_seed, rows.device)
     known = in_chunks(clusterer._assignment(), rows).argmax(1)
     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)

@@ -115,7 +115,7 @@ def start(
     autoencoder, neighbors = fitted_encoder(
         clusterer, X, image_shape, pretrain_seed, task
     )
-    rows = autoencoder._rows_to_train_on(X)
+    rows = autoencoder._scaled_rows(X, resident=True)
     init = resolved_init(init, X, autoencoder)
     if neighbors is None and (clusterer.guard or init == "modularity"):
         neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)

@@ -148,7 +148,7 @@ class VaDEClusterer(BaseDeepClusterer):
 
     constants_ : ndarray of shape (n_features,)
         Value of each column that does not vary, which densities leave out and
-        samples repeat; NaN of all others, and of pixels.
+        samples repeat; NaN of all others, and of images that are convolved.
 
     labels_ : ndarray of shape (n_samples,), int64
         Cluster of each training row, equal to `predict` on them.
@@ -445,9 +445,13 @@ def constants_under(
 ) -> np.ndarray:
     """Value of each column that does not vary under a scaling, NaN of all others.
 
-    Pixels have the noise of their image. Nor are all columns constants.
+    Or that the autoencoder reads as if it did not. Pixels have the noise of their
+    image. Nor are all columns constants.
     """
     constants = constants_of(column_statistics(X), autoencoder.whitening_)
+    if autoencoder.constants_ is not None:
+        held = ~np.isnan(autoencoder.constants_)
+        constants = np.where(held, autoencoder.constants_, constants)
     if autoencoder.image_shape_ is not None or not np.isnan(constants).any():
         return np.full_like(constants, np.nan)
     return constants

@@ -370,12 +370,14 @@ class AutoencoderTransformer(BaseRepresentation):
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
+        rows = self._scaled_rows(X)
+        given = [] if rows.are_as_given else [self._rows_as_given(X)]
         loss = RECONSTRUCTIONS[self.loss].per_sample
 
-        def losses(encoded: Tensor, x: Tensor) -> Tensor:
-            return loss(self.decoder_(self.encoder_(encoded)), x)
+        def losses(x: Tensor, *given: Tensor) -> Tensor:
+            return loss(self.decoder_(self.encoder_(x)), given[0] if given else x)
 
-        return -in_chunks(losses, self._scaled_rows(X), self._rows_as_given(X))
+        return -in_chunks(losses, rows, *given)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Mean of `score_samples`: larger is better.

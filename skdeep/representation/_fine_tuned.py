@@ -273,7 +273,9 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             # Phase 1: pretrain the encoder on all rows.
             encoder, _ = fitted_encoder(self, X, image_shape, pretrain_seed, task)
             code_of = encoder._output()
-            rows = encoder._rows_to_train_on(X)
+            if self.encoder_learning_rate:
+                encoder._free_what_varies(X)
+            rows = encoder._scaled_rows(X, resident=True)
             labelled, targets = labelled.to(rows.device), targets.to(rows.device)
             head_batches, batches = (
                 Batches(

@@ -83,6 +83,11 @@ class Rows:
         """Number of columns."""
         return self.X.shape[1]
 
+    @property
+    def are_as_given(self) -> bool:
+        """Whether no column is read with another value than it holds."""
+        return self._held is None
+
     def __getitem__(self, index: slice | Tensor) -> Tensor:
         """Rows of a slice or of a tensor of row numbers, ``(n, n_features)``."""
         if self._resident is not None:

@@ -23,7 +23,13 @@ from skdeep.callbacks import (
     MetricMonitor,
     StopOnInterrupt,
 )
-from skdeep.cluster import AEKMeans, DCNClusterer, DECClusterer, IDECClusterer
+from skdeep.cluster import (
+    AEKMeans,
+    DCNClusterer,
+    DECClusterer,
+    IDECClusterer,
+    VaDEClusterer,
+)
 from skdeep.cluster._collapse import warn_of_empty_clusters
 from skdeep.cluster._steps import Clustering, guarded, refreshed_assignment
 from skdeep.metrics import (
@@ -391,6 +397,21 @@ def test_idec_and_dcn_say_that_they_need_a_decoder(Clusterer, encoder, freeze):
         unfitted.set_params(autoencoder=fitted(brief, X) if freeze else brief)
         with pytest.raises(TypeError, match=r"Clusterer rebuilds .* no decoder"):
             unfitted.fit(X)
+
+
+# frozen encoders
+
+
+@pytest.mark.parametrize("Clusterer", [AEKMeans, VaDEClusterer, *DEEP])
+def test_frozen_encoder_reads_columns_as_in_its_own_fit(Clusterer):
+    rows, _ = blobs()
+    rows = np.insert(rows, 1, 0.0, axis=1)
+    encoder = small(random_state=0).fit(rows)
+    varying = rows.copy()
+    varying[:, 1] = np.arange(len(rows))
+    model = Clusterer(3, n_init=2, autoencoder=FrozenEstimator(encoder), random_state=0)
+    expected = clone(model).fit(rows).labels_
+    np.testing.assert_array_equal(model.fit(varying).labels_, expected)
 
 
 # augmentation of the deep stage
