@@ -21,10 +21,12 @@ def numpy_of(X: Any) -> Any:
     Raises
     ------
     TypeError
-        If it is a lazy frame.
+        If it is a lazy frame, or holds annotations beside a matrix, as AnnData does.
     """
     if is_lazy(X):
         raise TypeError("A lazy frame has no rows: pass what its collect() returns.")
+    if hasattr(type(X), "obs_names") and hasattr(type(X), "X"):
+        raise TypeError(f"{type(X).__name__} holds more than rows: pass its .X alone.")
     return array_of(X.detach().cpu()) if isinstance(X, torch.Tensor) else X
 
 

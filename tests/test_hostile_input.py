@@ -328,3 +328,17 @@ def test_lazy_frames_are_refused_with_what_to_do(estimator):
         clone(estimator).fit(lazy, classes)
     with pytest.raises(TypeError, match="A lazy frame has no rows"):
         metrics.frechet_distance(blobs, lazy)
+
+
+class AnnData:
+    """As that of anndata, in what tells it from a matrix."""
+
+    X = blobs
+    obs_names = var_names = None
+    shape = blobs.shape
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *ENCODERS], ids=name_of)
+def test_annotated_matrices_are_refused_with_what_to_do(estimator):
+    with pytest.raises(TypeError, match=r"AnnData holds more than rows: pass its \.X"):
+        clone(estimator).fit(AnnData(), classes)
