@@ -50,15 +50,27 @@ def described_parameters(estimator: Any, but: set[str]) -> dict[str, Any]:
 
 def parameters_of(estimator: Any) -> dict[str, Any]:
     """All parameters, and those that a class of the user's settles in `__init__`."""
-    parameters = estimator.get_params()
-    inside = [("", estimator), *((f"{n}__", value) for n, value in parameters.items())]
-    for prefix, inner in inside:
-        if isinstance(inner, BaseEstimator) and not isinstance(inner, FrozenEstimator):
-            for base in type(inner).__mro__:
-                names: list[str] = getattr(base, "_get_param_names", list)()
-                settled = {n: getattr(inner, n) for n in names if hasattr(inner, n)}
-                parameters |= {prefix + n: value for n, value in settled.items()}
+    parameters: dict[str, Any] = {}
+    left = [("", estimator)]
+    for prefix, inner in left:
+        if not isinstance(inner, BaseEstimator) or isinstance(inner, FrozenEstimator):
+            continue
+        own = {**inner.get_params(deep=False), **settled_by(inner)}
+        parameters |= {prefix + name: value for name, value in own.items()}
+        left += [(f"{prefix}{name}__", value) for name, value in own.items()]
     return dict(sorted(parameters.items()))
+
+
+def settled_by(estimator: BaseEstimator) -> dict[str, Any]:
+    """Parameters of the classes that an estimator's own class was derived from."""
+    settled: dict[str, Any] = {}
+    for base in type(estimator).__mro__:
+        try:
+            names: list[str] = getattr(base, "_get_param_names", list)()
+        except RuntimeError:  # it takes any arguments, and so has no parameters
+            continue
+        settled |= {n: getattr(estimator, n) for n in names if hasattr(estimator, n)}
+    return settled
 
 
 def described_class(value: Any) -> str:
@@ -66,7 +78,10 @@ def described_class(value: Any) -> str:
     kind = type(value)
     if kind.__module__.partition(".")[0] == "skdeep":
         return kind.__name__
-    return f"{name_of(kind)} {joblib.hash(described(defined_for(value)))}"
+    try:
+        return f"{name_of(kind)} {joblib.hash(described(defined_for(value)))}"
+    except Exception:  # of pickle: it works with what cannot be known, such as a lock
+        return name_of(kind)
 
 
 def described(value: Any, within: tuple[Any, ...] = ()) -> Any:
@@ -114,8 +129,8 @@ def defined_for(value: Any) -> list[Any]:
     return [
         [name, getattr(part, "__func__", getattr(part, "fget", part))]
         for base in own
-        for name, part in vars(base).items()
-        if callable(part) or not name.startswith("__")
+        for name, part in sorted(vars(base).items())  # copies have another order
+        if callable(part) or not name.startswith(("__", "_abc_", "_sklearn_"))
     ]
 
 

@@ -203,3 +203,50 @@ def test_what_a_class_settles_by_itself_counts():
     assert known(16, "1")["autoencoder__hidden_layer_sizes"] == [16]
     assert known(16, "1") != known(32, "1")
     assert known(16, "1") != known(16, "2")
+
+
+ODD = """
+import abc
+import threading
+from functools import cached_property
+from skdeep import AutoencoderTransformer, DECClusterer
+LOCK = threading.Lock()
+class Abstract(AutoencoderTransformer, abc.ABC):
+    pass
+class Locked(AutoencoderTransformer):
+    def helper(self):
+        with LOCK:
+            return 1
+    @cached_property
+    def cached(self):
+        return 1
+class Any(AutoencoderTransformer):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+class Leaf(Any):
+    def __init__(self, n_components=3):
+        super().__init__(n_components)
+class Nested(DECClusterer):
+    def __init__(self, n_clusters=3):
+        super().__init__(n_clusters, autoencoder=AutoencoderTransformer(max_iter=TIMES))
+"""
+
+
+@pytest.mark.parametrize("name", ["Abstract", "Locked", "Leaf"])
+def test_classes_of_any_make_are_known(name):
+    known = [
+        described_parameters(
+            AEKMeans(autoencoder=script(f"TIMES = 1{ODD}")[name]()), set()
+        )
+        for _ in range(2)
+    ]
+    assert known[0] == known[1]
+
+
+def test_estimators_that_a_class_settles_count_with_their_parameters():
+    first, second = (
+        described_parameters(script(f"TIMES = {n}{ODD}")["Nested"](), set())
+        for n in (1, 2)
+    )
+    assert first["autoencoder__max_iter"] == 1
+    assert first != second

@@ -321,13 +321,13 @@ def contrasts(
     """
     n = len(labels)
     sizes = np.bincount(labels, minlength=n_clusters)
-    membership = sparse.csr_matrix(
-        (np.ones(n), (labels, np.arange(n))), shape=(n_clusters, n)
-    )
     sums = np.zeros((n_clusters, X.shape[1]))
     for start in range(0, n, CHUNK):  # a table on disk stays there
-        part = slice(start, start + CHUNK)
-        of_part = membership[:, part] @ X[part]
+        part = labels[start : start + CHUNK]
+        places = part, np.arange(len(part))
+        shape = n_clusters, len(part)
+        members = sparse.csr_matrix((np.ones(len(part)), places), shape=shape)
+        of_part = members @ X[start : start + CHUNK]
         sums += of_part.toarray() if sparse.issparse(of_part) else of_part
     with np.errstate(invalid="ignore"):
         means = sums / sizes[:, None]

@@ -451,7 +451,8 @@ def constants_under(
     constants = constants_of(column_statistics(X), autoencoder.whitening_)
     if autoencoder.constants_ is not None:
         held = ~np.isnan(autoencoder.constants_)
-        constants = np.where(held, autoencoder.constants_, constants)
+        both = np.where(held, autoencoder.constants_, constants)
+        constants = both if np.isnan(both).any() else constants
     if autoencoder.image_shape_ is not None or not np.isnan(constants).any():
         return np.full_like(constants, np.nan)
     return constants

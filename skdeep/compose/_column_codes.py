@@ -328,13 +328,16 @@ class NumberCodes:
 
     def _unscaled(self, scores: np.ndarray) -> np.ndarray:
         # The way back may lead nowhere beyond the scores of the bounds: powers end.
-        if self.ends is None:
-            return np.asarray(self.scaler.inverse_transform(scores[:, None]))[:, 0]
-        low, high = self.ends
-        x = np.where(np.abs(scores - low) < np.abs(scores - high), self.low, self.high)
-        inside = (min(low, high) < scores) & (scores < max(low, high))
+        x = np.full(len(scores), self.median)
+        inside = np.ones(len(scores), dtype=bool)
+        if self.ends is not None:
+            low, high = self.ends
+            is_nearer_low = np.abs(scores - low) < np.abs(scores - high)
+            x = np.where(is_nearer_low, self.low, self.high)
+            inside = (min(low, high) <= scores) & (scores <= max(low, high))
         if inside.any():
-            found = self.scaler.inverse_transform(scores[inside, None])
+            with np.errstate(invalid="ignore"):
+                found = self.scaler.inverse_transform(scores[inside, None])
             found = np.asarray(found)[:, 0]
             x[inside] = np.where(np.isnan(found), x[inside], found)
         return x

@@ -98,8 +98,9 @@ def require_no_missing_labels(labels: np.ndarray, subject: str) -> None:
 def near_one(*tables: Any) -> list[Any]:
     """Scale tables by one power of two, if squared distances would over- or underflow.
 
-    Their usual numbers are near 1 then; those that lie very far out end where a square
-    is a number still. Tables of integers are as they are.
+    Their largest numbers are near 1 then; or the usual ones, if the largest lie so far
+    out that their squares are no numbers, which are cut where they are. Tables of
+    integers stay as they are.
     """
     if any(table.dtype.kind != "f" for table in tables):
         return [*tables]
@@ -109,8 +110,9 @@ def near_one(*tables: Any) -> list[Any]:
     limit = min(np.finfo(table.dtype).maxexp for table in tables) // 4
     if not len(sizes):
         return [*tables]
-    exponent = int(np.frexp(np.median(sizes))[1])
-    if abs(exponent) < limit // 2 and sizes.max() < 2.0**limit:
+    is_far_out = sizes.max() >= 2.0**limit
+    exponent = int(np.frexp(np.median(sizes) if is_far_out else sizes.max())[1])
+    if abs(exponent) < limit // 2 and not is_far_out:
         return [*tables]
     scaled = []
     for table in tables:

@@ -834,3 +834,18 @@ def test_scalers_may_return_frames():
     for scaler in (StandardScaler(), PowerTransformer()):
         found = round_trip(X, numeric=scaler.set_output(transform="pandas"))
         pd.testing.assert_frame_equal(found, X)
+
+
+def test_scores_that_many_values_share_decode_as_the_scaler_says():
+    x = np.random.RandomState(0).randn(300, 1)
+    bins = KBinsDiscretizer(5, encode="ordinal", strategy="uniform")
+    expected = bins.inverse_transform(bins.fit_transform(x))
+    np.testing.assert_allclose(round_trip(x, numeric=bins), expected)
+
+
+def test_numbers_that_no_score_leads_to_are_the_median():
+    x = np.arange(-5, 6)[:, None]
+    square = FunctionTransformer(np.square, np.sqrt, check_inverse=False)
+    for values in (x, x / 7):
+        encoder = TabularEncoder(numeric=square).fit(values)
+        assert encoder.inverse_transform([[-1.0]]).item() == 0

@@ -209,3 +209,13 @@ def test_numbers_of_neighbors_may_be_narrow_integers(blobs):
     assert neighbor_modularity_score(*blobs, n_neighbors=np.int8(100)) == expected
     expected = neighbor_modularity_score(*blobs, n_neighbors=127)
     assert neighbor_modularity_score(*blobs, n_neighbors=np.int8(127)) == expected
+
+
+def test_tiny_numbers_beside_usual_ones_change_nothing():
+    rng = np.random.RandomState(0)
+    y = np.arange(300) % 3
+    told = y + 0.1 * rng.rand(300)
+    X = np.column_stack([1e-11 * rng.rand(300, 4), told]).astype(np.float32)
+    expected = neighbor_modularity_score(told[:, None].astype(np.float32), y)
+    assert neighbor_modularity_score(X, y) == pytest.approx(expected)
+    assert expected > 0.6
