@@ -213,19 +213,18 @@ class BaseDeepEstimator(CallbackSupportMixin, BaseEstimator):
         return [int(seed) for seed in rng.randint(2**31 - 1, size=n_seeds)]
 
     def _scaled_rows(
-        self, X: np.ndarray | sparse.csr_matrix, *, resident: bool = False
-    ) -> Rows:
-        """Rows of X on the device of the networks, read as in `fit`."""
-        return self._rows_as_given(X, resident, self.constants_)
-
-    def _rows_as_given(
         self,
         X: np.ndarray | sparse.csr_matrix,
+        *,
         resident: bool = False,
-        constants: np.ndarray | None = None,
+        as_in_fit: bool = True,
     ) -> Rows:
-        """Scale rows of X, with what they hold in columns that did not vary."""
+        """Rows of X on the device of the networks, scaled as in `fit`.
+
+        And with the values of `fit` in columns that did not vary there, if `as_in_fit`.
+        """
         scaling, home = (self.offset_, self.scale_), self._home()
+        constants = self.constants_ if as_in_fit else None
         return Rows(X, *scaling, home, resident, self.whitening_, FARTHEST, constants)
 
     def _free_what_varies(self, X: np.ndarray | sparse.csr_matrix) -> None:
@@ -358,8 +357,8 @@ def require_no_times(X: Any, name: str = "X", advice: str = TEXT_COLUMNS) -> Non
 
     As numbers they would depend on their unit, which is not the same in all files.
     """
-    is_frame = hasattr(type(X), "columns") and hasattr(type(X), "dtypes")
-    is_frame = is_frame and not is_lazy(X)
+    has_types = hasattr(type(X), "columns") and hasattr(type(X), "dtypes")
+    is_frame = has_types and not is_lazy(X)
     columns = zip(X.columns, X.dtypes, strict=True) if is_frame else ()
     of_time = [name for name, dtype in columns if str(dtype)[:4].lower() in TIMES]
     if of_time or getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):

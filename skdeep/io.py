@@ -106,8 +106,11 @@ TRUSTED_TYPES = sorted(
 )
 """Names of the classes that a model may hold, for ``skops.io.load``."""
 
-LEFT_OUT = {"_metadata_request", "_skl_callbacks", "_skl_callbacks_to_teardown"} | {
-    "_callback_fit_ctx"
+LEFT_OUT = {
+    "_callback_fit_ctx",
+    "_metadata_request",
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
 }
 """What is no part of a model: callbacks, also of the copies that they are shown as it
 is fitted, and what metadata a fit or score asks for.

@@ -368,8 +368,7 @@ def fitted_unit_scaling(
 
 
 def _where_varying(scale: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    # A constant may have a rounding error for deviation, but never for range. And a
-    # range so small that its square is none is the scale itself.
+    # A range so small that its square is none is the scale itself; a constant has 1.
     return np.where(spread > 0, np.where(scale > 0, scale, spread), 1.0)
 
 

@@ -91,8 +91,7 @@ class DCNClusterer(BaseDeepClusterer):
         from a k-means, have a quarter as many with ``init="gmm"`` and half as many with
         ``"modularity"``. From 100 000 rows on, or 1000 for each cluster if these are
         more, starts are made and compared in a random sample of about half the rows at
-        most.
-        Mixtures are fitted to 20 000 codes at most.
+        most. Mixtures are fitted to 20 000 codes at most.
 
     n_runs : int, default=1
         Whole fits, pretraining included, from different seeds; the one of which the

@@ -335,9 +335,7 @@ def contrasts(
     others[sizes == n] = np.nan
     moderate, exponents = of_moderate_size(added_up(X))
     columns = column_statistics(moderate)
-    # A constant may have a rounding error for deviation, but never for range.
-    varies = columns.maximum > columns.minimum
-    deviation = np.where(varies, np.sqrt(columns.variance), 0.0)
+    deviation = np.sqrt(columns.variance)
     share = (sizes / n)[:, None]
     scale = np.where(deviation > 0, deviation, np.inf)
     difference = np.ldexp(means - others, -exponents)

@@ -393,9 +393,9 @@ class VaDEClusterer(BaseDeepClusterer):
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), float32
-            In float64 if that is too coarse for a column, or its unit too small.
             Rows in the units of the input; images are flattened. Of images, and of the
             Bernoulli likelihood, they are means, without the noise of the likelihood.
+            In float64 if that is too coarse for a column, or its unit too small.
         """
         check_is_fitted(self)
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))

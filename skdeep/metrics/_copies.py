@@ -236,15 +236,14 @@ def _nearest(
 
 def _lengths(D: Any) -> np.ndarray:
     """Euclidean lengths of rows, of which no square over- or underflows."""
+    is_sparse = sparse.issparse(D)
     largest = abs(D).max(axis=1)
-    if sparse.issparse(D):
-        largest = largest.toarray().ravel()
+    largest = largest.toarray().ravel() if is_sparse else largest
     unit = np.where(largest > 0, largest, 1.0)
-    if sparse.issparse(D):
-        D = sparse.csr_matrix(D)
-        D.data /= np.repeat(unit, np.diff(D.indptr))
-        return largest * sparse.linalg.norm(D, axis=1)
-    return largest * np.linalg.norm(D / unit[:, np.newaxis], axis=1)
+    if not is_sparse:
+        return largest * np.linalg.norm(D / unit[:, np.newaxis], axis=1)
+    parts = D.data / np.repeat(unit, np.diff(D.indptr)), D.indices, D.indptr
+    return largest * sparse.linalg.norm(sparse.csr_matrix(parts, D.shape), axis=1)
 
 
 def _of_one_kind(*tables: Any) -> list[Any]:

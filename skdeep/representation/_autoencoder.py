@@ -149,8 +149,8 @@ class AutoencoderTransformer(BaseRepresentation):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Number type of the matrix products in training. ``"auto"`` takes bfloat16 for
         networks of 500 000 weights or more, and for those that convolve, on hardware
-        that multiplies it natively. Weights, losses and all
-        that is returned are float32.
+        that multiplies it natively. Weights, losses and all that is returned are
+        float32.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the initial weights, shuffles, partners and corruption.
@@ -371,7 +371,7 @@ class AutoencoderTransformer(BaseRepresentation):
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         rows = self._scaled_rows(X)
-        given = [] if rows.are_as_given else [self._rows_as_given(X)]
+        given = [] if rows.are_as_given else [self._scaled_rows(X, as_in_fit=False)]
         loss = RECONSTRUCTIONS[self.loss].per_sample
 
         def losses(x: Tensor, *given: Tensor) -> Tensor:

@@ -201,9 +201,9 @@ class DeepInfoMaxTransformer(BaseRepresentation):
 
     mi_estimate_ : dict
         ``"value"`` of the estimate after training, on training rows, of the local term
-        if it has a weight, else of the global one; ``"quantity"``,
-        what it is and whether it bounds the mutual information; ``"limit"``, the
-        largest value it can take in batches of this size.
+        if it has a weight, else of the global one; ``"quantity"``, what it is and
+        whether it bounds the mutual information; ``"limit"``, the largest value it can
+        take in batches of this size.
 
     embedding_rank_ : float
         Effective rank of the codes of the training rows: the number of dimensions that
