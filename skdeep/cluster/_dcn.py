@@ -4,6 +4,7 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from skdeep._compat import Interval, fit_context
@@ -348,8 +349,11 @@ class DCNClusterer(BaseDeepClusterer):
             rows, autoencoder = begin.rows, begin.autoencoder
             encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
             reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
-            centroids, counts = begin.centroids, begin.sizes
-
+            centroids = begin.centroids
+            # c: counts start from the sizes that k-means found.
+            counts = torch.bincount(begin.labels, minlength=len(centroids))
+            counts = counts.to(centroids)
+            begin.moving.append(counts)
             view = augmentation(self.augment, begin, noise_seed)
 
             # Phase 2: in turn assign, move the networks and move the centroids.

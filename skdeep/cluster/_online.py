@@ -231,9 +231,8 @@ def taught(
         exaggeration = autoencoder._resolved_exaggeration(*shapes)
     centroids = torch.tensor(clusterer.cluster_centers_, device=rows.device)
     labels = torch.from_numpy(known)
-    sizes = torch.bincount(labels, minlength=len(centroids)).to(centroids)
     graph = neighbors if clusterer.guard else None
-    begin = Start(autoencoder, centroids, labels, sizes, rows, graph, weights=weights)
+    begin = Start(autoencoder, centroids, labels, rows, graph, weights=weights)
     if not is_frozen:
         n_draws = N_REHEARSALS * n_new
         rehearse(begin, neighbors, draw, n_draws, task, seeds[6:], exaggeration)

@@ -76,14 +76,13 @@ CENTROID_UPDATES = StrOptions({"gradient", "mean"})
 class Start:
     """Where the deep stage starts from; it trains the first two in place.
 
-    Generators of what surrounds its steps join `moving`, beside centroids and sizes.
+    Generators of what surrounds its steps join `moving`, beside the centroids.
     Each row stands for as many as its weight says, or for itself alone.
     """
 
     autoencoder: Any
     centroids: Tensor
     labels: Tensor
-    sizes: Tensor
     rows: Rows
     neighbors: np.ndarray | None
     moving: list[Thing] = field(default_factory=list)
@@ -128,9 +127,7 @@ def start(
         neighbors = None
     centroids = torch.tensor(found.cluster_centers_, device=rows.device)
     labels = torch.from_numpy(found.labels_).to(torch.int64)
-    sizes = torch.bincount(labels, minlength=len(centroids)).to(centroids)
-    moving: list[Thing] = [centroids, sizes]
-    return Start(autoencoder, centroids, labels, sizes, rows, neighbors, moving)
+    return Start(autoencoder, centroids, labels, rows, neighbors, [centroids])
 
 
 def augmentation(
