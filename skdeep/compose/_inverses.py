@@ -18,20 +18,11 @@ from sklearn.preprocessing import (
 from skdeep.wrapping import thawed
 
 Steps = list[tuple[str, Any]]
-"""Names and transformers."""
-
-
-def transformers(pipeline: Pipeline) -> Steps:
-    """Names and estimators of all steps but the last that do something."""
-    return [
-        (name, step)
-        for name, step in pipeline.steps[:-1]
-        if step is not None and not isinstance(step, str)
-    ]
+"""Names and transformers, or what stands for none: None and ``"passthrough"``."""
 
 
 def unrolled(steps: Steps) -> Iterator[tuple[str, Any]]:
-    """Give those of pipelines among the steps, too, and what is in frozen ones."""
+    """Give the steps that do something: those inside of pipelines and frozen ones."""
     for name, step in steps:
         step = thawed(step)
         if isinstance(step, Pipeline):

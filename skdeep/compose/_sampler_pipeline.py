@@ -14,16 +14,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skdeep.base import PAGE
-from skdeep.compose._inverses import (
-    transformers,
-    undone,
-    unrolled,
-    why_not_invertible,
-)
+from skdeep.compose._inverses import undone, unrolled, why_not_invertible
 from skdeep.compose._jacobians import NoJacobianError, is_outside, log_stretches
 from skdeep.compose._table_format import TableFormat, container_of
 from skdeep.sampling import drawn_rows
-from skdeep.tables import numpy_of
+from skdeep.tables import n_rows, numpy_of
 from skdeep.wrapping import thawed
 
 
@@ -264,7 +259,7 @@ class SamplerPipeline(Pipeline):
         check_can_sample(self)
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
         X = drawn(self.steps[-1][1], n_samples, numpy_of(y), random_state)
-        X = undone(transformers(self), X)
+        X = undone(self.steps[:-1], X)
         # Slices, and pipelines of fitted steps, were never fitted themselves.
         table_format = vars(self).get("format_")
         return X if table_format is None else table_format.restored(X)
@@ -296,7 +291,7 @@ class SamplerPipeline(Pipeline):
         """
         check_is_fitted(self)
         X, y = numpy_of(X), numpy_of(y)
-        n_samples = X.shape[0] if hasattr(X, "shape") else len(X)
+        n_samples = n_rows(X)
         sampler = self.steps[-1][1]
         takes_classes = "y" in signature(sampler.score_samples).parameters
         classes = None if y is None or not takes_classes else np.asarray(y)
@@ -307,7 +302,7 @@ class SamplerPipeline(Pipeline):
         log_density = np.full(n_samples, -np.inf)
         rows = np.arange(n_samples)  # still in X: steps leave out what they cannot take
         log_stretch = np.zeros((n_samples, 1))
-        for name, step in unrolled(transformers(self)):
+        for name, step in unrolled(self.steps[:-1]):
             try:
                 found = log_stretches(step, X)
             except NoJacobianError as error:
@@ -406,7 +401,7 @@ class SamplerPipeline(Pipeline):
         X = invert(X) if y is None else invert(X, y)
         if params:
             return before_last(self).inverse_transform(X, **params)
-        return undone(transformers(self), X)
+        return undone(self.steps[:-1], X)
 
 
 def make_sampler_pipeline(
@@ -522,7 +517,7 @@ def check_can_sample(pipeline: Pipeline) -> None:
             f" as skdeep's samplers and KernelDensity do. {name!r} "
             f"({type(sampler).__name__}) has none."
         )
-    for name, step in unrolled(transformers(pipeline)):
+    for name, step in unrolled(pipeline.steps[:-1]):
         reason = why_not_invertible(step)
         if reason is not None:
             raise TypeError(
