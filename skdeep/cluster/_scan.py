@@ -380,12 +380,15 @@ class SCANClusterer(BaseDeepClusterer):
     def _embedder(self) -> BaseRepresentation:
         return self.encoder_
 
+    def _model(self) -> Model:
+        """Return what was fitted, on the device."""
+        return Model(self.encoder_, self.head_.to(self.encoder_._home()))
+
     def _assignment(self) -> Callable[[Tensor], Tensor]:
-        model = Model(self.encoder_, self.head_.to(self.encoder_._home()))
-        return model.probabilities
+        return self._model().probabilities
 
     def _objective(self) -> Callable[[Tensor], Tensor]:
-        model = Model(self.encoder_, self.head_.to(self.encoder_._home()))
+        model = self._model()
         frequencies = torch.tensor(self.cluster_frequencies_, device="cpu")
         log_mean = (frequencies / frequencies.sum()).clamp_min(TINY).log()
         log_mean = log_mean.to(self.encoder_._home())

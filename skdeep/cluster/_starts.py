@@ -77,6 +77,11 @@ class Centroids:
     predict: Callable[[np.ndarray], np.ndarray]
 
 
+def least_variance(Z: np.ndarray) -> float:
+    """Variance of a Gaussian of codes in any direction, at least."""
+    return REGULARISATION * float(Z.var(0).mean()) + 1e-12
+
+
 def mixture(
     Z: np.ndarray, n_clusters: int, n_init: int, seed: int, covariance_type: str
 ) -> Centroids:
@@ -85,7 +90,7 @@ def mixture(
         n_clusters,
         covariance_type=covariance_type,
         n_init=n_init,
-        reg_covar=REGULARISATION * float(Z.var(0).mean()) + 1e-12,
+        reg_covar=least_variance(Z),
         random_state=seed,
     )
     rows = np.random.RandomState(seed).permutation(len(Z))[:MOST_OF_MIXTURES]

@@ -21,7 +21,7 @@ from skdeep.cluster._base import (
     inverse_transform,
     require_decoder,
 )
-from skdeep.cluster._starts import closed_sample
+from skdeep.cluster._starts import closed_sample, least_variance
 from skdeep.cluster._steps import Start, augmentation, guarded, start
 from skdeep.cluster._vade_model import VaDEModel, clustering_of
 from skdeep.nn.augmentation import MarginalCorruption
@@ -336,7 +336,7 @@ class VaDEClusterer(BaseDeepClusterer):
     ) -> VaDEModel:
         """Build the model, whose mixture is fitted to the pretrained codes."""
         codes = begin.autoencoder._encode(begin.rows)
-        floor = 1e-3 * float(codes.var(0).mean()) + 1e-12
+        floor = least_variance(codes)
         centers, labels = begin.centroids.cpu().numpy(), begin.labels.cpu().numpy()
         sizes = np.bincount(labels, minlength=len(centers)).clip(1)
         squares = np.square(codes - centers[labels])
