@@ -1,5 +1,8 @@
 """A fitted diffusion model: samples, codes and densities of scaled rows."""
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Generator, Tensor
@@ -110,23 +113,20 @@ class DiffusionModel:
 
     def codes(self, n_steps: int) -> RowMap:
         """Return the function from rows to codes, along the probability flow."""
-        times = times_of(self.n_timesteps, n_steps)
-
-        def codes(x: Tensor, context: Tensor | None = None) -> Tensor:
-            z = flow_path(self.diffusion(context), self._narrowed(x), times)
-            return self._widened(z)
-
-        return lambda x, *given: by_parts(codes, x, *given)
+        return self._carried(times_of(self.n_timesteps, n_steps))
 
     def rows(self, n_steps: int) -> RowMap:
         """Return the function from codes to rows, back along the flow."""
-        times = times_of(self.n_timesteps, n_steps)[::-1]
+        return self._carried(times_of(self.n_timesteps, n_steps)[::-1])
 
-        def rows(z: Tensor, context: Tensor | None = None) -> Tensor:
-            x = flow_path(self.diffusion(context), self._narrowed(z), times)
+    def _carried(self, times: Sequence[int]) -> RowMap:
+        """Return the function that carries rows along the flow, through such times."""
+
+        def carried(x: Tensor, context: Tensor | None = None) -> Tensor:
+            x = flow_path(self.diffusion(context), self._narrowed(x), times)
             return self._widened(x)
 
-        return lambda z, *given: by_parts(rows, z, *given)
+        return partial(by_parts, carried)
 
     def log_density(self, n_steps: int, seed: int) -> RowMap:
         """Return the log-density of rows, by the change of volume along the flow."""
@@ -144,7 +144,7 @@ class DiffusionModel:
                     diffusion, x, times, None if is_exact else probes
                 )
 
-        return lambda x, *given: by_parts(log_density, x, *given)
+        return partial(by_parts, log_density)
 
     def lower_bound(self, seed: int) -> RowMap:
         """Return the variational lower bound of the log-density of rows."""
@@ -155,7 +155,7 @@ class DiffusionModel:
             noise = spread_noise(x, len(times) - 1, seed)
             return bound(self.diffusion(context), x, times, noise)
 
-        return lambda x, *given: by_parts(lower_bound, x, *given)
+        return partial(by_parts, lower_bound)
 
     def _narrowed(self, x: Tensor) -> Tensor:
         """Take the columns that vary."""
