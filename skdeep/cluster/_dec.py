@@ -395,7 +395,7 @@ class DECClusterer(BaseDeepClusterer):
             If a loss turns infinite or NaN. After any error but in the first call, the
             estimator is what it was before.
         """
-        partially_fit(self, X, y, self._deep_stage)
+        partially_fit(self, X, y)
         return self
 
     def _deep_stage(

@@ -411,7 +411,7 @@ class IDECClusterer(BaseDeepClusterer):
             If a loss turns infinite or NaN. After any error but in the first call, the
             estimator is what it was before.
         """
-        partially_fit(self, X, y, self._deep_stage)
+        partially_fit(self, X, y)
         return self
 
     inverse_transform = inverse_transform

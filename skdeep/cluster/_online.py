@@ -1,7 +1,6 @@
 """Clusters of rows that come a part at a time: what both clusterers share that can."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +13,7 @@ from torch import Generator, Tensor
 
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
 from skdeep.cluster._starts import resolved_init, started
-from skdeep.cluster._steps import (
-    Refresh,
-    Start,
-    Toward,
-    augmentation,
-    self_training,
-)
+from skdeep.cluster._steps import Start, augmentation, self_training
 from skdeep.nn import initialized
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
 from skdeep.representation import AutoencoderTransformer
@@ -103,11 +96,7 @@ def stacked(first: Any, second: Any) -> Any:
     return np.concatenate([first, second])
 
 
-Training = Callable[[Start, int], tuple[Adam, Toward, Refresh]]
-"""Makes what the deep stage consists of, from a start and a seed."""
-
-
-def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
+def partially_fit(clusterer: Any, X: Any, y: Any) -> None:
     """Fit a clusterer to the first rows of a stream, or go on with the next.
 
     Parameters
@@ -117,7 +106,6 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
         The next rows, as the user gave them.
     y : array-like or None
         For the callbacks to see.
-    training : callable
     """
     goes_on = clusterer.__sklearn_is_fitted__()
     if goes_on:
@@ -137,7 +125,7 @@ def partially_fit(clusterer: Any, X: Any, y: Any, training: Training) -> None:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=9)]
         require_same_stream(clusterer, X)
         with FitTask(clusterer, X, y, max_subtasks=3, goes_on=True) as task:
-            fitted = taught(clusterer, X, reservoir, training, task, seeds)
+            fitted = taught(clusterer, X, reservoir, task, seeds)
             reservoir = reservoir.with_more(X, rng)
             clusterer.__dict__.update(fitted, reservoir_=reservoir)
     else:
@@ -185,12 +173,7 @@ def as_printed(value: Any) -> str:
 
 
 def taught(
-    clusterer: Any,
-    X: Any,
-    reservoir: Reservoir,
-    training: Training,
-    task: FitTask,
-    seeds: list[int],
+    clusterer: Any, X: Any, reservoir: Reservoir, task: FitTask, seeds: list[int]
 ) -> dict[str, Any]:
     """Train a fitted clusterer on, with new rows and a sample of the earlier ones.
 
@@ -244,7 +227,7 @@ def taught(
         place_anew(begin, init, clusterer.n_init, neighbors, kmeans_seed)
 
     # Phase 3: the deep stage.
-    optimizer, toward, refresh = training(begin, noise_seed)
+    optimizer, toward, refresh = clusterer._deep_stage(begin, noise_seed)
 
     def toward_drawn(q: Tensor) -> Step:
         step = toward(q)
