@@ -21,7 +21,7 @@ from skdeep.cluster._pseudo_labels import (
 )
 from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
 from skdeep.cluster._steps import (
-    DEEP_STAGE_CONSTRAINTS,
+    SELF_TRAINING_CONSTRAINTS,
     augmentation,
     reseeded,
     self_training,
@@ -251,7 +251,7 @@ class DCNClusterer(BaseDeepClusterer):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
-        **DEEP_STAGE_CONSTRAINTS,
+        **SELF_TRAINING_CONSTRAINTS,
         **PSEUDO_LABEL_CONSTRAINTS,
         **RUNS_CONSTRAINTS,
         "clustering_weight": [Interval(Real, 0, None, closed="left")],

@@ -17,7 +17,7 @@ from skdeep.cluster._pseudo_labels import (
 from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
-    DEEP_STAGE_CONSTRAINTS,
+    SELF_TRAINING_CONSTRAINTS,
     Refresh,
     Start,
     Toward,
@@ -252,7 +252,7 @@ class DECClusterer(BaseDeepClusterer):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
-        **DEEP_STAGE_CONSTRAINTS,
+        **SELF_TRAINING_CONSTRAINTS,
         **PSEUDO_LABEL_CONSTRAINTS,
         **RUNS_CONSTRAINTS,
         "centroid_update": [CENTROID_UPDATES],

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
-from skdeep.base import STEP_CONSTRAINTS, image_shape_of
+from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._scan_steps import (
     DeepStage,
@@ -16,8 +16,7 @@ from skdeep.cluster._scan_steps import (
     code_neighbors,
     discriminant_head,
 )
-from skdeep.cluster._steps import Start, augmentation, start
-from skdeep.nn.augmentation import MarginalCorruption
+from skdeep.cluster._steps import DEEP_STAGE_CONSTRAINTS, Start, augmentation, start
 from skdeep.objectives.scan import (
     consistency_loss,
     consistency_loss_per_sample,
@@ -234,15 +233,12 @@ class SCANClusterer(BaseDeepClusterer):
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "entropy_weight": [Interval(Real, 0, None, closed="left")],
         "threshold": [Interval(Real, 0, 1, closed="left")],
-        "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
-        "strong_augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        **DEEP_STAGE_CONSTRAINTS,
+        "strong_augment": DEEP_STAGE_CONSTRAINTS["augment"],
         "self_label_iter": [
             Interval(Integral, 0, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "guard": ["boolean"],
-        **STEP_CONSTRAINTS,
         "self_label_learning_rate": [Interval(Real, 0, None, closed="neither")],
     }
 

@@ -50,17 +50,22 @@ SLACK = 0.01
 
 
 DEEP_STAGE_CONSTRAINTS: dict[str, list[Any]] = {
-    **AUTOENCODER_CONSTRAINTS,
     "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-    "tol": [Interval(Real, 0, None, closed="left")],
-    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-    "update_interval": [Interval(Integral, 1, None, closed="left")],
-    "init": [INITS],
     "guard": ["boolean"],
     "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
     **STEP_CONSTRAINTS,
 }
-"""What the parameters of `self_training` may be."""
+"""What the parameters of any deep stage may be."""
+
+SELF_TRAINING_CONSTRAINTS: dict[str, list[Any]] = {
+    **AUTOENCODER_CONSTRAINTS,
+    **DEEP_STAGE_CONSTRAINTS,
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "update_interval": [Interval(Integral, 1, None, closed="left")],
+    "init": [INITS],
+}
+"""What the parameters of `self_training`, and of its start, may be."""
 
 Toward = Callable[[Tensor], Step]
 """Takes the soft assignment of all rows; returns the step of the epoch towards it."""

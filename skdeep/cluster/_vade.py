@@ -14,17 +14,22 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
-from skdeep._compat import HasMethods, Interval, StrOptions, fit_context, one_thread
-from skdeep.base import STEP_CONSTRAINTS, image_shape_of
+from skdeep._compat import HasMethods, fit_context, one_thread
+from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
     inverse_transform,
     require_decoder,
 )
 from skdeep.cluster._starts import closed_sample, least_variance
-from skdeep.cluster._steps import Start, augmentation, guarded, start
+from skdeep.cluster._steps import (
+    DEEP_STAGE_CONSTRAINTS,
+    Start,
+    augmentation,
+    guarded,
+    start,
+)
 from skdeep.cluster._vade_model import VaDEModel, clustering_of
-from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.nn.posterior import with_variances
 from skdeep.representation import AutoencoderTransformer
 from skdeep.scaling import column_statistics, constants_of, in_units
@@ -216,10 +221,7 @@ class VaDEClusterer(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         "autoencoder": [HasMethods(["fit", "transform"]), None],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "guard": ["boolean"],
-        "augment": [StrOptions({"auto"}), callable, MarginalCorruption, None],
-        **STEP_CONSTRAINTS,
+        **DEEP_STAGE_CONSTRAINTS,
     }
 
     def __init__(

@@ -47,6 +47,7 @@ class BaseSampler(BaseDeepEstimator):
 
     _parameter_constraints: dict[str, list[Any]] = {
         "hidden_layer_sizes": [StrOptions({"auto"}), tuple, list],
+        "image_shape": [tuple, list, None],
         "scale": [StrOptions({"auto", "standard", "minmax"}), None],
         "conditional": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],

@@ -222,7 +222,6 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseSampler._parameter_constraints,
         **BaseSampler._early_stopping_constraints,
-        "image_shape": [tuple, list, None],
         "schedule": [StrOptions(set(SCHEDULES))],
         "prediction": [StrOptions(set(DENOISING_LOSSES))],
         "n_timesteps": [Interval(Integral, 2, None, closed="left")],

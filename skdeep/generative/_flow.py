@@ -228,7 +228,6 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         "mixing": [StrOptions({"linear", "permutation"})],
         "n_couplings": [Interval(Integral, 1, None, closed="left")],
         "n_bins": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
-        "image_shape": [tuple, list, None],
         "noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     }
 

@@ -199,7 +199,6 @@ class GANSampler(BaseSampler):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseSampler._parameter_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "image_shape": [tuple, list, None],
         "loss": [StrOptions(set(LOSSES))],
         "noise": [StrOptions({"normal", "uniform"})],
         "n_discriminator_steps": [

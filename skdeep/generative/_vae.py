@@ -249,7 +249,6 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         **BaseSampler._parameter_constraints,
         **BaseSampler._early_stopping_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "image_shape": [tuple, list, None],
         "likelihood": [StrOptions({"gaussian", "bernoulli"})],
         "binarize": ["boolean"],
         "variance": [

@@ -25,7 +25,13 @@ from skdeep._compat import (
     checks_parameters,
     raise_advised,
 )
-from skdeep.base import NUMBERS, flat_rows, torch_device
+from skdeep.base import (
+    NUMBERS,
+    RUN_CONSTRAINTS,
+    STEP_CONSTRAINTS,
+    flat_rows,
+    torch_device,
+)
 from skdeep.nn import MLP, initialized
 from skdeep.objectives.mutual_information import (
     dv_corrected_loss,
@@ -72,11 +78,10 @@ QUANTITIES = {
 CONSTRAINTS: dict[str, list[Any]] = {
     "estimator": [StrOptions(set(QUANTITIES))],
     "max_iter": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+    **STEP_CONSTRAINTS,
     "batch_size": [Interval(Integral, 2, None, closed="left")],
-    "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
     "test_size": [Interval(Real, 0, 1, closed="neither")],
-    "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+    "precision": RUN_CONSTRAINTS["precision"],
 }
 
 
