@@ -121,6 +121,9 @@ class BaseDeepClusterer(
         rows = self._rows(X)
         return -float(in_chunks(self._objective(), rows).mean())
 
+    _objective: Callable[[], Callable[[Tensor], Tensor]]
+    """Make the map of scaled rows to the terms of the mean that `fit` minimised."""
+
     @property
     def _n_features_out(self) -> int:
         return self.cluster_centers_.shape[1]

@@ -225,10 +225,10 @@ class BaseSampler(BaseDeepEstimator):
         """Log-density of each row in units of the input, from that of scaled rows.
 
         Given y, it is that of the rows in their classes; else, of a conditional
-        sampler, that of their mixture.
+        sampler, that of their mixture. The scales of all columns are taken off: what
+        leaves columns out of the density adds theirs to it before.
         """
         rows = self._scaled_rows(self._validated(X, reset=False))
-        # A column that does not vary has scale 1: it adds nothing.
         log_scale = np.log(self.scale_).sum()
         if y is not None or not self._knows_classes:
             given = y if self._knows_classes else None
