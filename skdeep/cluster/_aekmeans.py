@@ -43,7 +43,8 @@ class AEKMeans(BaseDeepClusterer):
         leaves open of `random_state`, `device` and `precision` it takes from here.
 
     alpha : float, default=1.0
-        Degrees of freedom of the Student-t kernel; smaller has heavier tails.
+        Degrees of freedom of the Student-t kernel of `predict_proba`, which nothing
+        else knows here; smaller has heavier tails.
 
     init : {"auto", "modularity", "kmeans"}, default="auto"
         Which of `n_init` k-means is kept. ``"modularity"``: the one whose labels cut

@@ -176,8 +176,9 @@ class SCANClusterer(BaseDeepClusterer):
         (``"modularity"``).
 
     self_label_history_ : dict of str to list of float
-        One value an epoch of self-labelling: the cross-entropy, the fraction of rows
-        that were sure and took part, and the last two of `history_`.
+        One value an epoch of self-labelling: the cross-entropy (``"loss"``), the
+        fraction of rows that were sure and took part (``"sure_fraction"``), and the
+        last two of `history_`.
 
     n_features_in_ : int
         Number of features seen in `fit`.

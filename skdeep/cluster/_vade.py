@@ -398,6 +398,11 @@ class VaDEClusterer(BaseDeepClusterer):
             Rows in the units of the input; images are flattened. Of images, and of the
             Bernoulli likelihood, they are means, without the noise of the likelihood.
             In float64 if that is too coarse for a column, or its unit too small.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is less than 1.
         """
         check_is_fitted(self)
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))

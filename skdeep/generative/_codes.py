@@ -106,7 +106,7 @@ def interpolate(
     n_steps : int, default=8
         Rows of a way, both ends included. These are the rows given as the model
         rebuilds them.
-    y : class, array-like of shape (n_rows,) or None
+    y : class, array-like of shape (n_rows,) or None, default=None
         Class of each way, of a conditional sampler.
     method : {"spherical", "linear"}, default="spherical"
         See :func:`interpolated_codes`.

@@ -296,7 +296,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Or images of shape (n_samples, C, H, W).
-        y : array-like of shape (n_samples,) or None
+        y : array-like of shape (n_samples,) or None, default=None
             Class of each row with ``conditional=True``, else ignored.
 
         Returns
@@ -398,6 +398,11 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         -------
         log_density : ndarray of shape (n_samples,), float32
             In units of the input: the scaling counts. Columns that do not vary do not.
+
+        Raises
+        ------
+        ValueError
+            If there is no such `method`, or y holds a class that `fit` did not see.
         """
         self._check_usable()
         if method not in ("ode", "elbo"):

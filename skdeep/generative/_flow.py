@@ -290,7 +290,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Or images of shape (n_samples, C, H, W). At least two rows.
-        y : array-like of shape (n_samples,) or None
+        y : array-like of shape (n_samples,) or None, default=None
             Class of each row, with ``conditional=True``; else ignored.
 
         Returns
@@ -318,6 +318,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Or images of shape (n_samples, C, H, W).
         y : class, array-like of shape (n_samples,) or None, default=None
             Class of all rows or of each: needed with ``conditional=True``, refused
             without.
@@ -373,7 +374,8 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : class, array-like of shape (n_samples,) or None
+            Or images of shape (n_samples, C, H, W).
+        y : class, array-like of shape (n_samples,) or None, default=None
             With ``conditional=True``: the class in which each row is scored. None
             scores it in the mixture of all classes. Ignored without.
 
@@ -381,6 +383,11 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         -------
         log_density : ndarray of shape (n_samples,), float32
             In nats, in the units of the input.
+
+        Raises
+        ------
+        ValueError
+            If y holds a class that `fit` did not see.
         """
         self._check_usable()
         flow, columns = self.flow_, self._columns()

@@ -325,7 +325,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Or images of shape (n_samples, C, H, W).
-        y : array-like of shape (n_samples,) or None
+        y : array-like of shape (n_samples,) or None, default=None
             Class of each row with ``conditional=True``, else ignored.
 
         Returns
