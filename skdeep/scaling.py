@@ -48,6 +48,7 @@ NEGLIGIBLE = 1e-9
 """Share of other columns in a whitened one, which is its own then."""
 
 CHUNK = 4096
+"""Rows that are read at once."""
 
 
 @dataclass(frozen=True)

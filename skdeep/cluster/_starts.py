@@ -31,6 +31,7 @@ from skdeep.representation._neighbors import row_blocks
 from skdeep.scaling import are_directions
 
 N_SMOOTHINGS = 2
+"""Times that `smoothed_kmeans` averages codes over their neighbours."""
 
 REGULARISATION = 1e-3
 """Of the covariances of a mixture, as a share of the variance of the codes."""

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 N_FOLDS = 5
+"""Parts of the rows, each of which is held out once."""
 
 SHRINKAGES = np.geomspace(1e-7, 1.0, 29)
 """Weights of the diagonal that are tried."""

@@ -13,10 +13,8 @@ Columns = dict[str, np.ndarray]
 REAL, DRAWN = "0.45", "C1"
 """Colours."""
 
-MOST_BINS = 40
-MOST_CATEGORIES = 12
-MOST_POINTS = 2000
-"""Rows of which a scatter plot shows a part."""
+MOST_BINS, MOST_CATEGORIES, MOST_POINTS = 40, 12, 2000
+"""Bins of a histogram, bars of a bar chart and points of a scatter plot, at most."""
 
 
 def columns_of(X: Any) -> Columns:

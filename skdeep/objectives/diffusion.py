@@ -38,6 +38,7 @@ Field = Callable[[Tensor], Tensor]
 """Maps rows ``(n, D)`` to ``(n, D)``, each row on its own."""
 
 LARGEST_BETA = 0.999
+"""Variance of a step, at most: something is left of the row, by which to divide."""
 
 COSINE_OFFSET = 0.008
 """Keeps the first steps of the cosine schedule from being too small."""

@@ -16,11 +16,16 @@ from skdeep.training.inference import chunks
 
 Map = Callable[[Tensor], Tensor]
 
-N_PROJECTED = 50
+MAX_FEATURES, N_PROJECTED = 100, 50
+"""Columns up to which distances are those of the rows, and principal components of
+which they are beyond.
+"""
+
 N_ROUNDS = 4
-MAX_FEATURES = 100
-EXACT = 50_000
-BLOCK = 10_000
+"""Of the subspace iteration that finds these components."""
+
+EXACT, BLOCK = 50_000, 10_000
+"""Rows up to which all are searched, and rows of a block, at most, beyond."""
 
 
 def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
