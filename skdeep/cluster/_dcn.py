@@ -68,7 +68,7 @@ class DCNClusterer(BaseDeepClusterer):
     alpha : float, default=1.0
         Degrees of freedom of the Student-t kernel of `predict_proba`; smaller has
         heavier tails. The training knows it only where `pseudo_label_weight` asks for
-        sure rows, and where a centroid without rows is given the farthest one.
+        sure rows.
 
     clustering_weight : float, default=0.01
         Weight of the distances to the centroids. Larger makes tighter clusters and

@@ -114,7 +114,8 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         rows that are not held out, and 250 / n for n such rows beyond.
 
     max_iter : int or "auto", default="auto"
-        Epochs. ``"auto"``: as many as make 2000 gradient steps, between 2 and 200.
+        Epochs, at most. ``"auto"``: as many as make 2000 gradient steps, between 2 and
+        200.
 
     batch_size : int, default=512
         Rows of a gradient step.

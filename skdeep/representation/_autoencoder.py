@@ -214,9 +214,10 @@ class AutoencoderTransformer(BaseRepresentation):
     50 000 rows (on 50 principal components above 100 features) and within random blocks
     of 10 000 beyond.
 
-    Dense input of any real type is read as it is, CSR and memory-mapped input batch by
-    batch. The same `random_state` gives the same bits on the CPU of one machine at one
-    number of threads. Weights are drawn as torch draws them.
+    Input of any real type, dense, CSR or memory-mapped, is read as it is: at once if
+    its scaled rows take at most 64 MiB, else batch by batch. The same `random_state`
+    gives the same bits on the CPU of one machine at one number of threads. Weights are
+    drawn as torch draws them.
 
     References
     ----------

@@ -10,7 +10,9 @@ from torch import Tensor
 from skdeep.training.graphs import depends_on_host
 
 RESIDENT_BYTES = 64 * 2**20
-"""A scaled copy up to this size is made once; larger data are scaled batch by batch."""
+"""On a CPU, a scaled copy up to this size is made once; larger data are scaled batch by
+batch.
+"""
 
 LARGE_OFFSET = 1e30
 """Offset up to which its difference from any number of float32 is one, too."""
@@ -23,9 +25,9 @@ class Rows:
     """Rows of a dense, memory-mapped or CSR matrix, scaled as they are read.
 
     ``rows[index]`` gives the rows of a tensor of row numbers or of a slice as one
-    float32 tensor on the device. A small matrix is scaled once and stays on the
-    device. Of a large one, of a sparse one and of one on disk only the rows asked for
-    are ever converted.
+    float32 tensor on the device. A matrix that will be read many times, dense, sparse
+    or on disk, is scaled once and stays on the device as a dense one, if there is room.
+    Of any other only the rows asked for are ever converted.
 
     Parameters
     ----------
@@ -34,7 +36,8 @@ class Rows:
         A row x is read as ``(x - offset) / scale``.
     device : torch.device
     resident : bool
-        Whether the rows will be read many times, so that a copy pays.
+        Whether the rows will be read many times, so that a copy pays: one of up to
+        64 MiB on a CPU, or half of the free memory of a GPU.
     whitening : ndarray of shape (n_features, n_features) or None
         Matrix by which scaled rows are multiplied.
     farthest : float
