@@ -65,9 +65,7 @@ SCALAR_MAPS = {
     "additive": ScalarMap(added, subtracted, lambda _: 1),
     "affine": ScalarMap(scaled, unscaled, lambda _: 2),
     "spline": ScalarMap(
-        rational_quadratic,
-        lambda y, parameters: inverse_rational_quadratic(y, parameters)[0],
-        lambda n_bins: 3 * n_bins - 1,
+        rational_quadratic, inverse_rational_quadratic, lambda n_bins: 3 * n_bins - 1
     ),
 }
 """Name -> what a coupling does to the columns that it moves."""

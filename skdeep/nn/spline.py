@@ -58,16 +58,11 @@ def rational_quadratic(x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def inverse_rational_quadratic(y: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+def inverse_rational_quadratic(y: Tensor, parameters: Tensor) -> Tensor:
     r"""Return the x that `rational_quadratic` maps to y, without a gradient.
 
     In its bin, :math:`\xi` solves :math:`a \xi^2 + b \xi = c`: equations 6 to 8 of the
     paper.
-
-    Returns
-    -------
-    x, log_derivative : Tensor of the shape of y
-        The derivative is that of the map from x to y.
     """
     v = unit_interval(y.flatten()).clamp_(0, 1)
     bins, _, _ = bins_of(parameters.flatten(1))
@@ -78,10 +73,9 @@ def inverse_rational_quadratic(y: Tensor, parameters: Tensor) -> tuple[Tensor, T
     c = at.s * rise
     # Rounding may take what is under the root below zero.
     root = torch.addcmul(b * b, a, c, value=4).clamp_min_(0).sqrt_()
-    terms = terms_of(at, torch.div(c, b + root).mul_(2).clamp_(0, 1))
-    slope = (at.s / terms.beta).square_().mul_(terms.gamma)
-    change = torch.addcmul(at.x_0, terms.xi, at.w).sub_(v)
-    return torch.add(y, change.view_as(y), alpha=2 * BOUND), slope.log_().view_as(y)
+    xi = torch.div(c, b + root).mul_(2).clamp_(0, 1)
+    change = torch.addcmul(at.x_0, xi, at.w).sub_(v)
+    return torch.add(y, change.view_as(y), alpha=2 * BOUND)
 
 
 def unit_interval(x: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def test_splines_are_those_of_zuko():
     y, log_derivative = rational_quadratic(x, u)
     torch.testing.assert_close(y, expected)
     torch.testing.assert_close(log_derivative, expected_log_derivative)
-    torch.testing.assert_close(inverse_rational_quadratic(y, u)[0], theirs.inv(y))
+    torch.testing.assert_close(inverse_rational_quadratic(y, u), theirs.inv(y))
 
 
 def test_parameters_of_zero_give_the_identity():
@@ -96,10 +96,9 @@ def test_gradients_are_those_of_finite_differences():
 
 def test_inverse_gives_back_the_input():
     x, u = drawn(n_bins=8, n=500, dtype=torch.float32, spread=1.0)
-    y, log_derivative = rational_quadratic(x, u)
-    back, of_inverse = inverse_rational_quadratic(y, u)
+    y, _ = rational_quadratic(x, u)
+    back = inverse_rational_quadratic(y, u)
     torch.testing.assert_close(back, x, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(of_inverse, log_derivative, atol=1e-2, rtol=1e-2)
 
 
 def test_splines_rise_however_extreme_their_parameters_are():
