@@ -56,18 +56,11 @@ class AttentionEncoder(Network):
         )
         self.hidden = nn.Sequential(nn.LayerNorm(N_UNITS), nn.ReLU())
         self.code = nn.Linear(N_UNITS, n_components)
-        self.n_hidden = N_UNITS
 
     def map(self, x: Tensor) -> Tensor:
         """Map ``(n, n_features)`` to the code ``(n, n_components)``."""
-        return self.code(self._summary(x))
-
-    def hidden_layer(self, x: Tensor) -> Tensor:
-        """Map ``(n, n_features)`` to the token before the code ``(n, n_hidden)``."""
-        return self.in_product_type(self._summary, x)
-
-    def _summary(self, x: Tensor) -> Tensor:
-        return self.hidden(self.layers(self.tokens(x))[:, 0])
+        summary = self.layers(self.tokens(x))[:, 0]
+        return self.code(self.hidden(summary))
 
 
 class ColumnTokens(nn.Module):

@@ -34,7 +34,6 @@ def test_shapes(n, hidden, n_features, device):
     network = encoder(n_features, hidden).to(device)
     x = rows(n, n_features).to(device)
     assert network(x).shape == (n, 3)
-    assert network.hidden_layer(x).shape == (n, network.n_hidden)
 
 
 @torch.no_grad()
@@ -59,7 +58,6 @@ def test_output_is_that_of_the_formula_one_row_and_one_head_at_a_time():
             tokens = tokens + layer.attended(torch.cat(heads, dim=1))
             tokens = tokens + layer.dense(normalised(tokens, layer.norms[1]))
         summary = normalised(tokens[0], network.hidden[0]).clamp_min(0)
-        torch.testing.assert_close(network.hidden_layer(x[i : i + 1])[0], summary)
         torch.testing.assert_close(network(x)[i], network.code(summary))
 
 
