@@ -40,7 +40,10 @@ from skdeep.training import (
 )
 
 CHUNK_ROWS = 4096
-"""Rows held out that are evaluated at once."""
+"""Rows that are evaluated at once outside of the steps of a training."""
+
+JUDGED_DRAWS, MOST_DRAWS = 1024, 16
+"""Draws by which few rows held out are judged, and those of one row at most."""
 
 
 class Validation:
@@ -298,6 +301,11 @@ class Fitting:
             phase.check_weights(optimizer)
             optimizer.finish()
         estimator.__dict__.update(fitted())
+
+
+def draws_of_each(n_rows: int) -> int:
+    """Draws of noise of each row held out, by which a model is judged: more of few."""
+    return min(max(JUDGED_DRAWS // n_rows, 1), MOST_DRAWS)
 
 
 def copy_of(value: Any) -> Any:

@@ -6,14 +6,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from skdeep.fitting import Fitting
+from skdeep.fitting import Fitting, draws_of_each
 from skdeep.generative._base import widths
 from skdeep.nn import MLPDenoiser, Network, UNetDenoiser, initialized
 from skdeep.nn.noise import normal, uniform
 from skdeep.objectives.diffusion import DENOISING_LOSSES, diffused, rates
-
-VALIDATION_ROWS, MOST_DRAWS = 1024, 16
-"""Mixtures that are judged: several of each row held out if there are few."""
 
 RowsOf = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """Rows of given numbers, and their contexts."""
@@ -100,8 +97,7 @@ class Denoising:
         """Loss of rows of given numbers, with the same noise at each call."""
 
         def loss(index: Tensor) -> Tensor:
-            n_draws = min(max(VALIDATION_ROWS // len(index), 1), MOST_DRAWS)
-            x_0, context = rows_of(index.repeat(n_draws))
+            x_0, context = rows_of(index.repeat(draws_of_each(len(index))))
             rng = Generator(x_0.device).manual_seed(seed)
             noise = normal(x_0.shape, rng)
             return self.loss(x_0, context, x_0.new_full((1,), 0.5), noise)

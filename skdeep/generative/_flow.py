@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of, network_copy
-from skdeep.fitting import Fitting, Validation
+from skdeep.fitting import CHUNK_ROWS, Fitting, Validation
 from skdeep.generative._base import BaseSampler, Classes, fit_transform, score, widths
 from skdeep.generative._gaussian import (
     fitted_gaussian,
@@ -43,9 +43,6 @@ COOLING = 3
 
 SURE = 0.99
 """Confidence that a flow is better than the Gaussian, without which that is kept."""
-
-CHUNK_ROWS = 4096
-"""Rows that are read at once."""
 
 SHARED = 0.1
 """Share of the rows with one value of a column, from which splines have more bins."""

@@ -8,7 +8,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Generator, Tensor
 
-from skdeep.fitting import Fitting
+from skdeep.fitting import CHUNK_ROWS, Fitting, draws_of_each
 from skdeep.generative._vae_likelihood import (
     LEAST_VARIANCE,
     Bernoulli,
@@ -29,12 +29,6 @@ COLLAPSED = 0.01
 
 EARLIEST = 100
 """Gradient steps before which codes may not have begun to."""
-
-VALIDATION_CODES, MOST_CODES = 1024, 16
-"""Codes that the validation loss draws: several for each row if there are few rows."""
-
-CHUNK_ROWS = 4096
-"""Rows that are measured at once after training."""
 
 SHRINKING_ROWS = 50
 """Rows held out that tell as much of the noise of a column as the training rows do."""
@@ -108,8 +102,8 @@ def validation_loss(
     device, seed = fitting.rows.device, fitting.noise.initial_seed()
 
     def loss(index: Tensor) -> Tensor:
-        n_codes = min(max(VALIDATION_CODES // len(index), 1), MOST_CODES)
-        shape = (n_codes, len(index), int(estimator.n_components))
+        n_rows = len(index)
+        shape = (draws_of_each(n_rows), n_rows, int(estimator.n_components))
         rng = Generator(device).manual_seed(seed)
         noise = normal(shape, rng)
         return -model.elbo(*rows_of(index, rng), [noise], estimator.beta).mean()
