@@ -15,9 +15,10 @@ from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
 from skdeep.cluster._starts import resolved_init, started
 from skdeep.cluster._steps import Start, augmentation, self_training
 from skdeep.nn import initialized
-from skdeep.objectives.reconstruction import RECONSTRUCTIONS
+from skdeep.objectives.reconstruction import RECONSTRUCTIONS, squared_error
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._autoencoder_objective import AutoencoderObjective
+from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import LEFT_OPEN, frozen_encoder
 from skdeep.training import (
@@ -25,6 +26,7 @@ from skdeep.training import (
     Batches,
     FitTask,
     OneCycle,
+    Rows,
     Step,
     descend,
     in_chunks,
@@ -343,25 +345,16 @@ def rehearse(
 ) -> None:
     """Go on with the pretraining of an encoder: its neighbours, and the decoder.
 
-    Neighbours that stand for several rows are drawn as often. Encoders of other
-    objectives keep to their neighbours alone, and none goes on to tell which of its
-    cells were swapped.
+    Neighbours that stand for several rows are drawn as often.
     """
     encoder, rows = begin.autoencoder, begin.rows
-    rebuilds = isinstance(encoder, AutoencoderTransformer)
-    weight = encoder.neighbor_weight_ if rebuilds else 1.0
-    paired = weight > 0 and neighbors.shape[1] > 0
-    if not (paired or rebuilds):
-        return
     shuffle_seed, view_seed, noise_seed = seeds
     batches = draws_of(begin, encoder.batch_size, shuffle_seed)
-    objective = AutoencoderObjective(
-        encoder.encoder_,
-        encoder.decoder_ if rebuilds else None,
-        RECONSTRUCTIONS[encoder.loss if rebuilds else "squared_error"].loss,
-        weight,
-        encoder._corruption(rows, batches.rng) if rebuilds else lambda x, _: x,
-    )
+    objective = rehearsed_objective(encoder, rows, batches.rng)
+    rebuilds = objective.decoder is not None
+    paired = objective.neighbor_weight > 0 and neighbors.shape[1] > 0
+    if not (paired or rebuilds):
+        return
     optimizer = Adam(
         objective.networks,
         learning_rate=encoder.learning_rate,
@@ -389,6 +382,27 @@ def rehearse(
         return losses
 
     descend(optimizer, step, batches, phase)
+
+
+def rehearsed_objective(
+    encoder: BaseRepresentation, rows: Rows, order: Generator
+) -> AutoencoderObjective:
+    """Find what an encoder goes on to minimise.
+
+    Those of other objectives than autoencoders keep to their neighbours alone, and none
+    goes on to tell which of its cells were swapped.
+    """
+    if not isinstance(encoder, AutoencoderTransformer):
+        return AutoencoderObjective(
+            encoder.encoder_, None, squared_error, 1.0, lambda x, _: x
+        )
+    return AutoencoderObjective(
+        encoder.encoder_,
+        encoder.decoder_,
+        RECONSTRUCTIONS[encoder.loss].loss,
+        encoder.neighbor_weight_,
+        encoder._corruption(rows, order),
+    )
 
 
 def in_old_order(old: np.ndarray, new: np.ndarray, n_clusters: int) -> np.ndarray:
