@@ -158,9 +158,7 @@ class Fitting:
             scaling = fitted_scaling(X, estimator.scale, is_image, self.columns)
         self.offset, self.scale = scaling
         self.whitening = None
-        if estimator.scale == "half_whiten" or (
-            estimator.scale == "auto" and whitens and self._reads_a_table()
-        ):
+        if self._half_whitens(whitens):
             self.whitening = half_whitening(X, self.offset, self.scale)
         self.rows = Rows(
             X, self.offset, self.scale, device, resident=True, whitening=self.whitening
@@ -199,8 +197,10 @@ class Fitting:
             return np.full(self.n_features, np.nan)
         return constants_of(self.columns, self.whitening)
 
-    def _reads_a_table(self) -> bool:
-        """Whether the columns were scaled each by itself, and are not too many."""
+    def _half_whitens(self, unasked: bool) -> bool:
+        """Whether it was asked for, or columns are scaled each by itself and few."""
+        if not (unasked and self.estimator.scale == "auto"):
+            return self.estimator.scale == "half_whiten"
         if self.image_shape is not None or self.n_features > MOST_WHITENED:
             return False
         return not share_a_unit(self._X, self.columns)
