@@ -11,7 +11,7 @@ from skdeep.training.epochs import (
 )
 from skdeep.training.graphs import Step, changing, depends_on_host
 from skdeep.training.inference import at_once, drawn_in_chunks, in_chunks
-from skdeep.training.modes import inferring, learning
+from skdeep.training.modes import learning
 from skdeep.training.moving import Thing
 from skdeep.training.optimizer import BETAS, Adam
 from skdeep.training.precision import multiplies_bfloat16
@@ -40,7 +40,6 @@ __all__ = [
     "drawn_in_chunks",
     "fit_task_of",
     "in_chunks",
-    "inferring",
     "learning",
     "multiplies_bfloat16",
     "n_batches",
