@@ -199,6 +199,11 @@ def inverse_transform(self: Any, X: Any) -> np.ndarray:
     -------
     X_original : ndarray of shape (n_samples, n_features), float32
         In float64 if that is too coarse for a column, or its unit too small.
+
+    Raises
+    ------
+    ValueError
+        If X has more or fewer columns than an embedding.
     """
     # A method of those that train the decoder along: each names it.
     check_is_fitted(self)

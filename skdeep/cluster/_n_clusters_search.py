@@ -262,6 +262,11 @@ class NClustersSearch(BaseDeepClusterer):
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
             In float64 if that is too coarse for a column, or its unit too small.
+
+        Raises
+        ------
+        ValueError
+            If X has more or fewer columns than an embedding.
         """
         check_is_fitted(self)
         self._placed()

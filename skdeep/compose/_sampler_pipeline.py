@@ -64,8 +64,8 @@ class SamplerPipeline(Pipeline):
     steps : list of tuples
         Pairs of a name and an estimator. The last is a sampler, of skdeep or
         scikit-learn (:class:`sklearn.neighbors.KernelDensity`,
-        :class:`sklearn.mixture.GaussianMixture`), or anything else with `fit` and
-        `sample`. The others have `transform` and `inverse_transform`, or are
+        :class:`sklearn.mixture.GaussianMixture`), or any other estimator with `fit`
+        and `sample`. The others have `transform` and `inverse_transform`, or are
         ``"passthrough"``.
 
     transform_input : list of str or None, default=None
@@ -254,6 +254,13 @@ class SamplerPipeline(Pipeline):
         X : ndarray or DataFrame of shape (n_samples, n_features)
             Rows in the container, columns and number types of X in `fit`. Those of
             mixtures are shuffled: they come in the order of their components.
+
+        Raises
+        ------
+        TypeError
+            If the sampler takes no classes, or no seed, but is given some.
+        ValueError
+            If `n_samples` is less than 1.
         """
         check_is_fitted(self)
         check_can_sample(self)

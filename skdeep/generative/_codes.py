@@ -120,6 +120,9 @@ def interpolate(
     ------
     TypeError
         If the model cannot code rows, as a GAN cannot, or cannot decode them.
+    ValueError
+        If there are fewer than two steps, other numbers of rows at both ends, or
+        classes for a model that knows none.
 
     See Also
     --------

@@ -364,8 +364,8 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         Raises
         ------
         ValueError
-            If classes are needed and y is None, or one was not seen in `fit`; or if y
-            is given and none are known.
+            If X has more or fewer columns than a code, if classes are needed and y is
+            None, one was not seen in `fit`, or y is given and none are known.
         """
         self._check_usable()
         rows = self._model().rows(self.n_steps)

@@ -394,8 +394,8 @@ class GANSampler(BaseSampler):
         Raises
         ------
         ValueError
-            If classes are needed and y is None, or one was not seen in `fit`; or if y
-            is given and none are known.
+            If X has more or fewer columns than a code, if classes are needed and y is
+            None, one was not seen in `fit`, or y is given and none are known.
         """
         self._check_usable()
         return self._decoded(X, y, self._generated, self._n_codes())

@@ -196,6 +196,13 @@ class EmbeddingDisplay:
         Returns
         -------
         display : EmbeddingDisplay
+
+        Raises
+        ------
+        ValueError
+            If the rows, labels and probabilities are not as many, the centers have
+            other columns, the transformer does not make two, or `color_by` asks for
+            what is not there.
         """
         labels, probability = numpy_of(labels), numpy_of(probability)
         Z = check_array(numpy_of(Z), dtype=np.float64)

@@ -87,6 +87,13 @@ class LossCurveDisplay:
         Returns
         -------
         display : LossCurveDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator records no epochs.
+        ValueError
+            If it was fitted without epochs, or a name was not recorded.
         """
         return cls.from_histories(histories_of(estimator), names=names, ax=ax)
 

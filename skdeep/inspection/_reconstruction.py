@@ -115,6 +115,8 @@ class ReconstructionDisplay:
         TypeError
             If the estimator cannot code rows, or has no decoder, or takes no classes
             but is given some.
+        ValueError
+            If `n_images` is less than 1.
         """
         model, y = unwrapped(estimator), numpy_of(y)
         require(

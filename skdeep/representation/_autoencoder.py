@@ -348,6 +348,11 @@ class AutoencoderTransformer(BaseRepresentation):
         -------
         X_original : ndarray of shape (n_samples, n_features), float32
             In float64 if that is too coarse for a column, or its unit too small.
+
+        Raises
+        ------
+        ValueError
+            If X has more or fewer columns than a code.
         """
         check_is_fitted(self)
         codes = self._code_rows(X, self._n_features_out)
