@@ -56,14 +56,6 @@ def log_mean_exp(scores: Tensor) -> Tensor:
     return torch.logsumexp(scores, -1) - math.log(scores.shape[-1])
 
 
-def jsd_of_pairs(positive: Tensor, negative: Tensor) -> Tensor:
-    """`jsd_score` of pairs drawn from P and of pairs drawn from Q, in any number.
-
-    The critic is a discriminator, which tells the pairs apart.
-    """
-    return -discriminator_loss(positive, negative)
-
-
 def jsd_score(scores: Tensor) -> Tensor:
     r"""Jensen-Shannon score, with :math:`\mathrm{sp}(t) = \log(1 + e^t)`.
 
@@ -74,6 +66,8 @@ def jsd_score(scores: Tensor) -> Tensor:
     of mutual information: half of (score + 2 log 2) is a lower bound of the
     Jensen-Shannon divergence, which lies between 0 and log 2.
 
+    The critic is a discriminator of the pairs: minus the score is its loss.
+
     Parameters
     ----------
     scores : Tensor of shape (n, n) or (m, n, n)
@@ -83,7 +77,7 @@ def jsd_score(scores: Tensor) -> Tensor:
     Tensor of shape ()
         -2 log 2 where scores know nothing, 0 at most.
     """
-    return jsd_of_pairs(*positives_and_negatives(scores))
+    return -discriminator_loss(*positives_and_negatives(scores))
 
 
 def infonce_bound(scores: Tensor) -> Tensor:

@@ -33,10 +33,10 @@ from skdeep.base import (
     torch_device,
 )
 from skdeep.nn import MLP, initialized
+from skdeep.objectives.adversarial import discriminator_loss
 from skdeep.objectives.mutual_information import (
     dv_corrected_loss,
     infonce_bound,
-    jsd_of_pairs,
     log_mean_exp,
     nwj_bound,
     nwj_of_pairs,
@@ -157,11 +157,6 @@ Pair = tuple[Rows, Rows]
 
 
 # what training minimises, from the scores of positive and of negative pairs
-
-
-def jsd_loss(positive: Tensor, negative: Tensor) -> Tensor:
-    """Minus the Jensen-Shannon score."""
-    return -jsd_of_pairs(positive, negative)
 
 
 def nwj_loss(positive: Tensor, negative: Tensor) -> Tensor:
@@ -428,7 +423,7 @@ def batch_loss(
     losses: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "dv": CorrectedDVLoss(),
         "nwj": nwj_loss,
-        "jsd": jsd_loss,
+        "jsd": discriminator_loss,
     }
     loss = losses[estimator]
     return lambda index: loss(*critic.shuffled_scores(x[index], y[index], rng))
