@@ -16,17 +16,18 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skdeep._compat import HasMethods, Interval
+from skdeep._compat import Interval
 from skdeep.base import RUN_CONSTRAINTS, BaseDeepEstimator
 from skdeep.nn import Network
 from skdeep.objectives.clustering import soft_assignment
 from skdeep.parameters import ImageShape
 from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._base import BaseRepresentation
+from skdeep.representation._pretraining import MEMORY, PRETRAINED
 from skdeep.training import Rows, in_chunks
 
 AUTOENCODER_CONSTRAINTS: dict[str, list[Any]] = {
-    "autoencoder": [HasMethods(["fit", "transform"]), None],
+    "autoencoder": PRETRAINED,
     "alpha": [Interval(Real, 0, None, closed="neither")],
 }
 """What two parameters of those that cluster the code of an autoencoder may be."""
@@ -48,7 +49,7 @@ class BaseDeepClusterer(
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         **RUN_CONSTRAINTS,
-        "memory": [str, HasMethods(["cache"]), None],
+        "memory": MEMORY,
     }
 
     def __sklearn_tags__(self) -> Tags:

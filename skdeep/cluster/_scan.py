@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from skdeep._compat import HasMethods, Interval, StrOptions, fit_context
+from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._scan_steps import (
@@ -25,6 +25,7 @@ from skdeep.objectives.scan import (
 )
 from skdeep.representation import SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
+from skdeep.representation._pretraining import PRETRAINED
 from skdeep.representation._views import default_views
 from skdeep.training import FitTask, OneCycle
 
@@ -230,7 +231,7 @@ class SCANClusterer(BaseDeepClusterer):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
-        "encoder": [HasMethods(["fit", "transform"]), None],
+        "encoder": PRETRAINED,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "entropy_weight": [Interval(Real, 0, None, closed="left")],
         "threshold": [Interval(Real, 0, 1, closed="left")],

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
-from skdeep._compat import HasMethods, fit_context, one_thread
+from skdeep._compat import fit_context, one_thread
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
@@ -32,6 +32,7 @@ from skdeep.cluster._steps import (
 from skdeep.cluster._vade_model import VaDEModel, clustering_of
 from skdeep.nn.posterior import with_variances
 from skdeep.representation import AutoencoderTransformer
+from skdeep.representation._pretraining import PRETRAINED
 from skdeep.scaling import column_statistics, constants_of, in_units
 from skdeep.training import (
     Adam,
@@ -220,7 +221,7 @@ class VaDEClusterer(BaseDeepClusterer):
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
-        "autoencoder": [HasMethods(["fit", "transform"]), None],
+        "autoencoder": PRETRAINED,
         **DEEP_STAGE_CONSTRAINTS,
     }
 

@@ -38,8 +38,8 @@ def initialized(
     Weights and biases are uniform in :math:`\pm 1 / \sqrt{n_{in}}`, torch's own
     initialisation, which draws from the global generator and is therefore not used.
     Those of columns, each its own input, are uniform in :math:`\pm 1`. Normalisations
-    start as ones and zeros, shortcuts as the identity, last layers of denoisers as
-    zeros.
+    start as ones and zeros, shortcuts as the identity, last layers of denoisers and of
+    the networks of couplings as zeros.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 from torch import Generator, Tensor
 from torch.nn.functional import cross_entropy
 
-from skdeep._compat import HasMethods, Interval, StrOptions, fit_context, is_null
+from skdeep._compat import Interval, StrOptions, fit_context, is_null
 from skdeep.base import (
     RUN_CONSTRAINTS,
     STEP_CONSTRAINTS,
@@ -37,7 +37,7 @@ from skdeep.nn import (
 )
 from skdeep.parameters import ImageShape
 from skdeep.representation._autoencoder import AutoencoderTransformer
-from skdeep.representation._pretraining import fitted_encoder
+from skdeep.representation._pretraining import MEMORY, PRETRAINED, fitted_encoder
 from skdeep.training import (
     Adam,
     Batches,
@@ -199,7 +199,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "encoder": [HasMethods(["fit", "transform"]), None],
+        "encoder": PRETRAINED,
         **STEP_CONSTRAINTS,
         **RUN_CONSTRAINTS,
         "max_iter": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
@@ -208,7 +208,7 @@ class FineTunedClassifier(ClassifierMixin, BaseDeepEstimator):
             StrOptions({"auto"}),
         ],
         "encoder_learning_rate": [Interval(Real, 0, None, closed="left")],
-        "memory": [str, HasMethods(["cache"]), None],
+        "memory": MEMORY,
     }
 
     _defaults = {"encoder": AutoencoderTransformer}

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted, check_memory
 
+from skdeep._compat import HasMethods
 from skdeep._version import __version__
 from skdeep.base import BaseDeepEstimator
 from skdeep.identity import (
@@ -29,6 +30,12 @@ from skdeep.representation._base import BaseRepresentation
 from skdeep.training import FitTask
 from skdeep.warning import warn
 from skdeep.wrapping import thawed
+
+PRETRAINED: list[Any] = [HasMethods(["fit", "transform"]), None]
+"""What the parameter that holds an encoder to be pretrained may be."""
+
+MEMORY: list[Any] = [str, HasMethods(["cache"]), None]
+"""What the parameter `memory` of its owner may be."""
 
 LEFT_OPEN = {
     "random_state": None,
