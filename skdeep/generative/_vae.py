@@ -11,7 +11,7 @@ from sklearn.utils import Tags, check_random_state, check_scalar
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import image_shape_of
+from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, Classes, fit_transform, score
 from skdeep.generative._vae_likelihood import (
@@ -28,6 +28,7 @@ from skdeep.generative._vae_training import (
     new_likelihood,
     new_networks,
     settled,
+    standardize_codes,
     validation_loss,
     warn_of_collapse,
 )
@@ -594,6 +595,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         }
         fitting.train(task, "train", step, [optimizer], kept, validation=validation)
 
+        standardize_codes(model, given, fitting)
+        self.encoder_, self.decoder_ = network_copy(encoder), network_copy(decoder)
         self.kl_ = settled(self, model, given, fitting)
         if likelihood.variance is not None:
             self.noise_variance_ = likelihood.variance.cpu().numpy()

