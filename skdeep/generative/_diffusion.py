@@ -188,7 +188,8 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
     Deviations from the papers: the network always gives the velocity, and the losses
     differ in their weights alone; the times of a batch are spread evenly; steps are
     denser at small times, t / T being the square of the share of steps; the U-Net has
-    no attention.
+    no attention, and rows wider than the first blocks pass by them, too, each column
+    times a number that depends on the time.
 
     The same `random_state` gives the same bits on the CPU of one machine at one number
     of threads.

@@ -121,10 +121,11 @@ class MLPDenoiser(Network):
 
     .. math:: h_0 = W_0 x_t + b_0, \qquad
               h_l = h_{l-1} + V_l \, \mathrm{SiLU}(W_l h_{l-1} + M_l m + b_l),
-              \qquad \text{output} = W \, \mathrm{SiLU}(h_L) + b
+              \qquad \text{output} = W \, \mathrm{SiLU}(h_L) + b + G m \odot x_t
 
     with m a map of sines and cosines of the time, and of the class. The output starts
-    at zero.
+    at zero. G is there if rows are wider than what is between the blocks: most of the
+    noise in them cannot pass there, and passes by.
 
     Parameters
     ----------
@@ -152,6 +153,8 @@ class MLPDenoiser(Network):
         self.first = nn.Linear(n_features, width)
         self.blocks = nn.ModuleList([DenseBlock(width, size) for size in self.sizes])
         self.last = ZeroLinear(width, n_features)
+        is_wide = n_features > width
+        self.gate = ZeroLinear(N_TIME_UNITS, n_features) if is_wide else None
 
     def map(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         """Map rows ``(n, n_features)`` at times t to rows of the same shape.
@@ -164,11 +167,13 @@ class MLPDenoiser(Network):
         y : Tensor of shape (n, n_classes) or (1, n_classes), optional
             One column a class; zeros stand for no known class.
         """
-        moments = self.moments(self.moment(t, y)).split(self.sizes, 1)
+        told = self.moment(t, y)
+        moments = self.moments(told).split(self.sizes, 1)
         h = self.first(x)
         for block, moment in zip(self.blocks, moments, strict=True):
             h = block(h, moment)
-        return self.last(F.silu(h))
+        found = self.last(F.silu(h))
+        return found if self.gate is None else found + self.gate(told) * x
 
 
 class ConvBlock(nn.Module):

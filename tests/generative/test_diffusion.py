@@ -268,6 +268,16 @@ def test_rows_drawn_by_default_are_as_spread_as_the_density_says():
         assert drawn.var() == pytest.approx(variance, rel=0.04)
 
 
+def test_rows_wider_than_the_network_are_correlated_as_they_should_be():
+    rng = np.random.RandomState(0)
+    X = rng.randn(1000, 2) @ rng.randn(2, 60) + 0.5 * rng.randn(1000, 60)
+    model = DiffusionSampler((16, 64), n_steps=10, max_iter=50, random_state=0).fit(X)
+    drawn = model.sample(1000, random_state=0)
+    real, found = (np.corrcoef(rows.T)[np.triu_indices(60, 1)] for rows in (X, drawn))
+    assert np.polyfit(real, found, 1)[0] > 0.9
+    assert 0.85 < np.median(drawn.std(axis=0) / X.std(axis=0)) < 1.15
+
+
 def clone_of(fitted, **params):
     return pickle.loads(pickle.dumps(fitted)).set_params(**params)
 

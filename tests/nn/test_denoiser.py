@@ -44,6 +44,7 @@ def images(shape=(1, 8, 8), channels=(8, 12), n_classes=0):
 
 DENOISERS = {
     "table": table,
+    "wide-table": lambda n_classes=0: table(20, (16, 12, 8), n_classes),
     "one-column": lambda n_classes=0: table(1, (16,), n_classes),
     "image": images,
     "three-sizes": lambda n_classes=0: images((1, 28, 28), (8, 8, 12), n_classes),
@@ -215,8 +216,9 @@ def test_far_rows_stay_finite(build):
 # tables
 
 
-def test_dense_denoiser_equals_its_formula():
-    denoiser = awake(table(n_classes=3))
+@pytest.mark.parametrize("n_features", [5, 20])
+def test_dense_denoiser_equals_its_formula(n_features):
+    denoiser = awake(table(n_features, n_classes=3))
     x, t, y = inputs(denoiser)
     m = denoiser.moment(t, y)
     h = denoiser.first(x)
@@ -228,6 +230,8 @@ def test_dense_denoiser_equals_its_formula():
         start += n_units
         h = h + block.second(nn.functional.silu(block.first(h) + shift))
     expected = denoiser.last(nn.functional.silu(h))
+    if n_features > 16:
+        expected = expected + (m @ denoiser.gate.weight.T + denoiser.gate.bias) * x
     torch.testing.assert_close(denoiser(x, t, y), expected)
     assert start == denoiser.moments.out_features
 
