@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, date, timedelta
 from numbers import Integral
 from typing import Any
 
@@ -74,6 +75,7 @@ def _column(X: Any, name: str) -> np.ndarray:
 
 def _as_numbers(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], bool]:
     """Return one column of all tables as float64, and whether these are codes."""
+    columns = _with_times(columns)
     if all(column.dtype.kind in "mM" for column in columns):
         return _ticks(columns), False
     if all(column.dtype.kind == "f" for column in columns):
@@ -85,6 +87,31 @@ def _as_numbers(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], bool]:
         return [column.astype(np.float64) for column in columns], False
     except (TypeError, ValueError):
         return _codes(columns), True
+
+
+def _with_times(columns: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Objects as NumPy's times, if all are dates and moments, or all durations."""
+    for kind, code in ((date, "M"), (timedelta, "m")):
+        if all(c.dtype.kind == code or holds_only(c, kind) for c in columns):
+            return [
+                np.array([*map(_in_utc, c)], f"{code}8[us]") if c.dtype == object else c
+                for c in columns
+            ]
+    return columns
+
+
+def holds_only(column: np.ndarray, kind: type) -> bool:
+    """Whether a column has objects of one kind, and missing cells."""
+    return column.dtype == object and all(
+        isinstance(cell, kind) or is_null(cell) for cell in column
+    )
+
+
+def _in_utc(cell: Any) -> Any:
+    if is_null(cell):
+        return None
+    has_zone = getattr(cell, "tzinfo", None) is not None
+    return cell.astimezone(UTC).replace(tzinfo=None) if has_zone else cell
 
 
 def _ticks(columns: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from skdeep.metrics import classifier_two_sample_score
+from skdeep.metrics import classifier_two_sample_score, novelty_score
 
 LINEAR = LogisticRegression()
 
@@ -269,6 +269,27 @@ def test_number_formats_do_not_tell_samples_apart():
     rounded = (Y / 10).astype(np.float32)
     tenths = classifier_two_sample_score(X / 10, rounded, cv=2, random_state=0)
     assert tenths == pytest.approx(score, abs=0.02)
+
+
+def test_objects_that_are_dates_are_compared_as_dates():
+    days = pd.Series(
+        pd.to_datetime("2020-01-01") + pd.to_timedelta(np.arange(200), "D")
+    )
+    real, later = (
+        pd.DataFrame({"day": moved.dt.date.mask(days.index % 10 == 3)})
+        for moved in (days, days + pd.Timedelta(150, "D"))
+    )
+    assert classifier_two_sample_score(real, later, random_state=0) > 0.8
+    typed = pd.DataFrame({"day": pd.to_datetime(real["day"])})
+    assert classifier_two_sample_score(real, typed, random_state=0) == 0.5
+    zoned = typed["day"].dt.tz_localize("Europe/Paris").astype(object)
+    in_utc = typed["day"].dt.tz_localize("Europe/Paris").dt.tz_convert("UTC")
+    assert novelty_score(zoned.to_frame(), in_utc.to_frame()) == 0
+    lasting = pd.DataFrame({"time": (days - days[0]).astype(object)})
+    longer = pd.DataFrame({"time": days - days[50]})
+    assert novelty_score(lasting, longer) == 0.25
+    nothing = pd.DataFrame({"day": [None] * 5})
+    assert novelty_score(real, nothing) == novelty_score(typed, nothing) == 0
 
 
 def test_dates_are_compared():
