@@ -18,7 +18,7 @@ from skdeep._compat import HasMethods, Interval, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._dec import DECClusterer
-from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition, kmeans
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, NEGLIGIBLE, Partition, kmeans
 from skdeep.cluster._starts import closed_sample
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
@@ -32,6 +32,11 @@ tables those of a sample.
 
 BLURRED = 1 / 15
 """Share of edges that the best labels cut, from which on the tolerance is full."""
+
+ENOUGH = 0.5
+"""Share of the largest modularity that clusters which lie apart need: few outliers that
+lie apart have next to none.
+"""
 
 
 class NClustersSearch(BaseDeepClusterer):
@@ -56,7 +61,10 @@ class NClustersSearch(BaseDeepClusterer):
 
     and the clusterer is fitted with :math:`K^*` clusters, starting from the pretrained
     encoder. Where clusters lie apart, the best labels cut nothing, and nothing is given
-    up.
+    up. But modularity also divides two large clusters, however far apart: where the
+    labels of :math:`K^*` clusters cut a fifteenth of the edges or more, and those of
+    fewer, with half the modularity or more, cut next to none (0.002), the latter are
+    chosen.
 
     Parameters
     ----------
@@ -354,9 +362,17 @@ def curve(
 
 
 def fewest_clusters(results: dict[str, np.ndarray], tolerance: float) -> int:
-    """Smallest number of clusters whose modularity is about the largest."""
-    score = results["score"]
+    """Smallest number of clusters whose modularity is about the largest.
+
+    Modularity divides two large clusters, as halves are worth more to it than the edges
+    between them: where the labels are blurred, and those of fewer clusters lie apart,
+    these are taken. A tolerance of 0 leaves it at that.
+    """
+    numbers, score, cut = (results[name] for name in ("n_clusters", "score", "cut"))
     best = score.argmax()
-    loss = tolerance * min(1.0, results["cut"][best] / BLURRED)
-    enough = score >= score[best] - loss
-    return int(results["n_clusters"][enough.argmax()])
+    loss = tolerance * min(1.0, cut[best] / BLURRED)
+    chosen = (score >= score[best] - loss).argmax()
+    apart = (cut <= NEGLIGIBLE) & (score >= ENOUGH * score[best]) & (numbers > 1)
+    if tolerance > 0 and cut[chosen] >= BLURRED and apart[:chosen].any():
+        chosen = np.flatnonzero(apart[:chosen])[-1]
+    return int(numbers[chosen])

@@ -78,6 +78,35 @@ def test_fewest_clusters_that_lose_little_are_chosen(tolerance, cut, n_clusters)
     assert fewest_clusters(results, tolerance) == n_clusters
 
 
+@pytest.mark.parametrize(
+    ("score", "cut", "n_clusters"),
+    [
+        ([0.50, 0.55, 0.59], [0.0, 0.09, 0.16], 2),  # two halves are divided
+        ([0.50, 0.55, 0.59], [0.01, 0.09, 0.16], 4),  # no clusters lie apart
+        ([0.02, 0.55, 0.59], [0.0, 0.09, 0.16], 4),  # a few outliers alone do
+        ([0.50, 0.61, 0.74], [0.0, 0.0, 0.004], 4),  # so do the best, nearly
+        ([0.44, 0.65, 0.66], [0.0, 0.013, 0.12], 3),  # what is chosen is not blurred
+    ],
+)
+def test_few_clusters_that_lie_apart_are_not_divided(score, cut, n_clusters):
+    results = {
+        "n_clusters": np.array([2, 3, 4]),
+        "score": np.array(score),
+        "cut": np.array(cut),
+    }
+    assert fewest_clusters(results, 0.02) == n_clusters
+    assert fewest_clusters(results, 0.0) == 4
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_two_large_clusters_are_two(share):
+    X, _ = make_blobs([int(600 * share), int(600 * (1 - share))], 6, random_state=0)
+    clusterer = AEKMeans(autoencoder=small())
+    search = NClustersSearch(clusterer, max_clusters=6, random_state=0).fit(X)
+    assert search.n_clusters_ == 2
+    assert search.results_["score"].argmax() > 0  # modularity alone divides them
+
+
 def test_tolerance_costs_nothing_where_clusters_lie_apart():
     X, _ = blobs(8)
     search = NClustersSearch(
