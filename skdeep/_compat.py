@@ -63,17 +63,21 @@ def is_null(cell: Any) -> bool:
     return cell is None or is_pandas_na(cell) or bool(cell != cell)
 
 
-def raise_advised(error: Exception, advice: str) -> None:
-    """Raise an error of NumPy about columns of no numbers with advice, and no other."""
-    if any(words in str(error) for words in OF_OTHER_COLUMNS):
+OF_OTHER_COLUMNS = "convert string", "string or a real number", "DateTime"
+"""Words of NumPy about text, other objects, and dates beside numbers."""
+
+
+def raise_advised(
+    error: Exception, advice: str, about: tuple[str, ...] = OF_OTHER_COLUMNS
+) -> None:
+    """Raise an error with some of these words with advice, and no other."""
+    if any(words in str(error) for words in about):
         kind = TypeError if type(error) is TypeError else ValueError
         raise kind(f"{error}\n{advice}") from error
 
 
-OF_OTHER_COLUMNS = "convert string", "string or a real number", "DateTime"
-"""Words of NumPy about text, other objects, and dates beside numbers."""
-
 __all__ = [
+    "OF_OTHER_COLUMNS",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, resample
 
-from skdeep._compat import is_null, raise_advised
+from skdeep._compat import OF_OTHER_COLUMNS, is_null, raise_advised
 from skdeep.tables import added_up, aligned_tables, n_rows, named_like, numpy_of
 from skdeep.wrapping import unwrapped
 
@@ -60,10 +60,12 @@ def features_of(X: Any, features: Any, owner: str, name: str) -> Any:
             error,
             f"{owner} compares numbers. Pass what makes numbers of the columns, fitted "
             "on real rows, as features:\n"
-            "    make_column_transformer(\n"
-            "        (OneHotEncoder(), make_column_selector(dtype_exclude='number')),\n"
-            "        remainder=StandardScaler(),\n"
+            "    TabularEncoder(\n"
+            "        categorical='onehot',\n"
+            "        numeric=StandardScaler(),\n"
+            "        handle_unknown='ignore',\n"
             "    ).fit(X_real)",
+            about=(*OF_OTHER_COLUMNS, "contains NaN"),
         )
         raise
     if features is not None and F.shape[0] != n_rows(X):

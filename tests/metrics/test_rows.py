@@ -1,5 +1,7 @@
 """What all metrics of samples make of what they are given."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -15,6 +17,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+from skdeep.compose import TabularEncoder
 from skdeep.metrics import (
     classifier_two_sample_score,
     closest_record_share,
@@ -150,14 +153,40 @@ def test_tables_of_text_are_compared_by_an_encoder(metric):
 @pytest.mark.parametrize("metric", OF_NUMBERS)
 @pytest.mark.parametrize(
     ("other", "error"),
-    [("x", ValueError), (pd.Timestamp("2020", tz="UTC"), TypeError)],
+    [
+        ("x", ValueError),
+        (pd.Timestamp("2020", tz="UTC"), TypeError),
+        (np.nan, ValueError),
+    ],
 )
-def test_text_and_dates_raise_and_name_the_way_out(metric, other, error):
+def test_text_dates_and_gaps_raise_and_name_the_way_out(metric, other, error):
     X = pd.DataFrame({"a": [1.0, 2.0] * 5, "b": [other] * 10})
-    with pytest.raises(
-        error, match=r"compares numbers.*features:\n.*make_column_transformer"
-    ):
+    with pytest.raises(error, match=r"compares numbers.*features:\n +TabularEncoder\("):
         metric(X, X)
+
+
+@pytest.mark.parametrize("metric", OF_NUMBERS)
+def test_the_way_out_leads_out_of_text_dates_and_gaps(metric):
+    rng = np.random.RandomState(0)
+
+    def table(names, gaps):
+        days = pd.to_timedelta(rng.randint(0, 900, 40), "D")
+        return pd.DataFrame(
+            {
+                "a": rng.rand(40),
+                "b": rng.choice(names, 40),
+                "c": pd.Timestamp("2020-01-01") + days,
+                "d": pd.Series(rng.rand(40)).mask(rng.rand(40) < gaps),
+            }
+        )
+
+    X, Y = table(["x", "y"], 0), table(["x", "y", "z"], 0.3)
+    with pytest.raises(ValueError, match="as features") as caught:
+        metric(X, Y)
+    advice = str(caught.value).partition("as features:\n")[2]
+    names = {"TabularEncoder": TabularEncoder, "StandardScaler": StandardScaler}
+    encoder = eval(textwrap.dedent(advice), names, {"X_real": X})
+    assert np.isfinite(metric(X, Y, features=encoder)).all()
 
 
 @every_metric
