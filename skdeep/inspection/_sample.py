@@ -249,12 +249,11 @@ class SampleDisplay:
             kind = "pairs" if few and of_numbers else "marginals"
         if kind == "pairs":
             numbers = {name: c for name, c in drawn.items() if is_number(c)}
-            return self._plot_pairs(
-                ax, chosen_columns(numbers, columns, MOST_PAIRED), real
-            )
-        return self._plot_marginals(
-            ax, chosen_columns(drawn, columns, MOST_MARGINALS), real
-        )
+            which = 'columns of numbers for kind="pairs"'
+            chosen = chosen_columns(numbers, columns, MOST_PAIRED, which)
+            return self._plot_pairs(ax, chosen, real)
+        chosen = chosen_columns(drawn, columns, MOST_MARGINALS, "columns of the rows")
+        return self._plot_marginals(ax, chosen, real)
 
     def _plot_images(self, ax: Any, cmap: str, image_shape: ImageShape) -> Self:
         shown = {"drawn": images_of(self.samples, image_shape)[:N_IMAGES]}

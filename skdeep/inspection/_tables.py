@@ -54,8 +54,10 @@ def dense_rows(X: Any) -> np.ndarray:
     return X.toarray() if sparse.issparse(X) else np.asarray(flat_rows(X))
 
 
-def chosen_columns(columns: Columns, names: list[str] | None, most: int) -> Columns:
-    """Columns of these names, or the first ones.
+def chosen_columns(
+    columns: Columns, names: list[str] | None, most: int, which: str
+) -> Columns:
+    """Columns of these names, or the first ones; `which` is what an error calls them.
 
     Raises
     ------
@@ -67,8 +69,8 @@ def chosen_columns(columns: Columns, names: list[str] | None, most: int) -> Colu
     unknown = [name for name in names if name not in columns]
     if unknown:
         raise ValueError(
-            f"The 'columns' parameter names columns that are not there: {unknown}. "
-            f"There are {list(columns)}."
+            f"The 'columns' parameter must name {which}: {list(columns)}. Got "
+            f"{unknown} instead."
         )
     return {name: columns[name] for name in names}
 

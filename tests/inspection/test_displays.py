@@ -814,8 +814,12 @@ def test_columns_are_chosen_by_name():
         1,
         1,
     )
-    with pytest.raises(ValueError, match=r"not there: \['x9'\]"):
+    with pytest.raises(ValueError, match=r"must name .*'x3'.*Got \['x9'\]"):
         SampleDisplay.from_samples(X.to_numpy(), columns=["x9"])
+    with pytest.raises(ValueError, match=r"must name columns of the rows.*\['x9'\]"):
+        SampleDisplay.from_samples(beside_text, kind="marginals", columns=["x9"])
+    with pytest.raises(ValueError, match=r"of numbers for kind=\"pairs\".*\['name'\]"):
+        SampleDisplay.from_samples(beside_text, kind="pairs", columns=["name"])
 
 
 def test_drawn_images_stand_beside_real_ones():
