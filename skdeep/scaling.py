@@ -301,19 +301,28 @@ def are_indicators(columns: ColumnStatistics) -> np.ndarray:
     return bounded & np.isclose(columns.variance, mean * (1 - mean), atol=1e-9)
 
 
+def are_two_valued(columns: ColumnStatistics) -> np.ndarray:
+    """Which columns hold two values alone, as codes and scaled indicators do."""
+    above, below = columns.mean - columns.minimum, columns.maximum - columns.mean
+    # (x - min) (max - x) is zero then, and so is its mean; else that is positive.
+    varies = columns.minimum < columns.maximum
+    return varies & np.isclose(columns.variance, above * below, rtol=1e-6, atol=0)
+
+
 def mixes_categories(X: np.ndarray | sparse.csr_matrix) -> bool:
     """Whether encoded categories stand beside measurements, and tell much of the rows.
 
-    That is, columns of 0 and 1 have more than a small part of the variance of the
-    columns, of which the others are standardised.
+    That is, columns of two values have more than a small part of the variance of the
+    columns, of which all are standardised but those of 0 and 1.
     """
     columns = column_statistics(X)
     if columns_alike(columns):
         return False
-    indicators = are_indicators(columns)
-    n_measured = np.sum(~indicators & (columns.maximum > columns.minimum))
-    of_categories = columns.variance[indicators].sum()
-    return bool(of_categories > SMALL_PART * (of_categories + n_measured))
+    varies, categories = columns.minimum < columns.maximum, are_two_valued(columns)
+    variance = np.where(are_indicators(columns), columns.variance, 1.0)
+    of_categories = variance[categories].sum()
+    has_measured = bool(np.any(varies & ~categories))
+    return has_measured and bool(of_categories > SMALL_PART * variance[varies].sum())
 
 
 def are_directions(X: np.ndarray | sparse.csr_matrix) -> bool:

@@ -11,6 +11,7 @@ from skdeep.scaling import (
     N_WHITENED,
     are_directions,
     are_indicators,
+    are_two_valued,
     column_statistics,
     columns_alike,
     fitted_scaling,
@@ -323,6 +324,28 @@ def test_categories_beside_measurements_are_recognised_if_they_are_many():
     assert not mixes_categories(towns)
     assert not mixes_categories(measured)
     assert not mixes_categories(DIGITS)
+
+
+def test_codes_and_scaled_indicators_are_categories_too():
+    measured, towns = normal(300, 3), np.random.RandomState(0).randint(2, size=(300, 2))
+    for categories in (
+        1 + towns,
+        StandardScaler().fit_transform(towns),
+        -1e3 * towns,
+        1e-3 * towns,
+    ):
+        assert are_two_valued(column_statistics(categories)).all()
+        mixed = np.hstack([measured, categories])
+        for given in (mixed, mixed.astype(np.float32), sparse.csr_matrix(mixed)):
+            assert mixes_categories(given)
+    assert not mixes_categories(
+        StandardScaler().fit_transform(np.hstack([towns, towns]))
+    )
+    assert not mixes_categories(np.hstack([normal(300, 40), 1 + towns]))
+    thirds = np.random.RandomState(0).randint(3, size=(300, 1))
+    almost = np.where(np.arange(300) == 7, 1.001, 1.0 + towns[:, 0])[:, None]
+    for column in (thirds, almost, np.ones((300, 1)), measured[:, :1]):
+        assert not are_two_valued(column_statistics(column)).any()
 
 
 def test_booleans_are_indicators():

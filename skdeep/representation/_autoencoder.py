@@ -117,8 +117,9 @@ class AutoencoderTransformer(BaseRepresentation):
     neighbor_weight : float or "auto", default="auto"
         Weight of the neighbour-contrastive term. 0 gives the plain autoencoder of the
         papers, for example to reconstruct or to detect anomalies. ``"auto"`` is 1, or 0
-        for tables of encoded categories beside measurements, of up to 500 columns,
-        whose nearest rows are those of the same categories.
+        for tables of encoded categories, or of other columns of two values, beside
+        measurements, of up to 500 columns, whose nearest rows are those of the same
+        categories.
 
     n_neighbors : int, default=15
         Nearest neighbours of each row from which its partner is drawn.
