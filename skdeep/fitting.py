@@ -123,6 +123,9 @@ class Fitting:
         Whether the rows are to lie in [0, 1].
     most_epochs : int
         Epochs that ``max_iter="auto"`` never exceeds.
+    has_codes : bool
+        Whether ``scale="auto"`` scales columns of any two values as those of 0 and 1:
+        for encoders, to which it matters which rows are near.
     whitens : bool
         Whether ``scale="auto"`` half-whitens tables, as ``"half_whiten"`` always does.
     holds_out : bool
@@ -141,6 +144,7 @@ class Fitting:
         *,
         unit: bool = False,
         most_epochs: int = 200,
+        has_codes: bool = False,
         whitens: bool = False,
         holds_out: bool = False,
     ) -> None:
@@ -155,7 +159,9 @@ class Fitting:
         elif estimator.scale is None:
             scaling = fitted_scaling(X, None)
         else:
-            scaling = fitted_scaling(X, estimator.scale, is_image, self.columns)
+            scaling = fitted_scaling(
+                X, estimator.scale, is_image, self.columns, has_codes
+            )
         self.offset, self.scale = scaling
         self.whitening = None
         if self._half_whitens(whitens):

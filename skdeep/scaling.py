@@ -164,6 +164,7 @@ def fitted_scaling(
     scale: str | None,
     is_image: bool = False,
     columns: ColumnStatistics | None = None,
+    has_codes: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Offset and scale of each column, to be used as :math:`(x - offset) / scale`.
 
@@ -179,6 +180,9 @@ def fitted_scaling(
     ``"auto"``, else          column mean                  column standard deviation, 1
                                                            for columns of 0 and 1
     ========================  ===========================  ==========================
+
+    With `has_codes`, columns of any two values are scaled as if they were 0 and 1: by
+    their range.
 
     Returns
     -------
@@ -204,7 +208,8 @@ def fitted_scaling(
     if scale == "auto":
         # Two rows that differ in an indicator are then as far apart as two rows drawn
         # at random are in a measurement; a rare category does not weigh more.
-        deviation[are_indicators(columns)] = 1.0
+        is_code = are_two_valued if has_codes else are_indicators
+        deviation = np.where(is_code(columns), spread, deviation)
     return columns.mean, deviation
 
 
@@ -313,16 +318,17 @@ def mixes_categories(X: np.ndarray | sparse.csr_matrix) -> bool:
     """Whether encoded categories stand beside measurements, and tell much of the rows.
 
     That is, columns of two values have more than a small part of the variance of the
-    columns, of which all are standardised but those of 0 and 1.
+    columns, as `fitted_scaling` scales them: others are standardised.
     """
     columns = column_statistics(X)
     if columns_alike(columns):
         return False
-    varies, categories = columns.minimum < columns.maximum, are_two_valued(columns)
-    variance = np.where(are_indicators(columns), columns.variance, 1.0)
-    of_categories = variance[categories].sum()
-    has_measured = bool(np.any(varies & ~categories))
-    return has_measured and bool(of_categories > SMALL_PART * variance[varies].sum())
+    categories = are_two_valued(columns)
+    n_measured = np.sum(~categories & (columns.minimum < columns.maximum))
+    ranges = (columns.maximum - columns.minimum)[categories]
+    of_categories = np.square(np.sqrt(columns.variance[categories]) / ranges).sum()
+    is_much = of_categories > SMALL_PART * (of_categories + n_measured)
+    return bool(n_measured and is_much)
 
 
 def are_directions(X: np.ndarray | sparse.csr_matrix) -> bool:

@@ -290,6 +290,19 @@ def test_automatic_scaling_of_unlike_columns_leaves_indicators_unscaled(dtype):
         np.testing.assert_array_equal(scale[3:], np.ones(4))
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-9, 1e9, 1e-140, 1e140])
+def test_codes_of_two_values_are_scaled_as_indicators(unit):
+    codes = unit * (1 + 2 * (normal(100, 4) > 0.5))
+    X = np.hstack([MIXED, codes])
+    for given in (X, sparse.csr_matrix(X)):
+        offset, scale = fitted_scaling(given, "auto", has_codes=True)
+        np.testing.assert_allclose(offset[3:], codes.mean(axis=0))
+        np.testing.assert_allclose(scale[:3], MIXED.std(axis=0))
+        np.testing.assert_allclose(scale[3:], 2 * unit)
+        _, plain = fitted_scaling(given, "auto")
+        np.testing.assert_allclose(plain[3:], codes.std(axis=0))
+
+
 def test_standard_scaling_scales_indicators_too():
     _, scale = fitted_scaling(TABLE, "standard")
     np.testing.assert_allclose(scale, TABLE.std(axis=0))

@@ -84,10 +84,11 @@ class AutoencoderTransformer(BaseRepresentation):
         ``"auto"`` maps all entries alike if they are zeros and ones, if 32 columns or
         more share a range, as pixels and word weights do, if columns are centred
         already and spread comparably, as principal components do, or if all rows have
-        one length. Otherwise it standardises each column, of which those of zeros and
-        ones are centred alone, and, with a `neighbor_weight` and up to 500 columns,
-        brings the spreads of the first 20 principal components closer, each to its
-        square root, so that a few columns that say the same do not decide who is near.
+        one length. Otherwise it standardises each column, but those of two values (in
+        samplers: of zeros and ones) are divided by their range, and, with a
+        `neighbor_weight` and up to 500 columns, brings the spreads of the first 20
+        principal components closer, each to its square root, so that a few columns that
+        say the same do not decide who is near.
         ``"standard"`` and ``"minmax"`` scale each column.
         ``"half_whiten"`` standardises and brings the spreads closer for any number of
         columns, at a cost in memory and time that grows with its square and cube.
@@ -419,6 +420,7 @@ class AutoencoderTransformer(BaseRepresentation):
             seeds,
             N_STEPS,
             unit=unit,
+            has_codes=True,
             whitens=weight > 0 and not unit,
         )
         rows, shuffle, noise = fitting.rows, fitting.shuffle, fitting.noise

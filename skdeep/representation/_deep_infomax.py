@@ -377,7 +377,9 @@ class DeepInfoMaxTransformer(BaseRepresentation):
         """Train on checked X as a phase of `task`."""
         is_image = self.image_shape is not None or image_shape is not None
         n_steps = steps_for(X.shape[0], self.batch_size, is_image)
-        fitting = Fitting(self, X, image_shape, task.seeds(self, 3), n_steps)
+        fitting = Fitting(
+            self, X, image_shape, task.seeds(self, 3), n_steps, has_codes=True
+        )
         rows, noise, device = fitting.rows, fitting.noise, fitting.rows.device
 
         # Build the encoder, its critics, and the adversary of a prior with a weight.

@@ -244,7 +244,9 @@ class SimCLRTransformer(BaseRepresentation):
         phase_name: str,
     ) -> None:
         """Train on checked X as a phase of `task`."""
-        fitting = Fitting(self, X, image_shape, task.seeds(self, 3), N_STEPS)
+        fitting = Fitting(
+            self, X, image_shape, task.seeds(self, 3), N_STEPS, has_codes=True
+        )
         rows, noise = fitting.rows, fitting.noise
 
         # Build the encoder and its head.

@@ -48,6 +48,16 @@ def rows_of(X):
 # what it learns
 
 
+@pytest.mark.parametrize("write", [lambda c: 1 + c, lambda c: (c - 0.5) / 0.1])
+def test_the_code_does_not_depend_on_how_two_categories_are_written(write):
+    rng = np.random.RandomState(0)
+    measured, sex = rng.randn(60, 3) * [1, 10, 1e3], rng.randint(2, size=(60, 1))
+    X, written = np.hstack([measured, sex]), np.hstack([measured, write(sex)])
+    codes = small(max_iter=3).fit(X).transform(X)
+    found = small(max_iter=3).fit(written).transform(written)
+    np.testing.assert_allclose(found, codes, atol=1e-4)
+
+
 def test_whitening_does_not_depend_on_the_last_bit_of_a_deviation():
     rng = np.random.RandomState(0)
     ranks = np.array([rng.permutation(60) for _ in range(4)]).T
