@@ -55,8 +55,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         p(z) &= N(0, I)
 
     The divergence keeps the codes near the prior, so that codes drawn from it decode to
-    rows like those of the data; it also prunes dimensions of the code that are not
-    worth their price.
+    rows like those of the data; it also prunes dimensions that are not worth it.
 
     Parameters
     ----------
@@ -84,7 +83,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     binarize : bool, default=False
         Whether binary rows are drawn anew at each step, with the values in [0, 1] as
         probabilities, instead of rebuilding these. Only with the Bernoulli likelihood:
-        the scores of binary rows then are those that papers give for MNIST.
+        scores of binary rows are what papers give for MNIST.
 
     variance : {"shared", "learned"} or float, default="shared"
         Of the Gaussian noise, in scaled rows. ``"shared"``: one for each column, the
@@ -116,8 +115,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         Rows of a gradient step.
 
     learning_rate : float, default=3e-3
-        Largest step size of Adam; it warms up over a tenth of the steps and then
-        anneals to zero.
+        Largest step size of Adam: it warms up over a tenth of the steps, then anneals.
 
     weight_decay : float, default=0.0
         Decoupled decay of the weights per unit of step size.
@@ -211,7 +209,9 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     Notes
     -----
     A shared variance is not a weight: that of largest likelihood is the mean squared
-    residual, which training follows over the last 50 batches.
+    residual, which training follows over the last 50 batches. After it each dimension
+    of the code gets the mean and variance of the prior over the rows; decoded rows stay
+    what they were.
 
     Densities leave columns out that do not vary in `fit`. Shared variances are at least
     0.0001 in scaled rows, or 0.01 times that of the column if that is less, and learned
@@ -549,7 +549,7 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         # Build the model and its optimiser.
         constants = fitting.constants
         likelihood = new_likelihood(self, np.isnan(constants), fitting)
-        if self.likelihood == "bernoulli":  # tells them by probabilities, as all others
+        if unit:  # tells them by probabilities, as all others
             constants = np.full_like(constants, np.nan)
         encoder, decoder = new_networks(
             self, fitting, 0 if context is None else context.shape[1], likelihood
@@ -577,11 +577,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
         validation = None
         if self.early_stopping:
-            validation = Validation(
-                fitting,
-                optimizer,
-                validation_loss(self, model, given, fitting),
-            )
+            held_out_loss = validation_loss(self, model, given, fitting)
+            validation = Validation(fitting, optimizer, held_out_loss)
         draws_noise = fitting.image_shape is None
         if unit:
             draws_noise &= self.binarize or are_binary(fitting)
