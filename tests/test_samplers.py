@@ -1,6 +1,7 @@
 """What every sampler owes, beside what every estimator does."""
 
 import copy
+import datetime
 import functools
 import io
 import pickle
@@ -22,6 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
+from skdeep import GANSampler
 from skdeep.compose import make_sampler_pipeline
 from skdeep.training.inference import DRAWN_ROWS
 from tests.estimators import SAMPLERS, name_of
@@ -349,6 +351,17 @@ def test_classes_may_be_dates_of_any_unit(sampler):
         np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match="y holds the class 'never'"):
         model.sample(3, y="never")
+
+
+def test_classes_may_be_durations():
+    y = np.resize(pd.to_timedelta([1, 2], "D"), len(X))
+    model = GANSampler(2, max_iter=2, conditional=True, random_state=0).fit(X, y)
+    expected = model.sample(3, y=y[0], random_state=0)
+    for label in (pd.Timedelta(1, "D"), datetime.timedelta(1), np.timedelta64(24, "h")):
+        found = model.sample(3, y=label, random_state=0)
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match=r"class '432000.*'86400.* nanos"):
+        model.sample(1, y=pd.Timedelta(5, "D"))
 
 
 @every_sampler

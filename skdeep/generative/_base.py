@@ -187,8 +187,8 @@ class BaseSampler(BaseDeepEstimator):
         y = np.full(n_rows, y) if np.ndim(y) == 0 else column_or_1d(y)
         if len(y) != n_rows:
             raise ValueError(f"y has {len(y)} classes, but there are {n_rows} rows.")
-        if self.classes_.dtype.kind == "M":  # of any unit
-            with suppress(TypeError, ValueError):  # what is no date is named below
+        if self.classes_.dtype.kind in "mM":  # of any unit
+            with suppress(TypeError, ValueError):  # what is no time is named below
                 y = np.asarray(y, dtype=self.classes_.dtype)
         known = {label: code for code, label in enumerate(self.classes_.tolist())}
         labels = y.tolist()
@@ -198,12 +198,12 @@ class BaseSampler(BaseDeepEstimator):
             if not isinstance(label, Hashable) or label not in known
         ]
         if unknown:
-            first, classes = unknown[0], self.classes_
-            if classes.dtype.kind == "M":  # whose items are numbers, of nanoseconds
-                first, classes = str(y[labels.index(first)]), classes.astype(str)
+            first, classes = unknown[0], self.classes_.tolist()
+            if self.classes_.dtype.kind in "mM":  # nanoseconds are mere numbers there
+                first, classes = str(y[labels.index(first)]), [*map(str, self.classes_)]
             raise ValueError(
                 f"y holds the class {first!r}, which {name} did not see in fit. "
-                f"It knows {classes.tolist()}."
+                f"It knows {classes}."
             )
         return context_of([known[label] for label in labels], len(known))
 
