@@ -1,7 +1,7 @@
 """Seconds an epoch: skdeep, its peers and the floors on the same rows and networks."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -224,6 +224,24 @@ def paper_network(folders: list[Path], quick: bool) -> Iterator[EpochCase]:
         PAPER,
         n_epochs=1 if quick else 4,
     )
+
+
+def late_epochs(folders: list[Path], quick: bool) -> Iterator[EpochCase]:
+    """Epochs of the papers' autoencoder after others, in which some units have died."""
+    name, X = images(folders, QUICK_ROWS if quick else 5_000)
+    n_set_up = 2 if quick else 20
+    case = autoencoder_case(
+        f"autoencoder, paper network, after {n_set_up} epochs: {name} {X.shape}",
+        X,
+        PAPER,
+        n_epochs=1 if quick else 4,
+    )
+    trained = {
+        name: fit
+        for name, fit in case.contestants.items()
+        if name in SKDEEP or name.startswith("torch loop")
+    }
+    yield replace(case, contestants=trained, n_set_up=n_set_up)
 
 
 def deep_stage(method: str, folders: list[Path], quick: bool) -> Iterator[EpochCase]:

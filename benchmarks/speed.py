@@ -29,6 +29,7 @@ from benchmarks.report import header, publish
 
 EPOCH_CASES: dict[str, Callable[[list[Path], bool], Iterator[EpochCase]]] = {
     "autoencoder": epochs.paper_network,
+    "late-epochs": epochs.late_epochs,
     "dec": partial(epochs.deep_stage, "DEC"),
     "idec": partial(epochs.deep_stage, "IDEC"),
     "dcn": partial(epochs.deep_stage, "DCN"),
