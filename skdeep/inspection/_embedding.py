@@ -296,7 +296,8 @@ class EmbeddingDisplay:
     def _draw_centers(self) -> None:
         if self.centers is None:
             return
-        self.ax_.scatter(*self.centers.T, c="black", marker="x", s=40)
+        color = self.ax_.xaxis.label.get_color()  # which the style sets off
+        self.ax_.scatter(*self.centers.T, color=color, marker="x", s=40)
         for number, center in enumerate(self.centers):
             self.ax_.annotate(
                 str(number), center, xytext=(4, 4), textcoords="offset points"

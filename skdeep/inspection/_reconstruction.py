@@ -230,7 +230,8 @@ class ReconstructionDisplay:
         self.figure_ = self.ax_.figure
         self.ax_.barh(range(len(worst)), shares[worst])
         self.ax_.set_yticks(range(len(worst)), names)
-        self.ax_.axvline(0, color="black", linewidth=0.8)
+        color = self.ax_.xaxis.label.get_color()  # which the style sets off
+        self.ax_.axvline(0, color=color, linewidth=0.8)
         self.ax_.set(
             xlim=(min(0.0, float(shares[worst].min())), 1),
             xlabel="share of the variance rebuilt",

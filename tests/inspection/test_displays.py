@@ -437,6 +437,15 @@ def test_centers_of_kmeans_lie_where_its_distances_put_them(n_clusters):
 # clusters and classes
 
 
+def test_centers_and_zeros_are_seen_in_a_dark_style():
+    with plt.style.context("dark_background"):
+        drawn = EmbeddingDisplay.from_embedding(X, centers=X[:2])
+        bars = ReconstructionDisplay.from_reconstruction(X, X + 0.1)
+    centers = drawn.ax_.collections[-1].get_edgecolor()[0]
+    assert not np.allclose(centers, drawn.ax_.get_facecolor())
+    assert bars.ax_.lines[0].get_color() != "black"
+
+
 def test_diagonal_holds_the_best_matching():
     display = ClusterConfusionDisplay.from_predictions(
         ["a", "b", "b", "c", "c", "c"], [2, 0, 0, 1, 1, 2]
