@@ -58,3 +58,12 @@ def require_option(name: str, value: Any, options: tuple[str, ...]) -> None:
         raise ValueError(
             f"The {name!r} parameter must be one of {accepted}. Got {value!r} instead."
         )
+
+
+def short_names(names: Any, most: int) -> list[str]:
+    """Names as text; those of more characters lose their middle."""
+    kept = (most - 1) // 2
+    texts = [str(name) for name in names]
+    return [
+        text if len(text) <= most else f"{text[:kept]}…{text[-kept:]}" for text in texts
+    ]

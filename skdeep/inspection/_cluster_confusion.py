@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from skdeep.inspection._axes import axes_for, require
+from skdeep.inspection._axes import axes_for, require, short_names
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.metrics._contingency import class_cluster_counts, coded_labels
 
@@ -13,7 +13,7 @@ MOST_VALUES = 20
 """Classes and clusters up to which the counts are written."""
 
 MOST_CHARACTERS = 31
-"""Of a name, of which longer ones lose their middle."""
+"""Of a name."""
 
 CHARACTER, LINE = 0.09, 0.165
 """Width and height of the letters of a name, in inches."""
@@ -182,7 +182,10 @@ class ClusterConfusionDisplay:
         """
         counts = np.asarray(self.counts)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        classes, clusters = map(short_names, (self.class_names, self.cluster_names))
+        classes, clusters = (
+            short_names(names, MOST_CHARACTERS)
+            for names in (self.class_names, self.cluster_names)
+        )
         width, height, aspect = matrix_size(counts.shape)
         beside = 1.5 + 0.08 * width + CHARACTER * longest(classes)
         under = CHARACTER * longest(clusters)
@@ -217,16 +220,6 @@ def matrix_size(shape: tuple[int, ...]) -> tuple[float, float, str]:
     cell = np.clip(0.45 * max(shape), 3.6, 10) / max(shape)
     height, width = (max(cell * n, LEAST_SIDE) for n in shape)
     return width, height, "equal" if cell * min(shape) >= LEAST_SIDE else "auto"
-
-
-def short_names(names: Any) -> list[str]:
-    """Names as text, long ones without their middle."""
-    kept = (MOST_CHARACTERS - 1) // 2
-    texts = [str(name) for name in names]
-    return [
-        text if len(text) <= MOST_CHARACTERS else f"{text[:kept]}…{text[-kept:]}"
-        for text in texts
-    ]
 
 
 def longest(names: list[str]) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from skdeep.base import flat_rows
+from skdeep.inspection._axes import short_names
 from skdeep.tables import column_names
 
 Columns = dict[str, np.ndarray]
@@ -15,6 +16,9 @@ REAL, DRAWN = "0.45", "C1"
 
 MOST_BINS, MOST_CATEGORIES, MOST_POINTS = 40, 12, 2000
 """Bins of a histogram, bars of a bar chart and points of a scatter plot, at most."""
+
+LONGEST_NAME = 11
+"""Characters of a category, below which a bar is to keep its height."""
 
 
 def columns_of(X: Any) -> Columns:
@@ -118,7 +122,8 @@ def draw_shares(ax: Any, drawn: np.ndarray, real: np.ndarray | None) -> None:
         ax.bar(places, shares, color=REAL, alpha=0.5, label="real")
     shares = [np.mean(drawn == name) for name in names]
     ax.bar(places, shares, fill=False, edgecolor=DRAWN, label="drawn")
-    ax.set_xticks(places, names, rotation=90 if max(map(len, names)) > 3 else 0)
+    shown = short_names(names, LONGEST_NAME)
+    ax.set_xticks(places, shown, rotation=90 if max(map(len, shown)) > 3 else 0)
 
 
 def draw_pair(

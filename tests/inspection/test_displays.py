@@ -795,6 +795,15 @@ def test_columns_of_other_kinds_are_drawn_as_bars():
     np.testing.assert_allclose(heights, [1 / 3] * 3 + [0, 0.5, 0.5])
 
 
+def test_long_names_of_categories_leave_the_bars_their_height():
+    towns = pd.DataFrame({"town": ["Llanfairpwllgwyngyllgogerych", "Ely"] * 20})
+    display = SampleDisplay.from_samples(towns.assign(other=towns["town"]), None)
+    display.figure_.canvas.draw()
+    panel = display.axes_[0, 0]
+    assert panel.get_window_extent().height > 0.35 * display.figure_.bbox.height
+    assert {t.get_text() for t in panel.get_xticklabels()} == {"Llanf…erych", "Ely"}
+
+
 @pytest.mark.parametrize("kind", [pl.from_pandas, pa.Table.from_pandas])
 def test_columns_of_any_frame_are_drawn_by_name(kind):
     display = SampleDisplay.from_samples(kind(X.iloc[:, :2]), X.iloc[:, :2])
