@@ -41,8 +41,8 @@ class SampleDisplay:
     """Rows drawn from a model, beside real ones.
 
     Images are laid out in a square. Of tables, either each column is shown
-    (marginals), numbers as histograms and categories as bars, or columns against each
-    other (pairs).
+    (marginals), numbers and times as histograms and categories as bars, or columns
+    against each other (pairs).
 
     Parameters
     ----------

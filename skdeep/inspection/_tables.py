@@ -1,10 +1,12 @@
 """Columns of tables, drawn alone and in pairs, real rows beside drawn ones."""
 
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from skdeep._compat import is_null
 from skdeep.base import flat_rows
 from skdeep.inspection._axes import short_names
 from skdeep.tables import column_names
@@ -95,10 +97,53 @@ def is_number(column: np.ndarray) -> bool:
     return column.dtype.kind in "fiu"
 
 
+def as_times(column: np.ndarray) -> np.ndarray:
+    """Column of objects that are moments or durations in a type of them; others as is.
+
+    Moments lose their zone, and are drawn as the clocks there showed them.
+    """
+    if column.dtype.kind != "O":
+        return column
+    missing = np.array([is_null(value) for value in column], dtype=bool)
+    known = [
+        v.replace(tzinfo=None) if isinstance(v, datetime) else v
+        for v in column[~missing]
+    ]
+    for kind, dtype in ((date, "datetime64[us]"), (timedelta, "timedelta64[us]")):
+        if known and all(isinstance(value, kind) for value in known):
+            times = np.full(len(column), "NaT", dtype)
+            times[~missing] = np.array(known, dtype)
+            return times
+    return column
+
+
+def in_days(column: np.ndarray) -> np.ndarray:
+    """Moments as matplotlib counts them, and durations, in days; missing ones NaN."""
+    from matplotlib.dates import date2num
+
+    if column.dtype.kind == "M":
+        return np.asarray(date2num(column))
+    return column / np.timedelta64(1, "D")
+
+
+def name_moments(axis: Any) -> None:
+    """Let an axis of days tell moments, few enough for a small panel."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=2, maxticks=4)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+
+
 def draw_marginal(
     ax: Any, name: str, drawn: np.ndarray, real: np.ndarray | None
 ) -> None:
     """Draw how one column is distributed."""
+    drawn, real = as_times(drawn), None if real is None else as_times(real)
+    kind = drawn.dtype.kind
+    if kind in "mM" and (real is None or real.dtype.kind == kind):
+        drawn, real = in_days(drawn), None if real is None else in_days(real)
+        name = f"{name} (days)" if kind == "m" else name
     if is_number(drawn):
         both = drawn if real is None else np.concatenate([real, drawn])
         n_bins = int(np.clip(len(both) ** 0.5, 8, MOST_BINS))
@@ -106,6 +151,8 @@ def draw_marginal(
         if real is not None:
             ax.hist(real, bins, density=True, color=REAL, alpha=0.5, label="real")
         ax.hist(drawn, bins, density=True, histtype="step", color=DRAWN, label="drawn")
+        if kind == "M":
+            name_moments(ax.xaxis)
     else:
         draw_shares(ax, drawn.astype(str), None if real is None else real.astype(str))
     ax.set(xlabel=name, yticks=[])

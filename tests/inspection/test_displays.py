@@ -795,6 +795,23 @@ def test_columns_of_other_kinds_are_drawn_as_bars():
     np.testing.assert_allclose(heights, [1 / 3] * 3 + [0, 0.5, 0.5])
 
 
+def test_columns_of_times_are_drawn_as_histograms():
+    moments = pd.Series(pd.date_range("2020-01-01", periods=400))
+    frame = pd.DataFrame({"moment": moments, "day": moments.dt.date})
+    frame["zoned"] = moments.dt.tz_localize("Europe/Berlin").where(moments.index > 9)
+    frame["waited"] = moments - moments[0]
+    frame["python"] = frame["waited"].dt.to_pytimedelta()
+    display = SampleDisplay.from_samples(frame[::2], frame)
+    display.figure_.canvas.draw()
+    panels = display.axes_.flat[:5]
+    assert [len(panel.patches) for panel in panels] == [25] * 5  # 24 bins, one outline
+    texts = [[t.get_text() for t in p.get_xticklabels()] for p in panels]
+    assert "2021" in texts[0]
+    assert texts[0] == texts[1] == texts[2]
+    assert [p.get_xlabel() for p in panels[3:]] == ["waited (days)", "python (days)"]
+    assert panels[3].dataLim.x1 == pytest.approx(399)
+
+
 def test_long_names_of_categories_leave_the_bars_their_height():
     towns = pd.DataFrame({"town": ["Llanfairpwllgwyngyllgogerych", "Ely"] * 20})
     display = SampleDisplay.from_samples(towns.assign(other=towns["town"]), None)
