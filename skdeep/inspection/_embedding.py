@@ -290,7 +290,10 @@ class EmbeddingDisplay:
         if missing.any():
             scatters.append(self._scatter(missing, None, MISSING_COLOR, "missing"))
         if len(names) <= MOST_NAMES:
-            self.ax_.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2)
+            # Left to itself, a legend has no names that begin with an underscore.
+            shown = [scatter.get_label() for scatter in scatters]
+            place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+            self.ax_.legend(scatters, shown, markerscale=2, **place)
         return scatters
 
     def _draw_centers(self) -> None:

@@ -318,6 +318,12 @@ def test_embedding_is_coloured_by_classes_of_any_type(dec):
     assert shown == sorted(IRIS.target_names)
 
 
+def test_labels_that_begin_with_an_underscore_are_in_the_legend():
+    display = EmbeddingDisplay.from_embedding(X, labels=["_other", "b"] * 75)
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert texts == ["_other", "b"]
+
+
 def test_many_labels_have_colours_and_no_legend():
     Z = np.random.RandomState(0).rand(60, 2)
     display = EmbeddingDisplay.from_embedding(Z, labels=np.arange(60) % 30)
