@@ -60,10 +60,16 @@ def require_option(name: str, value: Any, options: tuple[str, ...]) -> None:
         )
 
 
+def literal(value: Any) -> str:
+    """Text of a value, in which what is between two dollars is no formula."""
+    return str(value).replace("$", r"\$")
+
+
 def short_names(names: Any, most: int) -> list[str]:
-    """Names as text; those of more characters lose their middle."""
+    """Names as literal text; those of more characters lose their middle."""
     kept = (most - 1) // 2
     texts = [str(name) for name in names]
     return [
-        text if len(text) <= most else f"{text[:kept]}…{text[-kept:]}" for text in texts
+        literal(text if len(text) <= most else f"{text[:kept]}…{text[-kept:]}")
+        for text in texts
     ]

@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from skdeep._compat import is_null
 from skdeep.base import BaseDeepEstimator
-from skdeep.inspection._axes import axes_for, require, require_option
+from skdeep.inspection._axes import axes_for, literal, require, require_option
 from skdeep.sampling import classes_for
 from skdeep.tables import numpy_of
 from skdeep.wrapping import fitted_model, unwrapped
@@ -284,7 +284,7 @@ class EmbeddingDisplay:
         known = np.flatnonzero(~missing)
         names, codes = np.unique(np.asarray(list(labels[known])), return_inverse=True)
         scatters = [
-            self._scatter(known[codes == code], None, color, str(names[code]))
+            self._scatter(known[codes == code], None, color, literal(names[code]))
             for code, color in enumerate(colors_of(len(names)))
         ]
         if missing.any():

@@ -324,6 +324,16 @@ def test_labels_that_begin_with_an_underscore_are_in_the_legend():
     assert texts == ["_other", "b"]
 
 
+def test_sums_of_money_are_no_formulas():
+    bands = pd.DataFrame({"income": ["$0_to_$50", "$50k-$99k", "more"] * 50})
+    for display in (
+        EmbeddingDisplay.from_embedding(X, labels=bands["income"]),
+        ClusterConfusionDisplay.from_predictions(bands["income"], y),
+        SampleDisplay.from_samples(bands, bands),
+    ):
+        display.figure_.canvas.draw()
+
+
 def test_many_labels_have_colours_and_no_legend():
     Z = np.random.RandomState(0).rand(60, 2)
     display = EmbeddingDisplay.from_embedding(Z, labels=np.arange(60) % 30)
