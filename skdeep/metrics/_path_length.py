@@ -99,8 +99,9 @@ def perceptual_path_length(
     best.
 
     Float32 decoders round at 1e-7, which a step of 1e-4 stands clear of and one of
-    1e-8 does not. A decoder that rounds its rows to categories or integers moves by
-    jumps, and has no length.
+    1e-8 does not. Where a column lies some thousand times its spread from zero, they
+    round by as much as the rows move: take steps of 1e-2 there. A decoder that rounds
+    its rows to categories or integers moves by jumps, and has no length.
 
     All pairs count, where the code of the paper [1]_ leaves the extreme hundredths out.
 

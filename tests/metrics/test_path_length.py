@@ -255,3 +255,16 @@ def test_a_decoder_that_loses_rows_raises(codes):
 def test_decoded_rows_that_are_not_finite_raise(codes):
     with pytest.raises(ValueError, match="decoded rows contains NaN"):
         perceptual_path_length(lambda z: np.full_like(z, np.nan), codes)
+
+
+def test_long_steps_stand_clear_of_roundings_far_from_zero():
+    codes = np.random.RandomState(0).normal(size=(200, 3))
+
+    def far(z):
+        return (z + 1e4).astype(np.float32)
+
+    true = perceptual_path_length(lambda z: z, codes, random_state=0, epsilon=1e-2)
+    long = perceptual_path_length(far, codes, random_state=0, epsilon=1e-2)
+    short = perceptual_path_length(far, codes, random_state=0)
+    assert long == pytest.approx(true, rel=0.05)
+    assert short > 2 * true
