@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from numbers import Integral
 from typing import Any
 
@@ -91,8 +91,9 @@ def _as_numbers(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], bool]:
 
 def _with_times(columns: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     """Objects as NumPy's times, if all are dates and moments, or all durations."""
-    for kind, code in ((date, "M"), (timedelta, "m")):
-        if all(c.dtype.kind == code or holds_only(c, kind) for c in columns):
+    times = {"M": (date, np.datetime64), "m": (timedelta, np.timedelta64)}
+    for code, kinds in times.items():
+        if all(c.dtype.kind == code or holds_only(c, kinds) for c in columns):
             return [
                 np.array([*map(_in_utc, c)], f"{code}8[us]") if c.dtype == object else c
                 for c in columns
@@ -100,18 +101,21 @@ def _with_times(columns: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
     return columns
 
 
-def holds_only(column: np.ndarray, kind: type) -> bool:
-    """Whether a column has objects of one kind, and missing cells."""
+def holds_only(column: np.ndarray, kinds: tuple[type, ...]) -> bool:
+    """Whether a column has objects of some kinds, and missing cells."""
     return column.dtype == object and all(
-        isinstance(cell, kind) or is_null(cell) for cell in column
+        isinstance(cell, kinds) or is_null(cell) for cell in column
     )
 
 
 def _in_utc(cell: Any) -> Any:
     if is_null(cell):
         return None
-    has_zone = getattr(cell, "tzinfo", None) is not None
-    return cell.astimezone(UTC).replace(tzinfo=None) if has_zone else cell
+    if getattr(cell, "tzinfo", None) is None:
+        return cell
+    # Python's moments end with the year 9999, which another zone may pass.
+    offset = np.timedelta64(cell.utcoffset(), "us")
+    return np.datetime64(cell.replace(tzinfo=None), "us") - offset
 
 
 def _ticks(columns: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,3 +1,5 @@
+import datetime
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -290,6 +292,12 @@ def test_objects_that_are_dates_are_compared_as_dates():
     assert novelty_score(lasting, longer) == 0.25
     nothing = pd.DataFrame({"day": [None] * 5})
     assert novelty_score(real, nothing) == novelty_score(typed, nothing) == 0
+    cells = np.array([*typed["day"].to_numpy("M8[D]"), None], dtype=object)[:, None]
+    assert novelty_score(cells, typed.to_numpy()) == 0
+    west = datetime.timezone(-datetime.timedelta(hours=5))
+    last = datetime.datetime(9999, 12, 31, 23, tzinfo=west)
+    ends = pd.DataFrame({"day": [last] * 5}, dtype=object)
+    assert novelty_score(ends, ends) == 0
 
 
 def test_dates_are_compared():
