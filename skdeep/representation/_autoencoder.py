@@ -374,7 +374,8 @@ class AutoencoderTransformer(BaseRepresentation):
         -------
         score : ndarray of shape (n_samples,), float32
             Minus the squared error (or cross-entropy) of each scaled row, averaged over
-            the features: also over those that did not vary in `fit`.
+            the features: also over those that did not vary in `fit`. A rare one of two
+            values weighs little with ``scale="auto"``, and much with ``"standard"``.
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)

@@ -143,6 +143,22 @@ def test_unusual_rows_score_lower():
     assert np.median(model.score_samples(shuffled)) < model.score_samples(X).min() / 2
 
 
+def test_scale_tells_what_a_rare_one_of_two_values_weighs():
+    rng = np.random.RandomState(0)
+    X = rng.randn(300, 2) @ rng.randn(2, 8) + 0.3 * rng.randn(300, 8)
+    X = np.column_stack([X, [500] + 299 * [0]])
+
+    def rank(scale):
+        model = AutoencoderTransformer(
+            3, hidden_layer_sizes=(32,), scale=scale, neighbor_weight=0, max_iter=20
+        )
+        score = model.set_params(random_state=0).fit(X).score_samples(X)
+        return np.sum(score < score[0])
+
+    assert rank("standard") == 0
+    assert rank("auto") > 10
+
+
 def test_loss_falls():
     loss = small().fit(digits()).history_["loss"]
     assert loss[-1] < 0.9 * loss[0]
