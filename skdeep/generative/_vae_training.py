@@ -22,6 +22,7 @@ from skdeep.generative._vae_model import VariationalModel
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import checked_sizes
+from skdeep.training import OneCycle
 from skdeep.warning import warn
 
 COLLAPSED = 0.01
@@ -29,6 +30,11 @@ COLLAPSED = 0.01
 
 EARLIEST = 100
 """Gradient steps before which codes may not have begun to."""
+
+WARM_UP, FEW_ROWS = 0.25, 100
+"""Share of the steps over which the divergence gains its weight, and rows up to which
+it has it at once: by their few held out, what is learned by heart may seem good.
+"""
 
 SHRINKING_ROWS = 50
 """Rows held out that tell as much of the noise of a column as the training rows do."""
@@ -93,6 +99,18 @@ def new_networks(
         )
     device = fitting.rows.device
     return encoder.to(device), decoder.to(device)
+
+
+def rising_weight(
+    estimator: Any, fitting: Fitting, schedule: OneCycle
+) -> Callable[[], float]:
+    """Return what gives the weight of the divergence in the next step."""
+    warm_up = estimator.warm_up
+    if warm_up == "auto":
+        is_small = fitting.n_training <= FEW_ROWS
+        warm_up = 0.0 if is_small or fitting.image_shape is not None else WARM_UP
+    n_rising = max(warm_up * schedule.n_steps, 1.0)
+    return lambda: estimator.beta * min(1.0, schedule.step_number / n_rising)
 
 
 def validation_loss(

@@ -538,6 +538,11 @@ def test_weight_of_the_divergence_rises_over_the_warm_up(monkeypatch):
     del weights[:]
     small(warm_up=0.0, **given).fit(X)
     np.testing.assert_allclose(weights, 2, rtol=1e-5)
+    # By default it is a quarter, but none for images and few rows.
+    for rows, n_rising in ((X, 10), (X[:100], 0), (X.reshape(256, 1, 2, 2), 0)):
+        del weights[:]
+        small(**given).fit(rows)
+        assert sum(weight < 1.999 for weight in weights) == max(n_rising - 1, 0)
 
 
 def test_early_stopping_keeps_the_weights_that_were_best_on_rows_held_out():
