@@ -123,7 +123,8 @@ class AutoencoderTransformer(BaseRepresentation):
         categories.
 
     n_neighbors : int, default=15
-        Nearest neighbours of each row from which its partner is drawn.
+        Nearest neighbours of each row from which its partner is drawn. Where groups
+        are of fewer rows, take fewer: others would be drawn to them.
 
     early_exaggeration : float or "auto", default="auto"
         Power of :math:`s(z_i, z'_i)` in the contrastive term while the step size warms
