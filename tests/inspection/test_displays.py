@@ -816,7 +816,7 @@ def test_columns_of_times_are_drawn_as_histograms():
     frame = pd.DataFrame({"moment": moments, "day": moments.dt.date})
     frame["zoned"] = moments.dt.tz_localize("Europe/Berlin").where(moments.index > 9)
     frame["waited"] = moments - moments[0]
-    frame["python"] = frame["waited"].dt.to_pytimedelta()
+    frame["python"] = pd.Series([*frame["waited"]], dtype=object)
     display = SampleDisplay.from_samples(frame[::2], frame)
     display.figure_.canvas.draw()
     panels = display.axes_.flat[:5]
