@@ -5,14 +5,21 @@ polars and pyarrow. Tables come by name, ``{"X_real": X_real, "X_sampled": X_sam
 so that errors can name them.
 """
 
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
 
+from skdeep._compat import is_null
+
 IN_NUMPY = torch.float16, torch.float32, torch.float64
 """Floating-point types of tensors that NumPy has."""
+
+TIMES = {"M": (date, np.datetime64), "m": (timedelta, np.timedelta64)}
+"""Kind of NumPy's type -> objects that are such: moments, and durations."""
 
 
 def numpy_of(X: Any) -> Any:
@@ -57,6 +64,39 @@ def added_up(X: np.ndarray | sparse.csr_matrix) -> np.ndarray | sparse.csr_matri
     X = X.copy()
     X.sum_duplicates()
     return X
+
+
+def as_times(
+    columns: Sequence[np.ndarray], clock: Callable[[datetime], Any]
+) -> Sequence[np.ndarray]:
+    """Columns of objects in NumPy's types, if all hold moments, or all durations.
+
+    `clock` makes of a moment of a zone one without.
+    """
+    if all(c.dtype == object and all(map(is_null, c)) for c in columns):
+        return columns  # nothing is known of them
+
+    def in_numpy(cell: Any) -> Any:
+        if is_null(cell):
+            return None
+        return clock(cell) if getattr(cell, "tzinfo", None) is not None else cell
+
+    for code, kinds in TIMES.items():
+        if all(c.dtype.kind == code or holds_only(c, kinds) for c in columns):
+            return [
+                np.array([*map(in_numpy, c)], f"{code}8[us]")
+                if c.dtype == object
+                else c
+                for c in columns
+            ]
+    return columns
+
+
+def holds_only(column: np.ndarray, kinds: tuple[type, ...]) -> bool:
+    """Whether a column has objects of some kinds, and missing cells."""
+    return column.dtype == object and all(
+        isinstance(cell, kinds) or is_null(cell) for cell in column
+    )
 
 
 def n_rows(X: Any) -> int:

@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "sampling": {"numpy", "sklearn"},
     "scaling": {"numpy", "scipy", "sklearn"},
     "storage": {"numpy"},
-    "tables": {"numpy", "scipy", "torch"},
+    "tables": {"_compat", "numpy", "scipy", "torch"},
     "training": {"nn", "storage", "training", "warning"} | {"numpy", "scipy", "torch"},
     "warning": set(),
     "wrapping": {"sklearn"},

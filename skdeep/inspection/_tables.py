@@ -1,15 +1,14 @@
 """Columns of tables, drawn alone and in pairs, real rows beside drawn ones."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from skdeep._compat import is_null
 from skdeep.base import flat_rows
 from skdeep.inspection._axes import short_names
-from skdeep.tables import column_names
+from skdeep.tables import as_times, column_names
 
 Columns = dict[str, np.ndarray]
 
@@ -97,24 +96,9 @@ def is_number(column: np.ndarray) -> bool:
     return column.dtype.kind in "fiu"
 
 
-def as_times(column: np.ndarray) -> np.ndarray:
-    """Column of objects that are moments or durations in a type of them; others as is.
-
-    Moments lose their zone, and are drawn as the clocks there showed them.
-    """
-    if column.dtype.kind != "O":
-        return column
-    missing = np.array([is_null(value) for value in column], dtype=bool)
-    known = [
-        v.replace(tzinfo=None) if isinstance(v, datetime) else v
-        for v in column[~missing]
-    ]
-    for kind, dtype in ((date, "datetime64[us]"), (timedelta, "timedelta64[us]")):
-        if known and all(isinstance(value, kind) for value in known):
-            times = np.full(len(column), "NaT", dtype)
-            times[~missing] = np.array(known, dtype)
-            return times
-    return column
+def without_zone(moment: datetime) -> datetime:
+    """Moment as the clocks of its zone showed it."""
+    return moment.replace(tzinfo=None)
 
 
 def in_days(column: np.ndarray) -> np.ndarray:
@@ -139,7 +123,10 @@ def draw_marginal(
     ax: Any, name: str, drawn: np.ndarray, real: np.ndarray | None
 ) -> None:
     """Draw how one column is distributed."""
-    drawn, real = as_times(drawn), None if real is None else as_times(real)
+    if real is None:
+        (drawn,) = as_times([drawn], without_zone)
+    else:
+        drawn, real = as_times([drawn, real], without_zone)
     kind = drawn.dtype.kind
     if kind in "mM" and (real is None or real.dtype.kind == kind):
         drawn, real = in_days(drawn), None if real is None else in_days(real)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import datetime
 from numbers import Integral
 from typing import Any
 
@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 
 from skdeep._compat import is_null
 from skdeep.metrics._rows import require_same_width
-from skdeep.tables import aligned_tables, column_names, numpy_of, selected
+from skdeep.tables import aligned_tables, as_times, column_names, numpy_of, selected
 
 LARGEST_EXACT = 2**53
 """Integer up to which float64 holds all of them."""
@@ -75,7 +75,7 @@ def _column(X: Any, name: str) -> np.ndarray:
 
 def _as_numbers(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], bool]:
     """Return one column of all tables as float64, and whether these are codes."""
-    columns = _with_times(columns)
+    columns = as_times(columns, _in_utc)
     if all(column.dtype.kind in "mM" for column in columns):
         return _ticks(columns), False
     if all(column.dtype.kind == "f" for column in columns):
@@ -89,33 +89,10 @@ def _as_numbers(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], bool]:
         return _codes(columns), True
 
 
-def _with_times(columns: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """Objects as NumPy's times, if all are dates and moments, or all durations."""
-    times = {"M": (date, np.datetime64), "m": (timedelta, np.timedelta64)}
-    for code, kinds in times.items():
-        if all(c.dtype.kind == code or holds_only(c, kinds) for c in columns):
-            return [
-                np.array([*map(_in_utc, c)], f"{code}8[us]") if c.dtype == object else c
-                for c in columns
-            ]
-    return columns
-
-
-def holds_only(column: np.ndarray, kinds: tuple[type, ...]) -> bool:
-    """Whether a column has objects of some kinds, and missing cells."""
-    return column.dtype == object and all(
-        isinstance(cell, kinds) or is_null(cell) for cell in column
-    )
-
-
-def _in_utc(cell: Any) -> Any:
-    if is_null(cell):
-        return None
-    if getattr(cell, "tzinfo", None) is None:
-        return cell
+def _in_utc(moment: datetime) -> np.datetime64:
     # Python's moments end with the year 9999, which another zone may pass.
-    offset = np.timedelta64(cell.utcoffset(), "us")
-    return np.datetime64(cell.replace(tzinfo=None), "us") - offset
+    offset = np.timedelta64(moment.utcoffset() or 0, "us")
+    return np.datetime64(moment.replace(tzinfo=None), "us") - offset
 
 
 def _ticks(columns: Sequence[np.ndarray]) -> list[np.ndarray]:
