@@ -221,15 +221,17 @@ class BaseSampler(BaseDeepEstimator):
             return in_chunks(function, rows)
         return in_chunks(function, rows, context.to(rows.device))
 
-    def _log_densities(self, X: Any, y: Any, log_density: RowMap) -> np.ndarray:
+    def _log_densities(
+        self, X: Any, y: Any, log_density: RowMap, has_density: np.ndarray
+    ) -> np.ndarray:
         """Log-density of each row in units of the input, from that of scaled rows.
 
         Given y, it is that of the rows in their classes; else, of a conditional
-        sampler, that of their mixture. The scales of all columns are taken off: what
-        leaves columns out of the density adds theirs to it before.
+        sampler, that of their mixture. Columns without a density are not stretched by
+        the scaling either.
         """
         rows = self._scaled_rows(self._validated(X, reset=False))
-        log_scale = np.log(self.scale_).sum()
+        log_scale = np.log(self.scale_[has_density]).sum()
         if y is not None or not self._knows_classes:
             given = y if self._knows_classes else None
             return self._over(rows, given, log_density) - np.float32(log_scale)

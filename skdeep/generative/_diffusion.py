@@ -417,11 +417,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
             log_density = model.log_density(self.n_steps, seed)
         else:
             log_density = model.lower_bound(seed)
-        # What has no density is not stretched by the scaling either.
-        log_scale = float(np.log(self.scale_[~np.isnan(self.constants_)]).sum())
-        return self._log_densities(
-            X, y, lambda x, *given: log_density(x, *given) + log_scale
-        )
+        return self._log_densities(X, y, log_density, np.isnan(self.constants_))
 
     score = score
 

@@ -390,15 +390,13 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         self._check_usable()
         flow, columns = self.flow_, self._columns()
         varies = np.isnan(self.constants_)
-        # What has no density is not stretched by the scaling either.
-        log_scale = float(np.log(self.scale_[~varies]).sum())
 
         def log_density(x: Tensor, *context: Tensor) -> Tensor:
             if not varies.any():
-                return x.new_full((len(x),), log_scale)
-            return flow.log_density(x[:, columns], *context) + log_scale
+                return x.new_zeros(len(x))
+            return flow.log_density(x[:, columns], *context)
 
-        return self._log_densities(X, y, log_density)
+        return self._log_densities(X, y, log_density, varies)
 
     score = score
 

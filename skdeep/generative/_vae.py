@@ -477,19 +477,15 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
         def log_density(x: Tensor, c: Tensor | None = None) -> Tensor:
             if method == "ais":
-                found = model.annealed(x, c, rng, n_codes, n_temperatures)
-            else:
-                bound = model.elbo if method == "elbo" else model.importance_weighted
-                width, size = self._n_features_out, model.codes_at_once(len(x))
-                found = bound(x, c, noise_parts(x, n_codes, width, seed, size))
-            return found + log_scale
+                return model.annealed(x, c, rng, n_codes, n_temperatures)
+            bound = model.elbo if method == "elbo" else model.importance_weighted
+            width, size = self._n_features_out, model.codes_at_once(len(x))
+            return bound(x, c, noise_parts(x, n_codes, width, seed, size))
 
-        # What has no density is not stretched by the scaling either.
-        is_density = np.zeros(self.n_features_in_, dtype=bool)
+        has_density = np.zeros(self.n_features_in_, dtype=bool)
         if self.noise_variance_ is not None:
-            is_density = self.noise_variance_ > 0
-        log_scale = float(np.log(self.scale_[~is_density]).sum())
-        return self._log_densities(X, y, log_density)
+            has_density = self.noise_variance_ > 0
+        return self._log_densities(X, y, log_density, has_density)
 
     score = score
 
