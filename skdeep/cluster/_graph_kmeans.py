@@ -18,9 +18,12 @@ N_NEIGHBORS = 15
 LOOSE = 1.25
 """Inertia, over the least, from which modularity does not count."""
 
-UNEQUAL, FAR_FEWER = (0.3, 0.0), 0.5
-"""Resolutions at which clusters may be of unequal sizes, ever more so, and the share of
-the edges that such clusters have to cut in place of those before.
+FAR_FEWER = 0.5
+"""Share of the edges that other labels cut, below which sizes do not count."""
+
+UNEQUAL = {0.3: FAR_FEWER, 0.0: FAR_FEWER**2}
+"""Resolution of modularity at which clusters of unequal sizes are looked for -> share
+of the edges that those of equal sizes cut, below which they are taken.
 """
 
 NEGLIGIBLE = 0.002
@@ -89,24 +92,26 @@ def number_of_best(runs: list[KMeans], neighbors: np.ndarray, slack: float) -> i
     small, are taken if they cut `FAR_FEWER` edges, and half as many again if the sizes
     do not count at all.
     """
-    n_clusters = len(runs[0].cluster_centers_)
     inertia = np.array([run.inertia_ for run in runs])
     kept, by_chance = np.transpose([edge_shares(neighbors, r.labels_) for r in runs])
     cut, modularity = 1 - kept, kept - by_chance
     tight = inertia <= LOOSE * inertia.min()
     best = tight & (modularity >= modularity[tight].max() - slack)
-    found = equal = int(np.where(best, inertia, np.inf).argmin())
+    equal = int(np.where(best, inertia, np.inf).argmin())
 
-    sizes = [np.bincount(run.labels_, minlength=n_clusters) for run in runs]
-    is_small = np.min(sizes, axis=1) < SMALLEST * np.mean(sizes, axis=1)
-    few, least = FAR_FEWER * cut[equal], cut[equal] - NEGLIGIBLE
-    cut[is_small] = 1
-    for resolution in UNEQUAL:
+    found, to_beat = equal, cut[equal]
+    cut[[has_small_clusters(run) for run in runs]] = 1
+    for resolution, share in UNEQUAL.items():
         unequal = int((1 - cut - resolution * by_chance).argmax())
-        if cut[unequal] < min(few, least):
+        if cut[unequal] < min(share * to_beat, to_beat - NEGLIGIBLE):
             found = unequal
-        few *= FAR_FEWER
     return found
+
+
+def has_small_clusters(run: KMeans) -> bool:
+    """Whether a cluster is so small, beside the mean one, that it holds outliers."""
+    sizes = np.bincount(run.labels_, minlength=len(run.cluster_centers_))
+    return bool(sizes.min() < SMALLEST * sizes.mean())
 
 
 @dataclass(frozen=True)
