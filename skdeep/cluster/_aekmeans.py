@@ -50,8 +50,8 @@ class AEKMeans(BaseDeepClusterer):
         Which of `n_init` k-means is kept. ``"modularity"``: the one whose labels cut
         the nearest-neighbour graph of the input least; ``"kmeans"``: the one of least
         inertia. ``"auto"`` is modularity, or k-means for rows of one length, as those
-        of words are, for tables of categories beside measurements, and for encoders
-        other than autoencoders.
+        of words are and of one-hot columns alone, for tables of categories beside
+        measurements, and for encoders other than autoencoders.
 
     n_init : int, default=20
         k-means starts on the embedding. From 100 000 rows on, or 1000 for each cluster

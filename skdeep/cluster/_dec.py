@@ -78,8 +78,8 @@ class DECClusterer(BaseDeepClusterer):
         of one common or of full covariances; ``"smooth"``: by k-means on codes averaged
         over their neighbours; ``"spectral"``: at the means of spectral clusters.
         ``"auto"`` is modularity, or k-means for rows of one length, as those of words
-        are, for tables of categories beside measurements, and for encoders other than
-        autoencoders; for SimCLR of images it is tied.
+        are and of one-hot columns alone, for tables of categories beside measurements,
+        and for encoders other than autoencoders; for SimCLR of images it is tied.
 
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts

@@ -92,7 +92,8 @@ class IDECClusterer(BaseDeepClusterer):
         of one common or of full covariances; ``"smooth"``: by k-means on codes averaged
         over their neighbours; ``"spectral"``: at the means of spectral clusters.
         ``"auto"`` is modularity, or k-means for rows of one length, as those of words
-        are, and for tables of categories beside measurements.
+        are and of one-hot columns alone, and for tables of categories beside
+        measurements.
 
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts

@@ -323,6 +323,8 @@ def test_automatic_start_takes_the_inertia_for_directions_and_codes_of_views():
     autoencoder = AutoencoderTransformer(2, max_iter=0).fit(X)
     assert resolved_init("auto", X, autoencoder) == "modularity"
     assert resolved_init("auto", words, autoencoder) == "kmeans"
+    indicators = np.hstack([np.eye(3)[[0, 1, 2, 2]], np.eye(2)[[0, 1, 0, 1]]])
+    assert resolved_init("auto", indicators, autoencoder) == "kmeans"
     contrastive = SimCLRTransformer(2, max_iter=0)
     assert resolved_init("auto", X, contrastive.fit(X)) == "kmeans"
     assert resolved_init("spectral", words, contrastive) == "spectral"
