@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from skdeep.nn.denoiser import ZeroConvolution, ZeroLinear
 from skdeep.nn.network import Network
 from skdeep.nn.spline import inverse_rational_quadratic, rational_quadratic
+from skdeep.nn.zero import ZeroConvolution, ZeroLinear
 
 LARGEST_LOG_SCALE = 3.0
 """Bound of the log-scales of affine couplings, alike for both signs."""

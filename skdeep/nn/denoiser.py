@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeep.nn.network import Network
+from skdeep.nn.zero import ZeroConvolution, ZeroLinear
 
 N_FREQUENCIES = 16
 """Waves of which a time is made."""
@@ -20,25 +21,6 @@ N_TIME_UNITS = 64
 
 GROUP_WIDTH = 8
 """Channels that are normalised together."""
-
-
-class ZeroLinear(nn.Linear):
-    """A dense layer that starts at zero."""
-
-    def reset_parameters(self) -> None:
-        """Set weights and biases to zero."""
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
-
-
-class ZeroConvolution(nn.Conv2d):
-    """A convolution that starts at zero."""
-
-    def reset_parameters(self) -> None:
-        """Set weights and biases to zero."""
-        nn.init.zeros_(self.weight)
-        assert self.bias is not None, "It is built with one."
-        nn.init.zeros_(self.bias)
 
 
 class Waves(nn.Module):

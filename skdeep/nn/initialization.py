@@ -9,10 +9,11 @@ from torch import Generator, nn
 
 from skdeep.nn.attention import ColumnTokens
 from skdeep.nn.critic import Shortcut
-from skdeep.nn.denoiser import Waves, ZeroConvolution, ZeroLinear
+from skdeep.nn.denoiser import Waves
 from skdeep.nn.encoders import ColumnEmbedding
 from skdeep.nn.flow import Mixing, Whitening
 from skdeep.nn.network import Network
+from skdeep.nn.zero import ZeroConvolution, ZeroLinear
 
 AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 

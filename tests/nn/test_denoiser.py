@@ -14,10 +14,9 @@ from skdeep.nn.denoiser import (
     DenseBlock,
     Moment,
     Waves,
-    ZeroConvolution,
-    ZeroLinear,
     group_norm,
 )
+from skdeep.nn.zero import ZeroConvolution, ZeroLinear
 
 SHAPES = [(1, 8, 8), (3, 7, 5), (1, 1, 1), (2, 1, 9), (1, 9, 2), (3, 32, 32)]
 
