@@ -28,12 +28,18 @@ def numpy_of(X: Any) -> Any:
     Raises
     ------
     TypeError
-        If it is a lazy frame, or holds annotations beside a matrix, as AnnData does.
+        If it is a lazy frame, holds annotations beside a matrix, as AnnData does, or is
+        an estimator: searches hand these to scores that are taken for scorers.
     """
     if is_lazy(X):
         raise TypeError("A lazy frame has no rows: pass what its collect() returns.")
     if hasattr(type(X), "obs_names") and hasattr(type(X), "X"):
         raise TypeError(f"{type(X).__name__} holds more than rows: pass its .X alone.")
+    if hasattr(type(X), "get_params"):
+        raise TypeError(
+            f"{type(X).__name__} is an estimator, and no rows or labels. To scoring= "
+            "give a scorer, such as neighbor_modularity_scorer, in place of a score."
+        )
     return array_of(X.detach().cpu()) if isinstance(X, torch.Tensor) else X
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 
 from skdeep import metrics
 from skdeep.representation import AutoencoderTransformer
@@ -342,3 +343,18 @@ class AnnData:
 def test_annotated_matrices_are_refused_with_what_to_do(estimator):
     with pytest.raises(TypeError, match=r"AnnData holds more than rows: pass its \.X"):
         clone(estimator).fit(AnnData(), classes)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        metrics.neighbor_modularity_score,
+        metrics.graph_modularity,
+        metrics.clustering_accuracy_score,
+        metrics.frechet_distance,
+    ],
+)
+def test_scores_that_are_given_for_scorers_say_so(score):
+    # As searches without labels call what they are given as `scoring`.
+    with pytest.raises(TypeError, match=r"KMeans is an estimator.* give a scorer"):
+        score(KMeans(), blobs)
