@@ -10,7 +10,7 @@ import torch
 from scipy.sparse import csr_matrix
 from sklearn import config_context
 from sklearn.mixture import GaussianMixture
-from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
@@ -383,13 +383,18 @@ class VaDEClusterer(BaseDeepClusterer):
         rows = self._rows(X)
         return -in_chunks(self._objective(), rows)
 
-    def sample(self, n_samples: int = 1, *, random_state: Any = None) -> np.ndarray:
-        """Draw rows from the model.
+    def sample(
+        self, n_samples: int = 1, *, y: Any = None, random_state: Any = None
+    ) -> np.ndarray:
+        """Draw rows from the model, or from some of its clusters.
 
         Parameters
         ----------
         n_samples : int, default=1
             Number of rows.
+        y : int, array-like of int of shape (n_samples,) or None, default=None
+            Cluster of all rows or of each, as `predict` numbers them. None draws
+            clusters by their weights.
         random_state : int, RandomState instance or None, default=None
             An int gives the same rows at each call.
 
@@ -403,13 +408,16 @@ class VaDEClusterer(BaseDeepClusterer):
         Raises
         ------
         ValueError
-            If `n_samples` is less than 1.
+            If `n_samples` is less than 1, or y holds what is no cluster.
         """
         check_is_fitted(self)
         n_samples = int(check_scalar(n_samples, "n_samples", Integral, min_val=1))
         drawn = check_random_state(random_state)
-        weights = self.weights_.astype(np.float64)
-        clusters = drawn.choice(len(weights), n_samples, p=weights / weights.sum())
+        if y is None:
+            weights = self.weights_.astype(np.float64)
+            clusters = drawn.choice(len(weights), n_samples, p=weights / weights.sum())
+        else:
+            clusters = checked_clusters(y, n_samples, len(self.weights_))
         model, autoencoder = self._model(), self._placed()
         device = autoencoder._home()
         rng = Generator(device).manual_seed(int(drawn.randint(2**31 - 1)))
@@ -446,6 +454,20 @@ class VaDEClusterer(BaseDeepClusterer):
                 whitening = self.autoencoder_.whitening_[np.ix_(varies, varies)]
                 log_scale -= float(np.linalg.slogdet(whitening)[1])
         return lambda x: log_scale - model.elbo(x)
+
+
+def checked_clusters(y: Any, n_rows: int, n_clusters: int) -> np.ndarray:
+    """Cluster of each row, from that of all or of each."""
+    y = np.full(n_rows, y) if np.ndim(y) == 0 else column_or_1d(y)
+    if len(y) != n_rows:
+        raise ValueError(f"y has {len(y)} clusters, but there are {n_rows} rows.")
+    unknown = [label for label in y.tolist() if label not in range(n_clusters)]
+    if unknown:
+        raise ValueError(
+            f"y holds {unknown[0]!r}, but clusters have the numbers from 0 to "
+            f"{n_clusters - 1}."
+        )
+    return y.astype(np.int64)
 
 
 def constants_under(

@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.frozen import FrozenEstimator
 
 from skdeep.cluster import VaDEClusterer
+from skdeep.compose import make_sampler_pipeline
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.representation import AutoencoderTransformer, DeepInfoMaxTransformer
 
@@ -78,6 +79,32 @@ def test_samples_lie_in_the_clusters_as_often_as_the_rows(planted):
         np.testing.assert_allclose(own.std(0), rows.std(0), rtol=0.4)
     np.testing.assert_array_equal(drawn, model.sample(900, random_state=0))
     assert not np.array_equal(drawn, model.sample(900, random_state=1))
+
+
+def test_samples_of_clusters_lie_in_them(planted):
+    _, _, model = planted
+    of_one = model.sample(200, y=2, random_state=0)
+    assert (model.predict(of_one) == 2).mean() > 0.95
+    wanted = np.arange(200) % 3
+    of_each = model.sample(200, y=wanted, random_state=0)
+    assert (model.predict(of_each) == wanted).mean() > 0.95
+    again = make_sampler_pipeline(FrozenEstimator(model)).fit(model.sample(9))
+    assert (model.predict(again.sample(50, y=1, random_state=0)) == 1).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (3, "y holds 3, but clusters have the numbers from 0 to 2"),
+        (-1, "y holds -1"),
+        ("a", "y holds 'a'"),
+        ([0, 1], "y has 2 clusters, but there are 4 rows"),
+    ],
+)
+def test_samples_of_what_is_no_cluster_are_refused(planted, y, message):
+    _, _, model = planted
+    with pytest.raises(ValueError, match=message):
+        model.sample(4, y=y)
 
 
 def test_bound_is_a_density_below_the_true_one(planted):
