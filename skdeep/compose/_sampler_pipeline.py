@@ -272,7 +272,7 @@ class SamplerPipeline(Pipeline):
         return X if table_format is None else table_format.restored(X)
 
     @available_if(last_step_has("score_samples"))
-    def score_samples(self, X: Any, y: Any = None, **params: Any) -> np.ndarray:
+    def score_samples(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Log-density of each row in units of the input, in nats.
 
         A bound of it if that of the sampler is one.
@@ -290,6 +290,9 @@ class SamplerPipeline(Pipeline):
         Returns
         -------
         log_density : ndarray of shape (n_samples,)
+        std : ndarray of shape (n_samples,)
+            Only with ``return_std=True``, where the sampler takes it: standard errors,
+            NaN where the log-density is -inf.
 
         Raises
         ------
@@ -306,7 +309,8 @@ class SamplerPipeline(Pipeline):
             raise ValueError(
                 f"y has {len(classes)} classes, but there are {n_samples} rows."
             )
-        log_density = np.full(n_samples, -np.inf)
+        log_density, std = np.full(n_samples, -np.inf), np.full(n_samples, np.nan)
+        results = (log_density, std) if params.get("return_std") else log_density
         rows = np.arange(n_samples)  # still in X: steps leave out what they cannot take
         log_stretch = np.zeros((n_samples, 1))
         for name, step in unrolled(self.steps[:-1]):
@@ -324,17 +328,19 @@ class SamplerPipeline(Pipeline):
                 X = of_rows(X, ~outside)
                 rows, log_stretch = rows[~outside], log_stretch[~outside]
                 if not rows.size:
-                    return log_density
+                    return results
             # Some steps can be told to write into what they are given.
             X = step.transform(X if getattr(step, "copy", True) else deepcopy(X))
         if classes is not None:
             given = classes[rows] if classes.ndim else y
-            log_prob = sampler.score_samples(X, given, **params)
+            found = sampler.score_samples(X, given, **params)
         else:
-            log_prob = sampler.score_samples(X, **params)
+            found = sampler.score_samples(X, **params)
+        if isinstance(found, tuple):
+            found, std[rows] = found
         log_det = np.where(has_density(sampler), log_stretch, 0.0).sum(axis=1)
-        log_density[rows] = log_prob + log_det
-        return log_density
+        log_density[rows] = found + log_det
+        return results
 
     @available_if(last_step_has("score_samples", "score"))
     def score(self, X: Any, y: Any = None, **params: Any) -> float:

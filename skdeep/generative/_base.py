@@ -221,9 +221,12 @@ class BaseSampler(BaseDeepEstimator):
             return in_chunks(function, rows)
         return in_chunks(function, rows, context.to(rows.device))
 
-    def _log_densities(
-        self, X: Any, y: Any, log_density: RowMap, has_density: np.ndarray
-    ) -> np.ndarray:
+    @property
+    def _has_density(self) -> np.ndarray:
+        """Which columns count in the density: those that vary."""
+        return np.isnan(self.constants_)
+
+    def _log_densities(self, X: Any, y: Any, log_density: RowMap) -> np.ndarray:
         """Log-density of each row in units of the input, from that of scaled rows.
 
         Given y, it is that of the rows in their classes; else, of a conditional
@@ -231,7 +234,7 @@ class BaseSampler(BaseDeepEstimator):
         the scaling either.
         """
         rows = self._scaled_rows(self._validated(X, reset=False))
-        log_scale = np.log(self.scale_[has_density]).sum()
+        log_scale = np.log(self.scale_[self._has_density]).sum()
         if y is not None or not self._knows_classes:
             given = y if self._knows_classes else None
             return self._over(rows, given, log_density) - np.float32(log_scale)

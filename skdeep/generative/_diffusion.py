@@ -417,7 +417,7 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
             log_density = model.log_density(self.n_steps, seed)
         else:
             log_density = model.lower_bound(seed)
-        return self._log_densities(X, y, log_density, np.isnan(self.constants_))
+        return self._log_densities(X, y, log_density)
 
     score = score
 

@@ -389,14 +389,14 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         """
         self._check_usable()
         flow, columns = self.flow_, self._columns()
-        varies = np.isnan(self.constants_)
+        varies = self._has_density.any()
 
         def log_density(x: Tensor, *context: Tensor) -> Tensor:
-            if not varies.any():
+            if not varies:
                 return x.new_zeros(len(x))
             return flow.log_density(x[:, columns], *context)
 
-        return self._log_densities(X, y, log_density, varies)
+        return self._log_densities(X, y, log_density)
 
     score = score
 

@@ -14,24 +14,16 @@ from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of, network_copy
 from skdeep.fitting import Fitting, Validation
 from skdeep.generative._base import BaseSampler, Classes, fit_transform, score
-from skdeep.generative._vae_likelihood import (
-    Bernoulli,
-    Likelihood,
-    RowGaussian,
-    SharedGaussian,
-)
+from skdeep.generative._vae_likelihood import fitted_likelihood
 from skdeep.generative._vae_model import VariationalModel, n_places
 from skdeep.generative._vae_training import (
-    COLLAPSED,
-    EARLIEST,
-    are_binary,
-    new_likelihood,
-    new_networks,
+    draws_noise,
+    new_model,
     rising_weight,
     settled,
     standardize_codes,
     validation_loss,
-    warn_of_collapse,
+    warn_if_collapsed,
 )
 from skdeep.nn.noise import normal
 from skdeep.nn.row_noise import noise_parts
@@ -422,8 +414,9 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         method: str = "elbo",
         n_importance: int = 32,
         n_temperatures: int = 100,
+        return_std: bool = False,
         random_state: Any = 0,
-    ) -> np.ndarray:
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Estimate of the log-likelihood of each row, in nats.
 
         Parameters
@@ -446,6 +439,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
             Codes that are drawn for each row; chains with ``method="ais"``.
         n_temperatures : int, default=100
             Steps of each chain with ``method="ais"``.
+        return_std : bool, default=False
+            With ``method="ais"``: whether to return the errors of the estimates, too.
         random_state : int, RandomState instance or None, default=0
             Seed of the codes. Except with ``method="ais"``, a row draws them by its
             content: its score depends on no other row.
@@ -455,11 +450,15 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         log_likelihood : ndarray of shape (n_samples,), float32
             In units of the input: the scaling counts. Columns that do not vary do not.
             -inf, with the Bernoulli likelihood, of rows beyond the range of `fit`.
+        std : ndarray of shape (n_samples,), float32
+            With ``return_std=True``: standard errors, by the spread of the chains of
+            each row. NaN where the log-likelihood is -inf.
 
         Raises
         ------
         ValueError
-            If there is no such `method`, or y holds a class that `fit` did not see.
+            If there is no such `method`, or y holds a class that `fit` did not see. If
+            errors are asked for, but not ``method="ais"``, or those of a mixture.
         """
         self._check_usable()
         if method not in ("elbo", "iwae", "ais"):
@@ -470,22 +469,29 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         at_least = 2 if method == "ais" else 1
         check_scalar(n_importance, "n_importance", Integral, min_val=at_least)
         check_scalar(n_temperatures, "n_temperatures", Integral, min_val=1)
+        if return_std and (method != "ais" or (self._knows_classes and y is None)):
+            raise ValueError(
+                "return_std=True gives errors of method='ais' alone and, of a "
+                "conditional sampler, of rows whose class y says."
+            )
         n_codes, n_temperatures = int(n_importance), int(n_temperatures)
         model = self._model()
         seed = int(check_random_state(random_state).randint(2**31 - 1))
         rng = Generator(self._home()).manual_seed(seed)
 
+        errors: list[Tensor] = []
+
         def log_density(x: Tensor, c: Tensor | None = None) -> Tensor:
             if method == "ais":
-                return model.annealed(x, c, rng, n_codes, n_temperatures)
+                found, error = model.annealed(x, c, rng, n_codes, n_temperatures)
+                errors.append(error)
+                return found
             bound = model.elbo if method == "elbo" else model.importance_weighted
             width, size = self._n_features_out, model.codes_at_once(len(x))
             return bound(x, c, noise_parts(x, n_codes, width, seed, size))
 
-        has_density = np.zeros(self.n_features_in_, dtype=bool)
-        if self.noise_variance_ is not None:
-            has_density = self.noise_variance_ > 0
-        return self._log_densities(X, y, log_density, has_density)
+        found = self._log_densities(X, y, log_density)
+        return (found, torch.cat(errors).cpu().numpy()) if return_std else found
 
     score = score
 
@@ -493,30 +499,26 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     def _n_features_out(self) -> int:
         return self.encoder_.n_outputs // 2
 
+    @property
+    def _has_density(self) -> np.ndarray:
+        return super()._has_density & (self.noise_variance_ is not None)
+
     def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
         model = self._model()
         shape = (n_rows, self._n_features_out)
         z = normal(shape, rng)
         output = model.decoded(z, context)
-        noisy = self.sample_noise
-        if noisy == "auto":
-            noisy = self.sample_noise_
-        return (
-            model.likelihood.draw(output, rng)
-            if noisy
-            else model.likelihood.mean(output)
-        )
+        is_noisy = self.sample_noise
+        if is_noisy == "auto":
+            is_noisy = self.sample_noise_
+        likelihood = model.likelihood
+        return likelihood.draw(output, rng) if is_noisy else likelihood.mean(output)
 
     def _model(self) -> VariationalModel:
         """Return what was fitted, on the device."""
         device = self._home()
-        likelihood: Likelihood
-        if self.noise_variance_ is None:
-            likelihood = Bernoulli()
-        else:
-            variance = torch.tensor(self.noise_variance_, device=device)
-            is_of_row = self.decoder_.n_outputs > self.n_features_in_
-            likelihood = (RowGaussian if is_of_row else SharedGaussian)(variance)
+        is_of_row = self.decoder_.n_outputs > self.n_features_in_
+        likelihood = fitted_likelihood(self.noise_variance_, is_of_row, device)
         places = n_places(self.image_shape_)
         return VariationalModel(self.encoder_, self.decoder_, likelihood, places)
 
@@ -544,15 +546,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         rows, noise = fitting.rows, fitting.noise
 
         # Build the model and its optimiser.
-        constants = fitting.constants
-        likelihood = new_likelihood(self, np.isnan(constants), fitting)
-        if unit:  # tells them by probabilities, as all others
-            constants = np.full_like(constants, np.nan)
-        encoder, decoder = new_networks(
-            self, fitting, 0 if context is None else context.shape[1], likelihood
-        )
-        places = n_places(fitting.image_shape)
-        model = VariationalModel(encoder, decoder, likelihood, places)
+        model = new_model(self, fitting, 0 if context is None else context.shape[1])
+        encoder, decoder, likelihood = model.encoder, model.decoder, model.likelihood
         optimizer, schedule = fitting.optimizer([encoder, decoder])
         kl_weight = rising_weight(self, fitting, schedule)
 
@@ -573,15 +568,15 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         if self.early_stopping:
             held_out_loss = validation_loss(self, model, given, fitting)
             validation = Validation(fitting, optimizer, held_out_loss)
-        draws_noise = fitting.image_shape is None
-        if unit:
-            draws_noise &= self.binarize or are_binary(fitting)
+        constants = fitting.constants
+        if unit:  # tells them by probabilities, as all other columns
+            constants = np.full_like(constants, np.nan)
         kept = {
             "encoder_": encoder,
             "decoder_": decoder,
             "noise_variance_": likelihood.variance,
             "constants_": constants,
-            "sample_noise_": draws_noise,
+            "sample_noise_": draws_noise(self, fitting),
             **classes,
         }
         fitting.train(task, "train", step, [optimizer], kept, validation=validation)
@@ -591,6 +586,4 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         self.kl_ = settled(self, model, given, fitting)
         if likelihood.variance is not None:
             self.noise_variance_ = likelihood.variance.cpu().numpy()
-        has_begun = schedule.step_number >= EARLIEST and np.isnan(constants).any()
-        if has_begun and self.kl_.max() < COLLAPSED:
-            warn_of_collapse(type(self).__name__)
+        warn_if_collapsed(self, schedule.step_number)

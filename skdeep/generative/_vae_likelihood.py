@@ -220,3 +220,13 @@ class RowGaussian(Gaussian):
         mean, free = output.chunk(2, dim=-1)
         share = torch.sigmoid(free + math.log(-LOWEST / HIGHEST))
         return mean, LOWEST + (HIGHEST - LOWEST) * share
+
+
+def fitted_likelihood(
+    variance: np.ndarray | None, is_of_row: bool, device: torch.device
+) -> Likelihood:
+    """Return the likelihood that was trained: without a variance, that of bits."""
+    if variance is None:
+        return Bernoulli()
+    kind = RowGaussian if is_of_row else SharedGaussian
+    return kind(torch.tensor(variance, device=device))

@@ -106,17 +106,18 @@ class VariationalModel:
         rng: Generator,
         n_chains: int,
         n_temperatures: int,
-    ) -> Tensor:
-        """Annealed estimate of the log-likelihood of rows."""
+    ) -> tuple[Tensor, Tensor]:
+        """Annealed estimate of the log-likelihood of rows, and its standard error."""
         size = self.codes_at_once(n_chains)
-        estimates = []
+        found = []
         for start in range(0, len(x), size):
             part = slice(start, start + size)
             given = None if context is None else context[part]
-            estimates.append(
+            found.append(
                 self._annealed_part(x[part], given, rng, n_chains, n_temperatures)
             )
-        return torch.cat(estimates)
+        estimates, errors = zip(*found, strict=True)
+        return torch.cat(estimates), torch.cat(errors)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -127,7 +128,7 @@ class VariationalModel:
         rng: Generator,
         n_chains: int,
         n_temperatures: int,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         # The moves follow gradients, which tensors made in inference mode have not.
         x, context = x.clone(), None if context is None else context.clone()
 
@@ -135,14 +136,13 @@ class VariationalModel:
             log_likelihood = self._log_likelihood(x, z, context)
             return log_likelihood + standard_normal_log_density(z)
 
-        estimate, _ = annealed_importance(
+        return annealed_importance(
             log_joint,
             *self.posterior(x, context),
             rng,
             n_chains=n_chains,
             n_temperatures=n_temperatures,
         )
-        return estimate
 
     def left_over(
         self, x: Tensor, context: Tensor | None, rng: Generator

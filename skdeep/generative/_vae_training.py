@@ -18,7 +18,7 @@ from skdeep.generative._vae_likelihood import (
     SharedGaussian,
     least_variances,
 )
-from skdeep.generative._vae_model import VariationalModel
+from skdeep.generative._vae_model import VariationalModel, n_places
 from skdeep.nn import MLP, ConvDecoder, ConvEncoder, Network, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import checked_sizes
@@ -101,6 +101,14 @@ def new_networks(
     return encoder.to(device), decoder.to(device)
 
 
+def new_model(estimator: Any, fitting: Fitting, n_classes: int) -> VariationalModel:
+    """Build the likelihood, the encoder and the decoder."""
+    likelihood = new_likelihood(estimator, np.isnan(fitting.constants), fitting)
+    encoder, decoder = new_networks(estimator, fitting, n_classes, likelihood)
+    places = n_places(fitting.image_shape)
+    return VariationalModel(encoder, decoder, likelihood, places)
+
+
 def rising_weight(
     estimator: Any, fitting: Fitting, schedule: OneCycle
 ) -> Callable[[], float]:
@@ -135,6 +143,16 @@ def are_binary(fitting: Fitting) -> bool:
     # x^2 = x for these, so that the variance is mean (1 - mean), and less for others.
     variance = fitting.columns.variance / fitting.scale**2
     return np.allclose(variance, mean * (1 - mean), atol=1e-7)
+
+
+def draws_noise(estimator: Any, fitting: Fitting) -> bool:
+    """Whether rows are drawn from the likelihood, or their means are.
+
+    Noise of pixels is no picture, and entries between zero and one are no bits.
+    """
+    is_bits = estimator.binarize or are_binary(fitting)
+    is_table = fitting.image_shape is None
+    return is_table and (estimator.likelihood != "bernoulli" or is_bits)
 
 
 @torch.no_grad()
@@ -246,12 +264,15 @@ def warn_of_narrow_columns(variance: np.ndarray, name: str) -> None:
         )
 
 
-def warn_of_collapse(name: str) -> None:
-    """Warn that no dimension of the code tells rows apart."""
+def warn_if_collapsed(estimator: Any, n_steps: int) -> None:
+    """Warn if, after so many steps, no dimension of the code tells rows apart."""
+    has_begun = n_steps >= EARLIEST and np.isnan(estimator.constants_).any()
+    if not has_begun or estimator.kl_.max() >= COLLAPSED:
+        return
     warn(
-        f"{name}: the posterior has collapsed. Each dimension of the code tells less "
-        f"than {COLLAPSED} nats of a row, and all codes decode to much the same row. "
-        "Unless the columns have nothing in common, try warm_up=0.5, a smaller beta, "
-        "more epochs (max_iter) or another scale.",
+        f"{type(estimator).__name__}: the posterior has collapsed. Each dimension of "
+        f"the code tells less than {COLLAPSED} nats of a row, and all codes decode to "
+        "much the same row. Unless the columns have nothing in common, try warm_up="
+        "0.5, a smaller beta, more epochs (max_iter) or another scale.",
         ConvergenceWarning,
     )

@@ -914,3 +914,15 @@ def test_arguments_of_scores_reach_the_sampler():
     assert model.score(X, **given) == pytest.approx(found.mean())
     with pytest.raises(TypeError, match="n_chains"):
         model.score_samples(X, n_chains=3)
+
+
+@pytest.mark.parametrize("signs", [[1, -1, 1], [-1, -1, -1]])
+def test_errors_of_rows_without_density_are_unknown(signs):
+    logs = FunctionTransformer(np.log, np.exp)
+    vae = VAESampler(1, hidden_layer_sizes=(8,), max_iter=5, random_state=0)
+    model = make_sampler_pipeline(logs, vae).fit(np.exp(X / 9))
+    given = {"method": "ais", "n_importance": 2, "n_temperatures": 2}
+    rows = np.exp(X[:3] / 9) * np.transpose([signs])
+    found, std = model.score_samples(rows, **given, return_std=True)
+    np.testing.assert_array_equal(np.isnan(std), np.isneginf(found))
+    np.testing.assert_array_equal(np.isnan(std), np.array(signs) < 0)

@@ -10,12 +10,14 @@ from scipy.stats import kstest, multivariate_normal
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine, make_blobs
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from skdeep.compose import make_sampler_pipeline
 from skdeep.generative import VAESampler, _vae_model, _vae_training
 from skdeep.generative import _vae as module
 from skdeep.generative._vae_likelihood import SharedGaussian, least_variances
@@ -271,6 +273,25 @@ def test_scores_at_a_wrong_posterior_are_ordered():
     assert annealed == pytest.approx(truth, abs=0.05)
 
 
+def test_errors_of_annealed_estimates_say_how_far_they_are_off():
+    model, density = linear_model()
+    with torch.no_grad():
+        model.encoder_.layers[0].bias += torch.tensor([0.4, -0.4, 1.0, 1.0])
+    X = density.rvs(150, random_state=0)
+    given = {"method": "ais", "n_importance": 16, "n_temperatures": 8}
+    found, std = model.score_samples(X, **given, return_std=True)
+    np.testing.assert_array_equal(found, model.score_samples(X, **given))
+    assert std.shape == (150,)
+    assert std.dtype == np.float32
+    off = (found - density.logpdf(X)) / std
+    assert 0.5 < np.mean(off**2) < 2.5
+    shuffled = make_sampler_pipeline(StandardScaler(), FrozenEstimator(model)).fit(X)
+    same = model.score_samples(shuffled[0].transform(X), **given, return_std=True)
+    log_density, again = shuffled.score_samples(X, **given, return_std=True)
+    np.testing.assert_array_equal(again, same[1])
+    np.testing.assert_array_equal(log_density, shuffled.score_samples(X, **given))
+
+
 def test_samples_of_the_linear_model_have_its_moments():
     model, density = linear_model()
     drawn = model.sample(20_000, random_state=0)
@@ -339,6 +360,10 @@ def test_rows_beyond_the_range_have_no_probability(method):
     found = model.score_samples(rows, method=method, n_importance=2, n_temperatures=2)
     assert np.isfinite(found[:2]).all()
     assert np.isneginf(found[2:]).all()
+    if method == "ais":
+        given = {"method": method, "n_importance": 2, "n_temperatures": 2}
+        _, std = model.score_samples(rows, **given, return_std=True)
+        np.testing.assert_array_equal(np.isnan(std), np.isneginf(found))
 
 
 def test_the_least_variance_is_a_small_part_of_that_of_the_column():
@@ -861,6 +886,8 @@ def test_absurd_arguments_are_refused_by_name():
         model.score_samples(X, method="ais", n_importance=1)
     with pytest.raises(ValueError, match="n_temperatures == 0, must be >= 1"):
         model.score_samples(X, method="ais", n_temperatures=0)
+    with pytest.raises(ValueError, match="return_std=True gives errors of method='ais"):
+        model.score_samples(X, method="iwae", return_std=True)
     with pytest.raises(ValueError, match="knows no classes"):
         model.sample(3, y=1)
     with pytest.raises(ValueError, match="have 2 components"):
@@ -868,6 +895,8 @@ def test_absurd_arguments_are_refused_by_name():
     with pytest.raises(ValueError, match="needs values in"):
         small(likelihood="bernoulli", scale="standard").fit(X)
     conditional = small(conditional=True).fit(X, y)
+    with pytest.raises(ValueError, match="of rows whose class y says"):
+        conditional.score_samples(X, method="ais", return_std=True)
     for call in (
         conditional.transform,
         lambda X: conditional.inverse_transform(X[:, :2]),
