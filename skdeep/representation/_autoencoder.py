@@ -13,17 +13,10 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.fitting import Fitting
-from skdeep.nn import (
-    MLP,
-    AttentionEncoder,
-    ConvDecoder,
-    ConvEncoder,
-    Network,
-    initialized,
-)
 from skdeep.nn.corruption import corrupted, masked
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS
-from skdeep.parameters import ImageShape, checked_sizes
+from skdeep.parameters import ImageShape
+from skdeep.representation._autoencoder_networks import new_mask_head, new_networks
 from skdeep.representation._autoencoder_objective import AutoencoderObjective
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
@@ -437,7 +430,16 @@ class AutoencoderTransformer(BaseRepresentation):
         pixel_shape = fitting.image_shape or square_image_shape(rows)
 
         # Build the networks and their optimiser.
-        objective = self._new_objective(fitting, weight)
+        encoder, decoder = new_networks(self, fitting)
+        objective = AutoencoderObjective(
+            encoder,
+            decoder,
+            RECONSTRUCTIONS[self.loss].loss,
+            weight,
+            self._corruption(rows, shuffle),
+            new_mask_head(self, fitting) if self.mask_weight else None,
+            self.mask_weight,
+        )
         optimizer, schedule = fitting.optimizer(objective.networks)
         change, shape = resolved_augment(
             self._augment, fitting.image_shape, pixel_shape
@@ -459,8 +461,8 @@ class AutoencoderTransformer(BaseRepresentation):
             return losses
 
         kept = {
-            "encoder_": objective.encoder,
-            "decoder_": objective.decoder,
+            "encoder_": encoder,
+            "decoder_": decoder,
             "whitening_": fitting.whitening,
             "constants_": np.where(pixel_shape is None, fitting.constants, np.nan),
             "pixel_shape_": pixel_shape,
@@ -468,23 +470,6 @@ class AutoencoderTransformer(BaseRepresentation):
         }
         fitting.train(task, phase_name, step, [optimizer], kept)
         return neighbors
-
-    def _new_objective(self, fitting: Fitting, weight: float) -> AutoencoderObjective:
-        """Build the networks, on the device of the rows, and what they minimise."""
-        rows = fitting.rows
-        encoder, decoder = (net.to(rows.device) for net in self._networks(fitting))
-        mask_head = None
-        if self.mask_weight:
-            mask_head = self._mask_head(decoder, fitting.weight_rng).to(rows.device)
-        return AutoencoderObjective(
-            encoder,
-            decoder,
-            RECONSTRUCTIONS[self.loss].loss,
-            weight,
-            self._corruption(rows, fitting.shuffle),
-            mask_head,
-            self.mask_weight,
-        )
 
     @property
     def _augment(self) -> Any:
@@ -522,48 +507,3 @@ class AutoencoderTransformer(BaseRepresentation):
             return lambda x, rng: masked(x, self.corruption, rng)
         donors = donors_of(rows, order)
         return lambda x, rng: corrupted(x, donors, self.corruption, rng)
-
-    def _mask_head(self, decoder: Network, rng: Generator) -> MLP:
-        """Network that tells which cells were replaced, from the code."""
-        if not self.corruption:
-            raise ValueError(
-                "mask_weight above 0 needs cells to be replaced: the 'corruption' "
-                f"parameter of {type(self).__name__} must be above 0, for example 0.3. "
-                "Got 0 instead."
-            )
-        return initialized(MLP, rng, sizes=[int(self.n_components), decoder.n_outputs])
-
-    def _networks(self, fitting: Fitting) -> tuple[Network, Network]:
-        rng, n_components = fitting.weight_rng, int(self.n_components)
-        if fitting.image_shape is None and self.network == "attention":
-            sizes = checked_sizes(self, (128, 128))
-            columns = {
-                "n_features": fitting.n_features,
-                "hidden_layer_sizes": sizes,
-                "n_components": n_components,
-            }
-            widths = [n_components, *sizes[::-1], fitting.n_features]
-            return (
-                initialized(AttentionEncoder, rng, **columns),
-                initialized(MLP, rng, sizes=widths),
-            )
-        if fitting.image_shape is None:
-            sizes = checked_sizes(self, (512, 256))
-            widths = [fitting.n_features, *sizes, n_components]
-            return (
-                initialized(MLP, rng, sizes=widths),
-                initialized(MLP, rng, sizes=widths[::-1]),
-            )
-        if self.network == "attention":
-            raise ValueError(
-                f"The 'network' parameter of {type(self).__name__} is 'attention', "
-                "which reads tables, but the rows are images of shape "
-                f"{fitting.image_shape}: use network='dense', and they are convolved."
-            )
-        shape = {
-            "image_shape": fitting.image_shape,
-            "channels": checked_sizes(self, (16, 32, 64)),
-            "n_components": n_components,
-        }
-        encoder = initialized(ConvEncoder, rng, **shape)
-        return encoder, initialized(ConvDecoder, rng, **shape)
