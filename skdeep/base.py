@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import Tags, check_array, check_random_state
 from sklearn.utils.validation import validate_data
+from torch import Tensor
 
 from skdeep._compat import CallbackSupportMixin, Interval, StrOptions, raise_advised
 from skdeep._version import __version__
@@ -374,6 +375,17 @@ def flat_rows(X: Any) -> Any:
     if image_shape_of(X) is not None:
         X = X.reshape(len(X), math.prod(X.shape[1:]))
     return X
+
+
+def varying_columns(constants: np.ndarray, device: torch.device) -> Tensor | slice:
+    """Index of the columns that vary; of all as a slice, which copies nothing.
+
+    Samples repeat the other ones, and densities leave them out.
+    """
+    varies = np.isnan(constants)
+    if varies.all():
+        return slice(None)
+    return torch.from_numpy(np.flatnonzero(varies)).to(device)
 
 
 def network_to_state(network: Network) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from sklearn.mixture import GaussianMixture
 from torch import Generator, Tensor
 
-from skdeep.base import network_copy
+from skdeep.base import network_copy, varying_columns
 from skdeep.cluster._steps import Clustering, Start
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
@@ -65,10 +65,7 @@ class VaDEModel:
         self.mixture = mixture
         self.noise_variance = noise_variance
         self.constants = constants
-        varies = np.flatnonzero(np.isnan(constants))
-        self.columns = None
-        if len(varies) < len(constants):
-            self.columns = torch.from_numpy(varies).to(mixture[0].device)
+        self.columns = varying_columns(constants, mixture[0].device)
 
     @classmethod
     def started(
@@ -93,7 +90,7 @@ class VaDEModel:
 
     def varying(self, x: Tensor) -> Tensor:
         """Columns of which there is a likelihood."""
-        return x if self.columns is None else x[:, self.columns]
+        return x[:, self.columns]
 
     def prior(self) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights that sum to one, means and log-variances of the mixture."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from skdeep.base import varying_columns
 from skdeep.generative._base import RowMap
 from skdeep.generative._diffusion_paths import (
     Diffusion,
@@ -18,7 +19,6 @@ from skdeep.generative._diffusion_paths import (
     spread_noise,
     times_of,
 )
-from skdeep.generative._varying import varying_columns
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
 from skdeep.nn.row_noise import noise_parts

@@ -15,7 +15,7 @@ from sklearn.utils import Tags
 from torch import Generator, Tensor
 
 from skdeep._compat import Interval, StrOptions, fit_context
-from skdeep.base import image_shape_of, network_copy
+from skdeep.base import image_shape_of, network_copy, varying_columns
 from skdeep.fitting import CHUNK_ROWS, Fitting, Validation
 from skdeep.generative._base import BaseSampler, Classes, fit_transform, score, widths
 from skdeep.generative._gaussian import (
@@ -23,7 +23,6 @@ from skdeep.generative._gaussian import (
     shrunken_means,
     smallest_variances,
 )
-from skdeep.generative._varying import varying_columns
 from skdeep.nn import Flow, initialized
 from skdeep.nn.noise import normal
 from skdeep.parameters import ImageShape
