@@ -189,7 +189,8 @@ class EarlyStopping(BaseCallback):
     ----------
     monitor : str, default="auto"
         Name in the record. ``"auto"``: ``"validation_loss"`` if the phase has one,
-        else ``"loss"``.
+        else ``"loss"``. A name that a phase does not record raises a ValueError after
+        its first epoch: of ``"cluster"``, once all is pretrained.
 
     n_iter_no_change : int, default=10
         Epochs without improvement after which the phase ends.
