@@ -116,9 +116,9 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
 
     early_stopping : bool, default=True
         Whether to hold rows out, to stop when their bound does not grow, and to keep
-        the weights that were best on them. A shared variance is then that of the rows
-        held out; of few, that of the training rows times a ratio of both. Without it,
-        small tables are learned by heart.
+        their best weights. A shared variance is then that of the rows held out; if few,
+        or if they lack rare values, that of the training rows times a ratio.
+        Else small tables are learned by heart.
 
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows that is held out.

@@ -228,6 +228,7 @@ def settled(
                 trained * likelihood.varies,
                 len(fitting.held_out),
                 likelihood.least.min(),
+                kurtosis_of(fitting.rows[fitting.training[:CHUNK_ROWS]]),
             )
         likelihood.follow(squares)
     return kl.cpu().numpy()
@@ -238,6 +239,7 @@ def shrunken_squares(
     training: Tensor,
     n_held_out: int,
     least: Tensor | float = LEAST_VARIANCE,
+    kurtosis: Tensor | float = 3.0,
 ) -> Tensor:
     r"""Mean squares h of n rows held out, shrunk where these are few.
 
@@ -245,12 +247,28 @@ def shrunken_squares(
               r = \max\left(1, \frac{\sum_j h_j}{\sum_j t_j}\right)
 
     with t the mean squares of training rows: these tell the columns apart, the rows
-    held out how much is learned by heart, and m rows held out tell as much of a column.
-    Where the sum of these falls short of the least variance, that is in its place.
+    held out how much is learned by heart, and m = 50 rows held out tell as much of a
+    column. Where the sum of t falls short of the least variance, that is in its place.
+
+    Where :math:`h < r t`, the rows held out may lack rare values. Mean squares err by
+    :math:`\sqrt{(\kappa - 1) / n}` of themselves, with :math:`\kappa` the kurtosis, so
+    that m is :math:`50 \, (\kappa - 1) / 2` there, and 50 at least.
     """
     ratio = (held_out.sum() / training.sum().clamp_min(least)).clamp_min(1.0)
-    share = n_held_out / (n_held_out + SHRINKING_ROWS)
-    return torch.lerp(ratio * training, held_out, share)
+    expected = ratio * training
+    rarity = torch.as_tensor((kurtosis - 1) / 2).clamp_min(1.0)
+    m = SHRINKING_ROWS * torch.where(held_out < expected, rarity, 1.0)
+    return torch.lerp(expected, held_out, n_held_out / (n_held_out + m))
+
+
+def kurtosis_of(x: Tensor) -> Tensor:
+    """Fourth moment of each column of rows, in units of its variance; 0 of constants.
+
+    3 of normal values, and 1 / p of ones that are a small share p among zeros.
+    """
+    deviation = x - x.mean(0)
+    spread = deviation.square().mean(0).sqrt()
+    return (deviation / spread.where(spread > 0, 1.0)).pow(4).mean(0)
 
 
 def warn_of_narrow_columns(variance: np.ndarray, name: str) -> None:

@@ -21,7 +21,7 @@ from skdeep.compose import make_sampler_pipeline
 from skdeep.generative import VAESampler, _vae_model, _vae_training
 from skdeep.generative import _vae as module
 from skdeep.generative._vae_likelihood import SharedGaussian, least_variances
-from skdeep.generative._vae_training import means_over, shrunken_squares
+from skdeep.generative._vae_training import kurtosis_of, means_over, shrunken_squares
 from skdeep.nn.row_noise import noise_parts
 
 GRID = np.linspace(-7.5, 7.5, 51)
@@ -611,6 +611,36 @@ def test_squares_of_few_rows_are_shrunk_to_those_of_training_rows():
     )
     # Rows held out are not learned better than others: they were lucky.
     np.testing.assert_allclose(shrunken_squares(training / 9, training, 0), training)
+
+
+def test_squares_of_rare_values_are_not_believed_to_be_as_small_as_without_them():
+    held_out, training = torch.tensor([1.0, 1.0, 9.0]), torch.tensor([3.0, 3.0, 3.0])
+    kurtosis = torch.tensor([3.0, 199.0, 199.0])
+    found = shrunken_squares(held_out, training, 50, 1e-4, kurtosis)
+    # Of the second, 50 * 99 rows would tell as much; the third has rare values, seen.
+    r = 11 / 9
+    expected = [(1 + 3 * r) / 2, (1 + 99 * 3 * r) / 100, (9 + 3 * r) / 2]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_kurtosis_is_that_of_columns():
+    X = np.random.RandomState(0).randn(4000, 3) * [1, 5, 0] + [0, 100, 7]
+    X[:, 0] = np.arange(4000) < 40
+    found = kurtosis_of(torch.from_numpy(X))
+    np.testing.assert_allclose(found, [98.01**2 / 99 + 0.01**2 / 0.99, 3, 0], rtol=0.1)
+
+
+def test_noise_of_rare_indicators_is_not_that_of_rows_that_have_none():
+    def table(seed):
+        rng = np.random.RandomState(seed)
+        measured = rng.randn(800, 1) + 0.3 * rng.randn(800, 3)
+        return np.hstack([measured, rng.rand(800, 30) < 0.004])
+
+    X = table(0)
+    model = small(n_components=1, variance="shared", max_iter=20).fit(X)
+    variance, spread = model.noise_variance_ * model.scale_**2, X.var(0)
+    assert (variance > 0.8 * spread)[3:].all()
+    assert model.score(table(1)) > 27
 
 
 def test_fixed_variance_stays():
