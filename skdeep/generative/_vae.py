@@ -117,8 +117,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     early_stopping : bool, default=True
         Whether to hold rows out, to stop when their bound does not grow, and to keep
         their best weights. A shared variance is then that of the rows held out; if few,
-        or if they lack rare values, that of the training rows times a ratio.
-        Else small tables are learned by heart.
+        or if they lack rare values, that of the training rows times a ratio. Without
+        it, small tables are learned by heart.
 
     validation_fraction : float in (0, 1), default=0.1
         Share of the rows that is held out.
@@ -399,10 +399,9 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
         """
         self._check_usable()
         model = self._model()
-        mean = model.likelihood.mean
 
         def decoded(z: Tensor, c: Tensor | None = None) -> Tensor:
-            return mean(model.decoded(z, c))
+            return model.likelihood.mean(model.decoded(z, c))
 
         return self._decoded(X, y, decoded, self._n_features_out)
 

@@ -291,6 +291,8 @@ def warn_if_collapsed(estimator: Any, n_steps: int) -> None:
         f"{type(estimator).__name__}: the posterior has collapsed. Each dimension of "
         f"the code tells less than {COLLAPSED} nats of a row, and all codes decode to "
         "much the same row. Unless the columns have nothing in common, try warm_up="
-        "0.5, a smaller beta, more epochs (max_iter) or another scale.",
+        "0.5, a smaller beta, more epochs (max_iter) or another scale. Beside "
+        "indicators of rare categories, which rows held out judge by a few, try scale="
+        "'standard' with early_stopping=False.",
         ConvergenceWarning,
     )

@@ -659,7 +659,7 @@ def test_images_have_one_variance():
 
 def test_collapsed_codes_warn():
     X = np.random.RandomState(0).randn(300, 4)
-    with pytest.warns(ConvergenceWarning, match=r"collapsed[\s\S]*try warm_up=0.5"):
+    with pytest.warns(ConvergenceWarning, match=r"collapsed[\s\S]*early_stopping"):
         model = small(beta=20.0, max_iter=40).fit(X)
     assert model.kl_.max() < 0.01
 
