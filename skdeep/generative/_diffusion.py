@@ -149,8 +149,9 @@ class DiffusionSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSa
         follow: :math:`a_t^2 = (1 - \beta_1) \cdots (1 - \beta_t)`.
 
     constants_ : ndarray of shape (n_features,)
-        Value of each column that does not vary, NaN of all others. They are not
-        modelled: samples have their value, codes 0, and densities leave them out.
+        Value of each column that does not vary, NaN of all others, and of pixels. They
+        are not modelled: samples have their value, codes 0, and densities leave them
+        out.
 
     offset_, scale_ : ndarray of shape (n_features,)
         Scaled rows are ``(X - offset_) / scale_``.

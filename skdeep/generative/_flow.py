@@ -154,7 +154,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         distribution.
 
     constants_ : ndarray of shape (n_features,)
-        Value of each column that does not vary, NaN of the others.
+        Value of each column that does not vary, NaN of the others, and of pixels.
 
     offset_, scale_ : ndarray of shape (n_features,)
         Rows are read as ``(X - offset_) / scale_``.
