@@ -15,11 +15,13 @@ from skdeep.generative._base import BaseSampler, Classes, joined
 from skdeep.generative._coverage import Coverage, warn_of_collapse
 from skdeep.generative._gan_training import (
     BETAS,
+    CLIPPED_BETAS,
     LOSSES,
     MOST_EPOCHS,
     N_IMAGE_STEPS,
     N_STEPS,
     Game,
+    discriminator_rate,
     n_steps_ahead,
     new_networks,
     slope_penalty,
@@ -72,8 +74,8 @@ class GANSampler(BaseSampler):
     loss : {"non_saturating", "minimax", "wasserstein", "wasserstein_gp"}, default="non_saturating"
         What the two play for. ``"minimax"`` is that of the first paper, with which the
         generator's gradient vanishes where the discriminator is sure.
-        ``"wasserstein"`` clips the weights of the critic, ``"wasserstein_gp"``
-        penalises slopes of it that are not 1.
+        ``"wasserstein"`` clips the weights of the critic and, as its paper, trains
+        without momentum; ``"wasserstein_gp"`` penalises slopes that are not 1.
 
     noise : {"normal", "uniform"}, default="normal"
         Distribution of the noise; uniform between -1 and 1.
@@ -83,7 +85,8 @@ class GANSampler(BaseSampler):
         the Wasserstein losses; for the others, 2 on tables and 1 on images.
 
     discriminator_learning_rate : float or None, default=None
-        Step size of the discriminator's Adam; None takes `learning_rate`.
+        Step size of the discriminator's Adam. None takes `learning_rate`, and with
+        ``loss="wasserstein"`` 0.03 `clip` if that is less.
 
     clip : float, default=0.01
         Largest weight of the critic, with ``loss="wasserstein"``.
@@ -319,11 +322,11 @@ class GANSampler(BaseSampler):
         # Build the two networks, each with an optimiser of its own.
         n_classes = 0 if context is None else context.shape[1]
         generator, discriminator = new_networks(self, fitting, n_classes)
-        optimizer, schedule = fitting.optimizer([generator], betas=BETAS)
+        clips = self.loss == "wasserstein"
+        betas = CLIPPED_BETAS if clips else BETAS
+        optimizer, schedule = fitting.optimizer([generator], betas=betas)
         adversary, its_schedule = fitting.optimizer(
-            [discriminator],
-            learning_rate=self.discriminator_learning_rate,
-            betas=BETAS,
+            [discriminator], learning_rate=discriminator_rate(self), betas=betas
         )
         game = Game(
             discriminator,
@@ -331,7 +334,7 @@ class GANSampler(BaseSampler):
             adversary,
             *LOSSES[self.loss],
             slope_penalty(self, fitting),
-            self.clip if self.loss == "wasserstein" else None,
+            self.clip if clips else None,
         )
         n_components = int(self.n_components)
         last_loss = rows[:1].new_zeros(())  # of the generator

@@ -37,8 +37,15 @@ N_STEPS, N_IMAGE_STEPS = 3000, 1500
 MOST_EPOCHS = 2000
 """Epochs that it never exceeds: a table of some hundred rows needs its steps too."""
 
-BETAS = (0.5, 0.999)
-"""Decay of Adam's running means: the adversary moves, and old gradients mislead."""
+BETAS, CLIPPED_BETAS = (0.5, 0.999), (0.0, 0.9)
+"""Decay of Adam's running means: the adversary moves, and old gradients mislead. Beside
+a critic whose weights are clipped, no momentum helps at all, as its paper found.
+"""
+
+SHARE_OF_CLIP = 0.03
+"""Step size of such a critic, at most, over the clip: larger steps throw its weights
+from one bound to the other.
+"""
 
 R1_WEIGHT, R1_IMAGE_WEIGHT = 0.5, 1.0
 """Weight of the penalty at real rows: for each column of a table, and for an image."""
@@ -111,6 +118,14 @@ def n_steps_ahead(estimator: Any, is_image: bool) -> int:
     if estimator.loss.startswith("wasserstein"):
         return 5
     return 1 if is_image else 2
+
+
+def discriminator_rate(estimator: Any) -> float | None:
+    """Step size of the discriminator; None: that of the generator."""
+    rate = estimator.discriminator_learning_rate
+    if rate is None and estimator.loss == "wasserstein":
+        return min(estimator.learning_rate, SHARE_OF_CLIP * estimator.clip)
+    return rate
 
 
 def new_networks(

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
@@ -48,6 +49,32 @@ def test_default_finds_the_modes_of_a_ring(seed):
     n_modes, inside = modes_of(gan.sample(2000, random_state=0))
     assert n_modes >= 7
     assert inside > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_clipped_critic_finds_most_modes_of_a_ring(seed):
+    X, _ = ring()
+    gan = GANSampler(loss="wasserstein", random_state=seed).fit(X)
+    n_modes, inside = modes_of(gan.sample(2000, random_state=0))
+    assert n_modes >= 6
+    assert inside > 0.4
+
+
+@early
+def test_steps_of_the_clipped_critic_are_small_beside_the_clip():
+    X, _ = ring(200)
+    default, given, large = (
+        small(loss="wasserstein", discriminator_learning_rate=rate).fit(X)
+        for rate in (None, 0.03 * 0.01, 3e-3)
+    )
+    weights = [gan.generator_.layers[0].weight for gan in (default, given, large)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    patient = small(loss="wasserstein", learning_rate=1e-5)
+    same = clone(patient).set_params(discriminator_learning_rate=1e-5)
+    first, second = (gan.fit(X).generator_.layers[0].weight for gan in (patient, same))
+    assert torch.equal(first, second)
 
 
 @early
