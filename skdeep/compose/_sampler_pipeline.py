@@ -362,7 +362,8 @@ class SamplerPipeline(Pipeline):
         """
         if not hasattr(self.steps[-1][1], "score_samples"):
             return super().score(numpy_of(X), numpy_of(y), **params)
-        return float(np.mean(self.score_samples(X, y, **params)))
+        found = self.score_samples(X, y, **params)
+        return float(np.mean(found[0] if isinstance(found, tuple) else found))
 
     @available_if(last_step_has("transform"))
     def transform(self, X: Any, y: Any = None, **params: Any) -> Any:

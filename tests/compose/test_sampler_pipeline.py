@@ -926,3 +926,4 @@ def test_errors_of_rows_without_density_are_unknown(signs):
     found, std = model.score_samples(rows, **given, return_std=True)
     np.testing.assert_array_equal(np.isnan(std), np.isneginf(found))
     np.testing.assert_array_equal(np.isnan(std), np.array(signs) < 0)
+    assert model.score(rows, **given, return_std=True) == found.mean()
