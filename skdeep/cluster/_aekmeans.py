@@ -16,11 +16,17 @@ from skdeep.cluster._base import (
 )
 from skdeep.cluster._collapse import warn_of_empty_clusters
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
-from skdeep.cluster._starts import in_sample, resolved_init
+from skdeep.cluster._starts import GRAPH_STARTS, in_sample, resolved_init
 from skdeep.objectives.distances import squared_distances
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.training import FitTask, in_chunks
+
+OF_GRAPH: dict[str, Callable[..., Any]] = {
+    **GRAPH_STARTS,
+    "modularity": kmeans_of_graph,
+}
+"""`GRAPH_STARTS`, of which mixtures are none here."""
 
 
 class AEKMeans(BaseDeepClusterer):
@@ -46,12 +52,14 @@ class AEKMeans(BaseDeepClusterer):
         Degrees of freedom of the Student-t kernel of `predict_proba`, which nothing
         else knows here; smaller has heavier tails.
 
-    init : {"auto", "modularity", "kmeans"}, default="auto"
+    init : {"auto", "modularity", "inertia", "kmeans"}, default="auto"
         Which of `n_init` k-means is kept. ``"modularity"``: the one whose labels cut
-        the nearest-neighbour graph of the input least; ``"kmeans"``: the one of least
-        inertia. ``"auto"`` is modularity, or k-means for rows of one length, as those
-        of words are and of one-hot columns alone, for tables of categories beside
-        measurements, and for encoders other than autoencoders.
+        the nearest-neighbour graph of the input least; ``"inertia"``: the one of least
+        inertia, unless clusters of unequal sizes cut far fewer edges of that graph;
+        ``"kmeans"``: the one of least inertia. ``"auto"`` is modularity, inertia for
+        rows of one length, as those of words are and of one-hot columns alone, and
+        k-means for tables of categories beside measurements and for encoders other than
+        autoencoders.
 
     n_init : int, default=20
         k-means starts on the embedding. From 100 000 rows on, or 1000 for each cluster
@@ -128,7 +136,7 @@ class AEKMeans(BaseDeepClusterer):
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepClusterer._parameter_constraints,
         **AUTOENCODER_CONSTRAINTS,
-        "init": [StrOptions({"auto", "modularity", "kmeans"})],
+        "init": [StrOptions({"auto", "kmeans", *OF_GRAPH})],
     }
 
     def __init__(
@@ -191,18 +199,17 @@ class AEKMeans(BaseDeepClusterer):
             )
             rows = autoencoder._scaled_rows(X, resident=True)
             init = resolved_init(self.init, X, autoencoder)
-            if neighbors is None and init == "modularity":
+            if neighbors is None and init in OF_GRAPH:
                 neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
             with task.leaf("init"):
                 Z = autoencoder._encode(rows)
-                of_graph = init == "modularity"
                 start = in_sample(
-                    kmeans_of_graph if of_graph else kmeans,
+                    OF_GRAPH.get(init, kmeans),
                     Z,
                     self.n_clusters,
                     self.n_init,
                     kmeans_seed,
-                    neighbors if of_graph else None,
+                    neighbors if init in OF_GRAPH else None,
                 )
 
             self.autoencoder_ = autoencoder

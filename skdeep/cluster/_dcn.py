@@ -76,17 +76,18 @@ class DCNClusterer(BaseDeepClusterer):
         components and weights the second by :math:`\lambda / 2`: that is
         ``clustering_weight`` :math:`= \lambda / 2D`.
 
-    init : {"auto", "modularity", "kmeans", "tied", "gmm", "smooth", "spectral"}, default="auto"
+    init : {"auto", "modularity", "inertia", "kmeans", "tied", "gmm", "smooth", "spectral"}, default="auto"
         How the centroids are placed in the pretrained embedding.
         ``"modularity"``: of `n_init` k-means, the one whose labels cut the
         nearest-neighbour graph of the input least, or, if they cut clearly less, the
-        means of Gaussians of one common covariance; ``"kmeans"``: the one of least
-        inertia, as in the papers; ``"tied"`` and ``"gmm"``: at the means of Gaussians
-        of one common or of full covariances; ``"smooth"``: by k-means on codes averaged
-        over their neighbours; ``"spectral"``: at the means of spectral clusters.
-        ``"auto"`` is modularity, or k-means for rows of one length, as those of words
-        are and of one-hot columns alone, and for tables of categories beside
-        measurements.
+        means of Gaussians of one common covariance; ``"inertia"``: the one of least
+        inertia, unless clusters of unequal sizes cut far fewer edges; ``"kmeans"``: the
+        one of least inertia, as in the papers; ``"tied"`` and ``"gmm"``: at the means
+        of Gaussians of one common or of full covariances; ``"smooth"``: by k-means on
+        codes averaged over their neighbours; ``"spectral"``: at the means of spectral
+        clusters. ``"auto"`` is modularity, inertia for rows of one length, as those of
+        words are and of one-hot columns alone, and k-means for tables of categories
+        beside measurements.
 
     n_init : int, default=20
         Starts of k-means, of which the best is kept. Gaussians, each of which starts

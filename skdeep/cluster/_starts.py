@@ -171,6 +171,17 @@ def clusters_of_graph(
     return best if is_clear and (alike or part.cuts_far_fewer(old)) else plain
 
 
+def compact_clusters(
+    Z: np.ndarray, n_clusters: int, n_init: int, seed: int, neighbors: np.ndarray
+) -> KMeans:
+    """k-means of the least inertia, unless unequal clusters cut far fewer edges.
+
+    Where neighbours are often of other classes, that much of their graph can be
+    believed, and modularity, which likes clusters of one size, can not.
+    """
+    return kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors, slack=math.inf)
+
+
 def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
     """k-means on codes that were averaged over their neighbours, twice."""
     k = min(N_NEIGHBORS, len(Z) - 1)
@@ -214,7 +225,13 @@ STARTS: dict[str, Callable[[np.ndarray, int, int, int], Clusters]] = {
 }
 """By name: takes codes, the number of clusters, starts and a seed."""
 
-INITS = StrOptions({"auto", "modularity", *STARTS})
+GRAPH_STARTS: dict[str, Callable[[np.ndarray, int, int, int, np.ndarray], Clusters]] = {
+    "modularity": clusters_of_graph,
+    "inertia": compact_clusters,
+}
+"""The same, of those that also take the neighbours of the rows in the input."""
+
+INITS = StrOptions({"auto", *GRAPH_STARTS, *STARTS})
 
 
 def started(
@@ -227,12 +244,12 @@ def started(
 ) -> Clusters:
     """Clusters of an embedding by the start of that name, which is not ``"auto"``.
 
-    `neighbors` are those of the rows in the input, which ``"modularity"`` asks for.
+    `neighbors` are those of the rows in the input, which `GRAPH_STARTS` ask for.
     """
     counts = n_clusters, n_init
-    if init == "modularity":
+    if init in GRAPH_STARTS:
         assert neighbors is not None, "The graph is made for this start."
-        return in_sample(clusters_of_graph, Z, *counts, seed, neighbors)
+        return in_sample(GRAPH_STARTS[init], Z, *counts, seed, neighbors)
     return in_sample(STARTS[init], Z, *counts, seed)
 
 
@@ -297,4 +314,6 @@ def resolved_init(
     keeps_neighbors = isinstance(encoder, AutoencoderTransformer) and not (
         encoder.neighbor_weight == "auto" and encoder.neighbor_weight_ == 0
     )
-    return "modularity" if keeps_neighbors and not are_directions(X) else "kmeans"
+    if not keeps_neighbors:
+        return "kmeans"
+    return "inertia" if are_directions(X) else "modularity"

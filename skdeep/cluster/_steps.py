@@ -22,7 +22,7 @@ from skdeep.cluster._base import (
 )
 from skdeep.cluster._collapse import RankWatch, warn_of_empty_clusters
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition
-from skdeep.cluster._starts import INITS, resolved_init, started
+from skdeep.cluster._starts import GRAPH_STARTS, INITS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.objectives.distances import squared_distances
@@ -121,7 +121,7 @@ def start(
     )
     rows = autoencoder._scaled_rows(X, resident=True)
     init = resolved_init(init, X, autoencoder)
-    if neighbors is None and (clusterer.guard or init == "modularity"):
+    if neighbors is None and (clusterer.guard or init in GRAPH_STARTS):
         neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
     with task.leaf("init"):
         Z = autoencoder._encode(rows)

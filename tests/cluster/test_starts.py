@@ -26,6 +26,7 @@ from skdeep.cluster._graph_kmeans import (
 )
 from skdeep.cluster._n_clusters_search import curve
 from skdeep.cluster._starts import (
+    GRAPH_STARTS,
     MOST_OF_MIXTURES,
     STARTS,
     closed_sample,
@@ -54,7 +55,7 @@ def blobs(n=300, centers=4):
     return X.astype(np.float32), y
 
 
-@pytest.mark.parametrize("init", ["modularity", *STARTS])
+@pytest.mark.parametrize("init", [*GRAPH_STARTS, *STARTS])
 def test_every_start_finds_planted_clusters_and_says_whose_centers_they_are(init):
     X, y = blobs()
     found = started(init, X, 4, 8, 0, graph(X))
@@ -63,7 +64,7 @@ def test_every_start_finds_planted_clusters_and_says_whose_centers_they_are(init
     np.testing.assert_allclose(found.cluster_centers_, means, atol=0.1)
 
 
-@pytest.mark.parametrize("init", ["modularity", *STARTS])
+@pytest.mark.parametrize("init", [*GRAPH_STARTS, *STARTS])
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_every_start_takes_few_codes(init, n):
     X, _ = blobs(n, centers=1)
@@ -72,7 +73,7 @@ def test_every_start_takes_few_codes(init, n):
     assert (found.labels_ == 0).all()
 
 
-@pytest.mark.parametrize("init", ["modularity", *STARTS])
+@pytest.mark.parametrize("init", [*GRAPH_STARTS, *STARTS])
 def test_a_seed_always_gives_the_same_start(init):
     X, _ = blobs()
     first, second = (started(init, X, 5, 4, 3, graph(X)) for _ in range(2))
@@ -322,16 +323,35 @@ def test_automatic_start_takes_the_inertia_for_directions_and_codes_of_views():
     words = TfidfTransformer().fit_transform(sparse.csr_matrix(np.round(X)))
     autoencoder = AutoencoderTransformer(2, max_iter=0).fit(X)
     assert resolved_init("auto", X, autoencoder) == "modularity"
-    assert resolved_init("auto", words, autoencoder) == "kmeans"
+    assert resolved_init("auto", words, autoencoder) == "inertia"
     indicators = np.hstack([np.eye(3)[[0, 1, 2, 2]], np.eye(2)[[0, 1, 0, 1]]])
-    assert resolved_init("auto", indicators, autoencoder) == "kmeans"
+    assert resolved_init("auto", indicators, autoencoder) == "inertia"
     contrastive = SimCLRTransformer(2, max_iter=0)
     assert resolved_init("auto", X, contrastive.fit(X)) == "kmeans"
     assert resolved_init("spectral", words, contrastive) == "spectral"
     assert resolved_init("auto", X, contrastive.fit(X.reshape(-1, 1, 2, 2))) == "tied"
 
 
-@pytest.mark.parametrize("init", ["modularity", *STARTS])
+def test_inertia_decides_unless_unequal_clusters_cut_far_fewer_edges():
+    rng = np.random.RandomState(0)
+    y = np.repeat(range(4), [500, 60, 60, 60])
+    centers = np.array([[0, 0], [12, 0], [12, 3], [12, -3]])
+    spread = np.where(y == 0, 2.0, 0.3)[:, None]
+    Z = (centers[y] + spread * rng.randn(len(y), 2)).astype(np.float32)
+    neighbors = graph(Z)
+    plain, found = (
+        started(init, Z, 4, 10, 0, neighbors).labels_ for init in ("kmeans", "inertia")
+    )
+    assert clustering_accuracy_score(y, plain) < 0.7
+    assert clustering_accuracy_score(y, found) > 0.95
+    # A graph that knows nothing leaves the least inertia.
+    unknown = rng.randint(len(Z), size=(len(Z), 15))
+    found = started("inertia", Z, 4, 10, 0, unknown)
+    least = started("kmeans", Z, 4, 40, 0, None)
+    assert clustering_accuracy_score(least.labels_, found.labels_) > 0.95
+
+
+@pytest.mark.parametrize("init", [*GRAPH_STARTS, *STARTS])
 def test_clusterers_start_as_they_are_told(init):
     X, y = blobs()
     options = {"init": init, "n_init": 2, "max_iter": 2, "random_state": 0}
@@ -381,7 +401,7 @@ def test_rows_of_a_sample_keep_their_neighbors(long_tables):  # noqa: ARG001
     np.testing.assert_array_equal(closed_sample(2000, np.uint8(8), 0), eight)
 
 
-@pytest.mark.parametrize("init", ["modularity", *STARTS])
+@pytest.mark.parametrize("init", [*GRAPH_STARTS, *STARTS])
 def test_starts_find_rare_clusters_in_a_sample(init, long_tables):  # noqa: ARG001
     y = np.random.RandomState(1).choice(4, p=[0.5, 0.25, 0.2, 0.05], size=2000)
     centers = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]])
@@ -460,7 +480,7 @@ def test_tables_of_measurements_are_not_clustered_by_the_categories_beside_them(
     assert clustering_accuracy_score(y, drawn_to_neighbors.labels_) < 0.7
 
 
-@pytest.mark.parametrize("init", ["modularity", *STARTS])
+@pytest.mark.parametrize("init", [*GRAPH_STARTS, *STARTS])
 def test_counts_may_be_narrow_integers(init):
     Z = np.random.RandomState(0).randn(300, 3).astype(np.float32)
     neighbors = graph_in_blocks(Z)
