@@ -26,7 +26,7 @@ OF_GRAPH: dict[str, Callable[..., Any]] = {
     **GRAPH_STARTS,
     "modularity": kmeans_of_graph,
 }
-"""`GRAPH_STARTS`, of which mixtures are none here."""
+"""`GRAPH_STARTS` that are k-means and never a mixture."""
 
 
 class AEKMeans(BaseDeepClusterer):

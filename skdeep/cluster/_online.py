@@ -1,7 +1,6 @@
 """Clusters of rows that come a part at a time: what both clusterers share that can."""
 
 import copy
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from torch import Generator, Tensor
 
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
-from skdeep.cluster._starts import GRAPH_STARTS, resolved_init, started
+from skdeep.cluster._starts import BY_INERTIA, GRAPH_STARTS, resolved_init, started
 from skdeep.cluster._steps import Start, augmentation, self_training
 from skdeep.nn import initialized
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS, squared_error
@@ -267,7 +266,7 @@ def place_anew(
     assert weights is not None, "The rows of a stream have weights."
     counts = len(begin.centroids), int(n_init)
     if init in GRAPH_STARTS:
-        slack = SLACK if init == "modularity" else math.inf
+        slack = SLACK if init == "modularity" else BY_INERTIA
         found = kmeans_of_graph(Z, *counts, seed, neighbors, weights, slack)
     elif init == "kmeans":
         found = kmeans(Z, *counts, seed, weights)

@@ -44,6 +44,9 @@ LEAST_SAMPLE, LEAST_OF_CLUSTER = 50_000, 500
 many; all get a label.
 """
 
+BY_INERTIA = math.inf
+"""Slack of modularity with which the inertia alone decides."""
+
 N_REFINEMENTS = 10
 """Rounds, at most, in which k-means of a sample moves to the means of all codes."""
 
@@ -179,7 +182,7 @@ def compact_clusters(
     Where neighbours are often of other classes, that much of their graph can be
     believed, and modularity, which likes clusters of one size, can not.
     """
-    return kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors, slack=math.inf)
+    return kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors, slack=BY_INERTIA)
 
 
 def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
