@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss, mse_loss
 
 from skdeep.objectives.shapes import check_equal_shapes
 
@@ -35,41 +35,46 @@ def cross_entropy_per_sample(output: Tensor, x: Tensor) -> Tensor:
     return (terms + (x - inside).abs()).mean(1)
 
 
-class SquaredError(torch.autograd.Function):
-    r"""Mean squared error that needs one array of the size of the rows, or none.
+def squared_error(output: Tensor, x: Tensor) -> Tensor:
+    """Mean over the rows of `squared_error_per_sample`, in one operation."""
+    check_equal_shapes("output and x", output, x)
+    return mse_loss(output, x)
 
-    The difference of output and rows is kept for the pass back, where the output was if
-    that may be overwritten, and becomes the gradient where it lies: a second pass back
-    through the same loss is an error.
+
+MANY_NUMBERS = 2**16
+"""From which to save passes over the rows is worth an operation in Python."""
+
+
+class SquaredErrorInPlace(torch.autograd.Function):
+    r"""Mean squared error that needs no array of the size of the rows.
+
+    The difference of output and rows is kept for the pass back where the output was,
+    and becomes the gradient where it lies: a second pass back through the same loss is
+    an error.
     """
 
     @staticmethod
-    def forward(ctx: Any, output: Tensor, x: Tensor, overwrites: bool) -> Tensor:
+    def forward(ctx: Any, output: Tensor, x: Tensor) -> Tensor:
         """Return the mean over rows and features."""
-        difference = output.sub_(x) if overwrites else output - x
+        difference = output.sub_(x)
         ctx.save_for_backward(difference)
         flat = difference.flatten()
         return torch.dot(flat, flat) / flat.numel()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        """Return that of the output, and that of the rows if they are asked for."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return that of the output."""
         (difference,) = ctx.saved_tensors
-        slope = difference.mul_(gradient * (2 / difference.numel()))
-        return slope, -slope if ctx.needs_input_grad[1] else None, None
-
-
-def squared_error(output: Tensor, x: Tensor) -> Tensor:
-    """Mean over the rows of `squared_error_per_sample`, in one operation."""
-    check_equal_shapes("output and x", output, x)
-    return SquaredError.apply(output, x, False)
+        return difference.mul_(gradient * (2 / difference.numel())), None
 
 
 def squared_error_in_place(output: Tensor, x: Tensor) -> Tensor:
-    """Return `squared_error` of an output that nobody reads after, and that is lost."""
+    """Return `squared_error` of an output that nobody reads after, and may be lost."""
+    if output.numel() < MANY_NUMBERS:
+        return squared_error(output, x)
     check_equal_shapes("output and x", output, x)
-    return SquaredError.apply(output, x, True)
+    return SquaredErrorInPlace.apply(output, x)
 
 
 def cross_entropy(output: Tensor, x: Tensor) -> Tensor:
