@@ -16,8 +16,6 @@ from torch.autograd.function import once_differentiable
 
 from skdeep.nn.products import products_for
 
-rectified_gradient = torch.ops.aten.threshold_backward
-
 
 @dataclass
 class DenseStack:
@@ -124,7 +122,7 @@ class DenseLayers(torch.autograd.Function):
                 if trained:
                     stack.add_gradients(depth, g, h)
                 if depth:
-                    g = rectified_gradient(back(g, stack.layers[depth][0]), h, 0)
+                    g = rectified_gradient(back(g, stack.layers[depth][0]), h)
                 elif position or ctx.needs_input_grad[0]:
                     g = back(g, stack.layers[0][0])
             stack.written = stack.written or trained
@@ -159,7 +157,7 @@ class DenseSlopes(torch.autograd.Function):
             gradients.append(g)
             g = stack.products.product(g, stack.layers[depth][0])
             if depth:
-                g = rectified_gradient(g, hidden[depth - 1], 0)
+                g = rectified_gradient(g, hidden[depth - 1])
         ctx.save_for_backward(*gradients[::-1], *hidden)
         ctx.stack = stack
         return in_type(g, dtype)
@@ -178,12 +176,17 @@ class DenseSlopes(torch.autograd.Function):
                 stack.gradients[depth][1].zero_()
             if depth < n_layers - 1:
                 t = stack.products.product(t, weight.t())
-                t = rectified_gradient(t, hidden[depth], 0)
+                t = rectified_gradient(t, hidden[depth])
             elif ctx.needs_input_grad[0]:
                 t = stack.products.product(t, weight.t())
         stack.written = True
         g = in_type(t, dtype) if ctx.needs_input_grad[0] else None
         return g, None, None, *[None] * len(hidden)
+
+
+def rectified_gradient(g: Tensor, h: Tensor) -> Tensor:
+    """Make `g`, the gradient of the outputs `h` of rectifiers, that of their inputs."""
+    return torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g)
 
 
 def in_type(x: Tensor, dtype: torch.dtype) -> Tensor:
