@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 VERSIONS = ((2, 6), (3, 0))
 """Versions of torch, from and up to, of which the operation below is known."""
@@ -49,17 +50,17 @@ class TorchProducts:
     @staticmethod
     def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         r"""Dense layer :math:`x W^\top + b`."""
-        return torch.addmm(bias, x, weight.t())
+        return linear(x, weight, bias)
 
     @staticmethod
     def rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         r"""Dense layer and rectifier, :math:`\max(0, x W^\top + b)`."""
-        return torch.addmm(bias, x, weight.t()).relu_()
+        return linear(x, weight, bias).relu_()
 
     @staticmethod
     def product(a: Tensor, b: Tensor) -> Tensor:
         """Product a b."""
-        return a @ b
+        return torch.mm(a, b)
 
     @staticmethod
     def product_into(a: Tensor, b: Tensor, out: Tensor) -> None:

@@ -92,12 +92,13 @@ def mean_losses(step: Step, batches: Batches) -> dict[str, float]:
         # A loss may hold on to a tensor of the size of the batch: only its number is
         # kept, and no name for it when the next batch is read. And it stays where it
         # is: to read it here would wait for the device.
+        n = index.shape[0]
         losses = {name: loss.detach() for name, loss in step(index).items()}
         for name, loss in losses.items():
             if name in totals:
-                totals[name].add_(loss, alpha=len(index))
+                totals[name].add_(loss, alpha=n)
             else:
-                totals[name] = loss * len(index)
+                totals[name] = loss * n
     return {name: float(total) / batches.n_samples for name, total in totals.items()}
 
 

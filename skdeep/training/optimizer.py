@@ -177,7 +177,7 @@ class Adam:
         """
         if not self._in_training:
             raise RuntimeError("Adam.step works only inside of Adam.training().")
-        if len(self._added_up):
+        if self._added_up.numel():
             self._added_up.zero_()
         for _, stack in self._stacks:
             stack.written = False
