@@ -16,6 +16,7 @@ from skdeep.cluster._base import (
 )
 from skdeep.cluster._collapse import warn_of_empty_clusters
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
+from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._starts import GRAPH_STARTS, in_sample, resolved_init
 from skdeep.objectives.distances import squared_distances
 from skdeep.representation._neighbors import nearest_neighbors
@@ -66,6 +67,12 @@ class AEKMeans(BaseDeepClusterer):
         if these are more, they are made in a random sample of about half the rows at
         most; the best goes on for at most 10 rounds on all rows.
 
+    n_runs : int, default=1
+        Whole fits, pretraining included, from different seeds; the one of which the
+        labels have the largest modularity on the nearest-neighbour graph of the input,
+        or cut less than half as many of its edges, is kept. Runs share the
+        pretraining if the autoencoder is frozen or has a `random_state` of its own.
+
     device : str, default="auto"
         Torch device. ``"auto"``: the GPU if there is one.
 
@@ -98,6 +105,9 @@ class AEKMeans(BaseDeepClusterer):
 
     inertia_ : float
         Sum of squared distances of the embeddings to their centers.
+
+    run_scores_ : ndarray of shape (n_runs,) or None
+        Modularity of the labels of each run, if there were several.
 
     n_iter_ : int
         Iterations of the best k-means.
@@ -147,6 +157,7 @@ class AEKMeans(BaseDeepClusterer):
         alpha=1.0,
         init="auto",
         n_init=20,
+        n_runs=1,
         device="auto",
         precision="auto",
         memory=None,
@@ -158,6 +169,7 @@ class AEKMeans(BaseDeepClusterer):
         self.alpha = alpha
         self.init = init
         self.n_init = n_init
+        self.n_runs = n_runs
         self.device = device
         self.precision = precision
         self.memory = memory
@@ -190,6 +202,8 @@ class AEKMeans(BaseDeepClusterer):
             If clusters are left without rows, as those are that are more than there
             are distinct rows.
         """
+        if self.n_runs > 1:
+            return fit_best_run(self, X, y)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=2) as task:
@@ -217,6 +231,7 @@ class AEKMeans(BaseDeepClusterer):
             labels = in_chunks(self._assignment(), rows).argmax(axis=1)
             self.labels_, self.initial_labels_ = labels, labels.copy()
             warn_of_empty_clusters(labels, self)
+            self.run_scores_ = None
             self.inertia_ = float(start.inertia_)
             self.n_iter_ = start.n_iter_
             self.history_ = copy.deepcopy(autoencoder.history_)

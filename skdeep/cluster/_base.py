@@ -48,6 +48,7 @@ class BaseDeepClusterer(
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_runs": [Interval(Integral, 1, None, closed="left")],
         **RUN_CONSTRAINTS,
         "memory": MEMORY,
     }

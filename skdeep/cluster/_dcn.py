@@ -19,7 +19,7 @@ from skdeep.cluster._pseudo_labels import (
     PSEUDO_LABEL_CONSTRAINTS,
     with_pseudo_labels,
 )
-from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
+from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._steps import (
     SELF_TRAINING_CONSTRAINTS,
     augmentation,
@@ -255,7 +255,6 @@ class DCNClusterer(BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         **SELF_TRAINING_CONSTRAINTS,
         **PSEUDO_LABEL_CONSTRAINTS,
-        **RUNS_CONSTRAINTS,
         "clustering_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -340,8 +339,7 @@ class DCNClusterer(BaseDeepClusterer):
         """
         require_decoder(self)
         if self.n_runs > 1:
-            fit_best_run(self, X, y)
-            return self
+            return fit_best_run(self, X, y)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=3) as task:

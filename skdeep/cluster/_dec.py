@@ -14,7 +14,7 @@ from skdeep.cluster._pseudo_labels import (
     PSEUDO_LABEL_CONSTRAINTS,
     with_pseudo_labels,
 )
-from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
+from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     SELF_TRAINING_CONSTRAINTS,
@@ -256,7 +256,6 @@ class DECClusterer(BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         **SELF_TRAINING_CONSTRAINTS,
         **PSEUDO_LABEL_CONSTRAINTS,
-        **RUNS_CONSTRAINTS,
         "centroid_update": [CENTROID_UPDATES],
     }
 
@@ -338,8 +337,7 @@ class DECClusterer(BaseDeepClusterer):
             end without rows, or the embedding collapses.
         """
         if self.n_runs > 1:
-            fit_best_run(self, X, y)
-            return self
+            return fit_best_run(self, X, y)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=3) as task:

@@ -20,7 +20,7 @@ from skdeep.cluster._pseudo_labels import (
     PSEUDO_LABEL_CONSTRAINTS,
     with_pseudo_labels,
 )
-from skdeep.cluster._runs import RUNS_CONSTRAINTS, fit_best_run
+from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     SELF_TRAINING_CONSTRAINTS,
@@ -266,7 +266,6 @@ class IDECClusterer(BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         **SELF_TRAINING_CONSTRAINTS,
         **PSEUDO_LABEL_CONSTRAINTS,
-        **RUNS_CONSTRAINTS,
         "centroid_update": [CENTROID_UPDATES],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
     }
@@ -354,8 +353,7 @@ class IDECClusterer(BaseDeepClusterer):
         """
         require_decoder(self)
         if self.n_runs > 1:
-            fit_best_run(self, X, y)
-            return self
+            return fit_best_run(self, X, y)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=3) as task:

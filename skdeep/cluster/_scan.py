@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from skdeep._compat import Interval, StrOptions, fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer
+from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._scan_steps import (
     DeepStage,
     Model,
@@ -25,6 +26,7 @@ from skdeep.objectives.scan import (
 )
 from skdeep.representation import SimCLRTransformer
 from skdeep.representation._base import BaseRepresentation
+from skdeep.representation._neighbors import drawn_neighbors
 from skdeep.representation._pretraining import PRETRAINED
 from skdeep.representation._views import default_views
 from skdeep.training import FitTask, OneCycle
@@ -91,6 +93,12 @@ class SCANClusterer(BaseDeepClusterer):
         Starts of the clusters on the pretrained codes; the best is kept. From 100 000
         rows on, or 1000 for each cluster if these are more, they are made in a random
         sample of about half the rows at most.
+
+    n_runs : int, default=1
+        Whole fits, pretraining included, from different seeds; the one of which the
+        labels have the largest modularity on the nearest-neighbour graph of the input,
+        or cut less than half as many of its edges, is kept. Runs share the
+        pretraining if the encoder is frozen or has a `random_state` of its own.
 
     max_iter : int or "auto", default="auto"
         Epochs in which neighbours learn to agree. ``"auto"``: as many as make 400
@@ -166,6 +174,9 @@ class SCANClusterer(BaseDeepClusterer):
 
     cluster_frequencies_ : ndarray of shape (n_clusters,), float32
         Sums of the probabilities over the training rows: soft sizes of the clusters.
+
+    run_scores_ : ndarray of shape (n_runs,) or None
+        Modularity of the labels of each run, if there were several.
 
     n_iter_ : int
         Epochs in which neighbours learned to agree.
@@ -255,6 +266,7 @@ class SCANClusterer(BaseDeepClusterer):
         augment="auto",
         strong_augment="auto",
         n_init=20,
+        n_runs=1,
         max_iter="auto",
         self_label_iter="auto",
         guard=True,
@@ -276,6 +288,7 @@ class SCANClusterer(BaseDeepClusterer):
         self.augment = augment
         self.strong_augment = strong_augment
         self.n_init = n_init
+        self.n_runs = n_runs
         self.max_iter = max_iter
         self.self_label_iter = self_label_iter
         self.guard = guard
@@ -315,6 +328,8 @@ class SCANClusterer(BaseDeepClusterer):
             If the rows have fewer distinct values than there are clusters, or clusters
             end without rows.
         """
+        if self.n_runs > 1:
+            return fit_best_run(self, X, y)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=self.n_clusters)
         with FitTask(self, X, y, max_subtasks=4) as task:
@@ -339,13 +354,7 @@ class SCANClusterer(BaseDeepClusterer):
             schedule = OneCycle(adam, stage.cluster.max_iter * len(batches))
 
             def agree(index: Tensor) -> dict[str, Tensor]:
-                drawn = torch.randint(
-                    partners.shape[1],
-                    index.shape,
-                    generator=choice,
-                    device=rows.device,
-                )
-                neighbors = partners[index, drawn]
+                neighbors = drawn_neighbors(partners, index, choice)
                 x = view(rows[torch.cat([index, neighbors])])
                 log_p, log_p_neighbor = model.logits(x).log_softmax(1).chunk(2)
                 consistency = consistency_loss(log_p, log_p_neighbor)

@@ -233,7 +233,6 @@ def self_training(
     rank.warn(fitted["deep_stage_kept_"], type(clusterer).__name__)
     return {
         **fitted,
-        "run_scores_": None,
         "n_iter_": phase.n_iter,
         "history_": phase.history,
     }
@@ -267,6 +266,7 @@ def guarded(
         "initial_labels_": before.labels.copy(),
         "initial_modularity_": modularity,
         "deep_stage_kept_": kept,
+        "run_scores_": None,
     }
 
 

@@ -21,6 +21,7 @@ from skdeep.cluster._base import (
     inverse_transform,
     require_decoder,
 )
+from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._starts import closed_sample, least_variance
 from skdeep.cluster._steps import (
     DEEP_STAGE_CONSTRAINTS,
@@ -86,6 +87,12 @@ class VaDEClusterer(BaseDeepClusterer):
         k-means starts on the pretrained embedding; the mixture starts from the best.
         From 100 000 rows on, or 1000 for each cluster if these are more, both are
         fitted to a random sample of about half the rows at most.
+
+    n_runs : int, default=1
+        Whole fits, pretraining included, from different seeds; the one of which the
+        labels have the largest modularity on the nearest-neighbour graph of the input,
+        or cut less than half as many of its edges, is kept. Runs share the
+        pretraining if the autoencoder is frozen or has a `random_state` of its own.
 
     max_iter : int or "auto", default="auto"
         Epochs of the deep stage. ``"auto"``: as many as make 2000 gradient steps,
@@ -170,6 +177,9 @@ class VaDEClusterer(BaseDeepClusterer):
         Modularity of `initial_labels_` on the nearest-neighbour graph of the rows, as
         the autoencoder scales them. NaN without the guard.
 
+    run_scores_ : ndarray of shape (n_runs,) or None
+        Modularity of the labels of each run, if there were several.
+
     n_iter_ : int
         Epochs of the deep stage.
 
@@ -231,6 +241,7 @@ class VaDEClusterer(BaseDeepClusterer):
         *,
         autoencoder=None,
         n_init=20,
+        n_runs=1,
         max_iter="auto",
         guard=True,
         augment="auto",
@@ -246,6 +257,7 @@ class VaDEClusterer(BaseDeepClusterer):
         self.n_clusters = n_clusters
         self.autoencoder = autoencoder
         self.n_init = n_init
+        self.n_runs = n_runs
         self.max_iter = max_iter
         self.guard = guard
         self.augment = augment
@@ -290,6 +302,8 @@ class VaDEClusterer(BaseDeepClusterer):
             end without rows.
         """
         require_decoder(self)
+        if self.n_runs > 1:
+            return fit_best_run(self, X, y)
         image_shape = image_shape_of(X)
         X = self._validated(X, reset=True, min_samples=max(2, self.n_clusters))
         with FitTask(self, X, y, max_subtasks=3) as task:

@@ -19,7 +19,7 @@ from skdeep.parameters import ImageShape
 from skdeep.representation._autoencoder_networks import new_mask_head, new_networks
 from skdeep.representation._autoencoder_objective import AutoencoderObjective
 from skdeep.representation._base import BaseRepresentation
-from skdeep.representation._neighbors import nearest_neighbors
+from skdeep.representation._neighbors import drawn_neighbors, nearest_neighbors
 from skdeep.representation._pixels import square_image_shape
 from skdeep.representation._views import donors_of, on_rows, resolved_augment
 from skdeep.scaling import MOST_WHITENED, in_units, mixes_categories
@@ -450,9 +450,7 @@ class AutoencoderTransformer(BaseRepresentation):
         def step(index: Tensor) -> dict[str, Tensor]:
             n, power = len(index), 1.0
             if partners is not None:
-                n_partners = partners.shape[1]
-                drawn = torch.randint(n_partners, (n,), generator=noise, device=device)
-                index = torch.cat([index, partners[index, drawn]])
+                index = torch.cat([index, drawn_neighbors(partners, index, noise)])
                 if exaggeration > 1 and schedule.warms_up:
                     power = exaggeration
             losses = objective.losses(augment(rows[index], noise), n, noise, power)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
+from torch import Generator, Tensor
 
 from skdeep.nn.noise import normal
 from skdeep.training import Rows, in_chunks
@@ -26,6 +26,13 @@ N_ROUNDS = 4
 
 EXACT, BLOCK = 50_000, 10_000
 """Rows up to which all are searched, and rows of a block, at most, beyond."""
+
+
+def drawn_neighbors(neighbors: Tensor, index: Tensor, rng: Generator) -> Tensor:
+    """Draw one neighbour of each row of `index`, ``(n,)``, from their numbers."""
+    n_neighbors, device = neighbors.shape[1], neighbors.device
+    drawn = torch.randint(n_neighbors, index.shape, generator=rng, device=device)
+    return neighbors[index, drawn]
 
 
 def nearest_neighbors(rows: Rows, n_neighbors: int, seed: int) -> np.ndarray:
@@ -82,7 +89,7 @@ def principal_points(rows: Rows, n_components: int, seed: int) -> np.ndarray:
     -------
     ndarray of shape (n_samples, n_components)
     """
-    rng = torch.Generator().manual_seed(seed)
+    rng = Generator().manual_seed(seed)
     n_components = min(n_components, rows.n_features)
     basis = normal((rows.n_features, n_components), rng)
     if sparse.issparse(rows.X) and rows.whitening is None:

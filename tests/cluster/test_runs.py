@@ -5,11 +5,27 @@ from sklearn.datasets import make_blobs
 from sklearn.frozen import FrozenEstimator
 from sklearn.neighbors import NearestNeighbors
 
-from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer
+from skdeep.cluster import (
+    AEKMeans,
+    DCNClusterer,
+    DECClusterer,
+    IDECClusterer,
+    SCANClusterer,
+    VaDEClusterer,
+)
 from skdeep.metrics import graph_modularity
-from skdeep.representation import AutoencoderTransformer
+from skdeep.representation import AutoencoderTransformer, SimCLRTransformer
 
-each = pytest.mark.parametrize("Clusterer", [DECClusterer, IDECClusterer, DCNClusterer])
+BRIEF = {"n_init": 1, "random_state": 0}
+CLUSTERERS = {
+    AEKMeans: BRIEF,
+    **dict.fromkeys(
+        [DECClusterer, IDECClusterer, DCNClusterer], BRIEF | {"max_iter": 2}
+    ),
+    VaDEClusterer: BRIEF | {"max_iter": 2, "guard": False},
+    SCANClusterer: BRIEF | {"max_iter": 2, "self_label_iter": 1, "guard": False},
+}
+each = pytest.mark.parametrize("Clusterer", CLUSTERERS)
 
 X, y = make_blobs(150, 5, centers=6, cluster_std=3, random_state=0)
 
@@ -17,6 +33,16 @@ X, y = make_blobs(150, 5, centers=6, cluster_std=3, random_state=0)
 def small(**parameters):
     defaults = {"hidden_layer_sizes": (16,), "max_iter": 8, "learning_rate": 1e-2}
     return AutoencoderTransformer(3, **{**defaults, **parameters})
+
+
+def brief(Clusterer, **parameters):
+    """Make a clusterer of short fits, whose encoder has such parameters."""
+    model = Clusterer(6, **CLUSTERERS[Clusterer])
+    if Clusterer is SCANClusterer:
+        defaults = {"hidden_layer_sizes": (16,), "max_iter": 2}
+        encoder = SimCLRTransformer(3, **{**defaults, **parameters})
+        return model.set_params(encoder=encoder)
+    return model.set_params(autoencoder=small(**parameters))
 
 
 class Recorder:
@@ -42,11 +68,11 @@ class Recorder:
 
 @each
 def test_run_with_the_largest_modularity_is_kept(Clusterer):
-    model = Clusterer(6, autoencoder=small(), n_init=1, max_iter=2, random_state=0)
+    model = brief(Clusterer)
     best = clone(model).set_params(n_runs=4).fit(X)
     assert best.run_scores_.shape == (4,)
     assert len(set(best.run_scores_)) > 1
-    scaled = best.autoencoder_._scaled_rows(X)[slice(0, 150)].numpy()
+    scaled = best._embedder()._scaled_rows(X)[slice(0, 150)].numpy()
     graph = NearestNeighbors(n_neighbors=15).fit(scaled)
     neighbors = graph.kneighbors(return_distance=False)
     found = graph_modularity(neighbors, best.labels_)
@@ -54,15 +80,18 @@ def test_run_with_the_largest_modularity_is_kept(Clusterer):
     np.testing.assert_array_equal(best.labels_, best.predict(X))
     again = clone(best).fit(X)
     np.testing.assert_array_equal(best.transform(X), again.transform(X))
-    assert model.fit(X).run_scores_ is None
+    single = model.fit(X)
+    assert single.run_scores_ is None
+    assert vars(best).keys() == vars(single).keys()
 
 
 @each
 def test_runs_share_a_pretraining_that_would_be_the_same(Clusterer):
-    model = Clusterer(6, n_runs=3, n_init=2, max_iter=1, tol=0, random_state=0)
-    frozen = FrozenEstimator(small(random_state=1).fit(X))
-    once = clone(model).set_params(autoencoder=small(random_state=1)).fit(X)
-    none = clone(model).set_params(autoencoder=frozen).fit(X)
+    once = brief(Clusterer, random_state=1).set_params(n_runs=3)
+    (parameter,) = once._defaults
+    frozen = FrozenEstimator(clone(getattr(once, parameter)).fit(X))
+    none = clone(once).set_params(**{parameter: frozen}).fit(X)
+    once.fit(X)
     np.testing.assert_array_equal(once.run_scores_, none.run_scores_)
     np.testing.assert_array_equal(once.transform(X), none.transform(X))
 
