@@ -1,6 +1,8 @@
 """Deep clustering, representations and generative models as scikit-learn estimators."""
 
 from skdeep._version import __version__
+from skdeep.callbacks import *  # noqa: F403
+from skdeep.callbacks import __all__ as _callbacks
 from skdeep.cluster import (
     AEKMeans,
     DCNClusterer,
@@ -24,6 +26,8 @@ from skdeep.generative import (
 )
 from skdeep.inspection import *  # noqa: F403
 from skdeep.inspection import __all__ as _inspection
+from skdeep.io import *  # noqa: F403
+from skdeep.io import __all__ as _io
 from skdeep.metrics import *  # noqa: F403
 from skdeep.metrics import __all__ as _metrics
 from skdeep.representation import (
@@ -60,6 +64,8 @@ __all__ = [
     "interpolated_codes",
     "make_sampler_pipeline",
     "mutual_information",
+    *_callbacks,
     *_inspection,
+    *_io,
     *_metrics,
 ]

@@ -448,6 +448,14 @@ def test_unfitted_methods_say_so(estimator):
 
 
 @every_estimator
+def test_names_are_listed_before_and_after_fit(estimator):
+    # As completion does, and the picture of a fitted model, which asks for all of them.
+    assert {"fit", "get_params"} <= set(dir(clone(estimator)))
+    assert "n_features_in_" in dir(fitted(estimator))
+    assert "n_features_in_" in fitted(estimator)._repr_html_()
+
+
+@every_estimator
 def test_equal_rows_fit(estimator):
     import warnings
 

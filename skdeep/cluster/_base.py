@@ -33,6 +33,13 @@ AUTOENCODER_CONSTRAINTS: dict[str, list[Any]] = {
 """What two parameters of those that cluster the code of an autoencoder may be."""
 
 
+class NumberOfClusters(Interval):
+    """What a number of clusters may be, which tells "auto" who chooses one."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} (NClustersSearch chooses one)"
+
+
 class BaseDeepClusterer(
     ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, BaseDeepEstimator
 ):
@@ -46,7 +53,7 @@ class BaseDeepClusterer(
     _defaults = {"autoencoder": AutoencoderTransformer}
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "n_clusters": [NumberOfClusters(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_runs": [Interval(Integral, 1, None, closed="left")],
         **RUN_CONSTRAINTS,

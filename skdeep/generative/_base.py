@@ -221,7 +221,6 @@ class BaseSampler(BaseDeepEstimator):
             return in_chunks(function, rows)
         return in_chunks(function, rows, context.to(rows.device))
 
-    @property
     def _has_density(self) -> np.ndarray:
         """Which columns count in the density: those that vary."""
         return np.isnan(self.constants_)
@@ -234,7 +233,7 @@ class BaseSampler(BaseDeepEstimator):
         the scaling either.
         """
         rows = self._scaled_rows(self._validated(X, reset=False))
-        log_scale = np.log(self.scale_[self._has_density]).sum()
+        log_scale = np.log(self.scale_[self._has_density()]).sum()
         if y is not None or not self._knows_classes:
             given = y if self._knows_classes else None
             return self._over(rows, given, log_density) - np.float32(log_scale)

@@ -388,7 +388,7 @@ class FlowSampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler
         """
         self._check_usable()
         flow, columns = self.flow_, self._columns()
-        varies = self._has_density.any()
+        varies = self._has_density().any()
 
         def log_density(x: Tensor, *context: Tensor) -> Tensor:
             if not varies:

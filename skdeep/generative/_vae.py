@@ -498,9 +498,8 @@ class VAESampler(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseSampler)
     def _n_features_out(self) -> int:
         return self.encoder_.n_outputs // 2
 
-    @property
     def _has_density(self) -> np.ndarray:
-        return super()._has_density & (self.noise_variance_ is not None)
+        return super()._has_density() & (self.noise_variance_ is not None)
 
     def _draw(self, n_rows: int, context: Tensor | None, rng: Generator) -> Tensor:
         model = self._model()

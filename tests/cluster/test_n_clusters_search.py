@@ -238,6 +238,11 @@ def test_clusterer_without_an_encoder_is_refused(wrong):
         NClustersSearch(wrong).fit(blobs(2)[0])
 
 
+def test_clusterer_that_is_to_choose_its_number_names_the_search():
+    with pytest.raises(ValueError, match=r"NClustersSearch chooses one.*'auto'"):
+        AEKMeans("auto").fit(blobs(2)[0])
+
+
 def test_candidates_have_to_be_some():
     with pytest.raises(ValueError, match=r"must be at least min_clusters=5\. Got 4"):
         NClustersSearch(min_clusters=5, max_clusters=4).fit(blobs(2)[0])
