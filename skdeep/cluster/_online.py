@@ -113,8 +113,8 @@ def partial_fit(self: Any, X: Any, y: Any = None) -> Any:
     rows, the networks go on from those of the fit, and clusters of which the stream
     has no rows are lost. The time of a later call grows with its rows, whatever
     `max_iter`: 80 draws of pretraining and at most 40 of the deep stage for each
-    new row. Starts other than k-means and modularity see rows that are drawn by
-    what they stand for.
+    new row. Starts other than modularity, inertia and k-means see rows that are drawn
+    by what they stand for.
 
     Parameters
     ----------
