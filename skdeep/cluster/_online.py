@@ -12,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from torch import Generator, Tensor
 
 from skdeep._compat import fit_context
+from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
 from skdeep.cluster._starts import BY_INERTIA, GRAPH_STARTS, resolved_init, started
 from skdeep.cluster._steps import Start, augmentation, self_training
@@ -165,7 +166,7 @@ def partial_fit(self: Any, X: Any, y: Any = None) -> Any:
     return self
 
 
-def require_same_stream(clusterer: Any, X: Any) -> None:
+def require_same_stream(clusterer: BaseDeepClusterer, X: Any) -> None:
     """Raise if a stream was begun with other clusters, or another autoencoder."""
     fitted, given = clusterer.autoencoder_, clusterer.autoencoder
     is_frozen = isinstance(given, FrozenEstimator)
@@ -206,7 +207,11 @@ def as_printed(value: Any) -> str:
 
 
 def taught(
-    clusterer: Any, X: Any, reservoir: Reservoir, task: FitTask, seeds: list[int]
+    clusterer: BaseDeepClusterer,
+    X: Any,
+    reservoir: Reservoir,
+    task: FitTask,
+    seeds: list[int],
 ) -> dict[str, Any]:
     """Train a fitted clusterer on, with new rows and a sample of the earlier ones.
 
@@ -277,7 +282,9 @@ def taught(
     return {**fitted, **of_new, "pretrained_": pretrained}
 
 
-def begins_anew(autoencoder: Any, neighbors: np.ndarray, n_old: int) -> bool:
+def begins_anew(
+    autoencoder: BaseRepresentation, neighbors: np.ndarray, n_old: int
+) -> bool:
     """Whether the new rows are of other kinds, and enough to learn anew from."""
     return (
         len(neighbors) - n_old >= ENOUGH_ROWS

@@ -9,6 +9,7 @@ from sklearn.frozen import FrozenEstimator
 
 from skdeep._compat import Interval
 from skdeep.base import image_shape_of
+from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
@@ -20,7 +21,7 @@ RUNS_CONSTRAINTS: dict[str, list[Any]] = {
 """What the parameter of `fit_best_run` may be."""
 
 
-def fit_best_run(clusterer: Any, X: Any, y: Any) -> None:
+def fit_best_run(clusterer: BaseDeepClusterer, X: Any, y: Any) -> None:
     """Fit a clusterer from as many seeds as it has runs, and keep the best fit.
 
     The best are the labels of the largest modularity on the nearest-neighbour graph of
@@ -36,7 +37,7 @@ def fit_best_run(clusterer: Any, X: Any, y: Any) -> None:
     given, image_shape = X, image_shape_of(X)
     X = clusterer._validated(X, reset=True, min_samples=clusterer.n_clusters)
     parts: list[Partition] = []
-    best: tuple[Partition, Any] | None = None
+    best: tuple[Partition, BaseDeepClusterer] | None = None
     with FitTask(clusterer, X, y, max_subtasks=1 + clusterer.n_runs) as task:
         neighbor_seed, *seeds = task.seeds(clusterer, 1 + clusterer.n_runs)
         autoencoder = clusterer.autoencoder
