@@ -3,7 +3,6 @@
 import copy
 import datetime
 import functools
-import io
 import pickle
 
 import joblib
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import skops.io
 import torch
 from scipy import sparse
 from scipy.special import logsumexp
@@ -27,6 +25,7 @@ from skdeep import GANSampler
 from skdeep.compose import make_sampler_pipeline
 from skdeep.training.inference import DRAWN_ROWS
 from tests.estimators import SAMPLERS, name_of
+from tests.test_common import joblib_copy, skops_copy
 
 # Budgets of a second are not meant to converge.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -204,20 +203,6 @@ def test_arrays_on_disk_that_cannot_be_written_to_are_enough(sampler, tmp_path):
     for model in both(sampler):
         joblib.dump(model, tmp_path / "model")
         assert_equal_samples(model, joblib.load(tmp_path / "model", mmap_mode="r"))
-
-
-def skops_copy(model):
-    data = skops.io.dumps(model)
-    untrusted = skops.io.get_untrusted_types(data=data)
-    assert all(name.startswith("skdeep.") for name in untrusted), untrusted
-    return skops.io.loads(data, trusted=untrusted)
-
-
-def joblib_copy(model):
-    file = io.BytesIO()
-    joblib.dump(model, file)
-    file.seek(0)
-    return joblib.load(file)
 
 
 COPIES = [skops_copy, joblib_copy, lambda model: pickle.loads(pickle.dumps(model))]

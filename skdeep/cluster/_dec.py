@@ -9,7 +9,7 @@ from torch import Tensor
 from skdeep._compat import fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import BaseDeepClusterer, encoder_and_centroids
-from skdeep.cluster._online import Reservoir, partially_fit
+from skdeep.cluster._online import Reservoir, partial_fit
 from skdeep.cluster._pseudo_labels import (
     PSEUDO_LABEL_CONSTRAINTS,
     with_pseudo_labels,
@@ -356,47 +356,7 @@ class DECClusterer(BaseDeepClusterer):
             self.pretrained_: Any = None
         return self
 
-    @fit_context
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Cluster the next rows of a stream, beside a sample of those before.
-
-        The first call is `fit`. Each later one goes on with the pretraining, places the
-        centroids anew and takes the deep stage further, on the new rows and at most
-        2000 earlier ones. Clusters keep their numbers as far as they keep their rows.
-        Where at least 1250 new rows are of other kinds than the earlier ones, whose
-        neighbours they rarely are, pretraining begins anew on both: networks that took
-        a new kind for an old one hardly ever part them. Frozen autoencoders stay as
-        they are: each call takes the deep stage from there. After `fit`, which keeps no
-        rows, the networks go on from those of the fit, and clusters of which the stream
-        has no rows are lost. The time of a later call grows with its rows, whatever
-        `max_iter`: 80 draws of pretraining and at most 40 of the deep stage for each
-        new row. Starts other than k-means and modularity see rows that are drawn by
-        what they stand for.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Or images of shape (n_samples, C, H, W). In the first call at least
-            `n_clusters` rows, and better thousands: they start the networks and say how
-            the columns are scaled.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : DECClusterer
-
-        Raises
-        ------
-        ValueError
-            If `n_clusters`, or a parameter of the autoencoder, is not what the stream
-            began with, or a `Checkpoint` is set after the first call.
-        FloatingPointError
-            If a loss turns infinite or NaN. After any error but in the first call, the
-            estimator is what it was before.
-        """
-        partially_fit(self, X, y)
-        return self
+    partial_fit = partial_fit
 
     def _deep_stage(
         self, begin: Start, noise_seed: int

@@ -11,6 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.frozen import FrozenEstimator
 from torch import Generator, Tensor
 
+from skdeep._compat import fit_context
+from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
 from skdeep.cluster._starts import BY_INERTIA, GRAPH_STARTS, resolved_init, started
 from skdeep.cluster._steps import Start, augmentation, self_training
@@ -98,43 +100,73 @@ def stacked(first: Any, second: Any) -> Any:
     return np.concatenate([first, second])
 
 
-def partially_fit(clusterer: Any, X: Any, y: Any) -> None:
-    """Fit a clusterer to the first rows of a stream, or go on with the next.
+@fit_context
+def partial_fit(self: Any, X: Any, y: Any = None) -> Any:
+    """Cluster the next rows of a stream, beside a sample of those before.
+
+    The first call is `fit`. Each later one goes on with the pretraining, places the
+    centroids anew and takes the deep stage further, on the new rows and at most
+    2000 earlier ones. Clusters keep their numbers as far as they keep their rows.
+    Where at least 1250 new rows are of other kinds than the earlier ones, whose
+    neighbours they rarely are, pretraining begins anew on both: networks that took
+    a new kind for an old one hardly ever part them. Frozen autoencoders stay as
+    they are: each call takes the deep stage from there. After `fit`, which keeps no
+    rows, the networks go on from those of the fit, and clusters of which the stream
+    has no rows are lost. The time of a later call grows with its rows, whatever
+    `max_iter`: 80 draws of pretraining and at most 40 of the deep stage for each
+    new row. Starts other than modularity, inertia and k-means see rows that are drawn
+    by what they stand for.
 
     Parameters
     ----------
-    clusterer : DECClusterer or IDECClusterer
-    X : array-like
-        The next rows, as the user gave them.
-    y : array-like or None
-        For the callbacks to see.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Or images of shape (n_samples, C, H, W). In the first call at least
+        `n_clusters` rows, and better thousands: they start the networks and say how
+        the columns are scaled.
+    y : None
+        Ignored.
+
+    Returns
+    -------
+    self : estimator instance
+
+    Raises
+    ------
+    ValueError
+        If `n_clusters`, or a parameter of the autoencoder, is not what the stream
+        began with, or a `Checkpoint` is set after the first call.
+    FloatingPointError
+        If a loss turns infinite or NaN. After any error but in the first call, the
+        estimator is what it was before.
     """
-    goes_on = clusterer.__sklearn_is_fitted__()
+    # A method of the two that can: each names it.
+    goes_on = self.__sklearn_is_fitted__()
     if goes_on:
-        clusterer._validate_params()  # scikit-learn does so in the first call alone
+        self._validate_params()  # scikit-learn does so in the first call alone
     else:
-        clusterer.fit(X, y)
+        self.fit(X, y)
     # All that places the centroids is the stream: it begins with enough rows for them.
     # A copy that a callback kept in the middle of a fit has no stream yet.
-    reservoir = getattr(clusterer, "reservoir_", None)
-    least = clusterer.n_clusters if reservoir is None else 1
-    X = clusterer._validated(X, reset=False, min_samples=least)
+    reservoir = getattr(self, "reservoir_", None)
+    least = self.n_clusters if reservoir is None else 1
+    X = self._validated(X, reset=False, min_samples=least)
     reservoir = reservoir or Reservoir(X[:0])
     # Other seeds in each call, and the same ones for the same stream.
-    entropy = [clusterer._seeds(1)[0], reservoir.n_seen % 2**32]
+    entropy = [self._seeds(1)[0], reservoir.n_seen % 2**32]
     rng = np.random.RandomState(entropy)
     if goes_on:
         seeds = [int(seed) for seed in rng.randint(2**31 - 1, size=9)]
-        require_same_stream(clusterer, X)
-        with FitTask(clusterer, X, y, max_subtasks=3, goes_on=True) as task:
-            fitted = taught(clusterer, X, reservoir, task, seeds)
+        require_same_stream(self, X)
+        with FitTask(self, X, y, max_subtasks=3, goes_on=True) as task:
+            fitted = taught(self, X, reservoir, task, seeds)
             reservoir = reservoir.with_more(X, rng)
-            clusterer.__dict__.update(fitted, reservoir_=reservoir)
+            self.__dict__.update(fitted, reservoir_=reservoir)
     else:
-        clusterer.reservoir_ = reservoir.with_more(X, rng)
+        self.reservoir_ = reservoir.with_more(X, rng)
+    return self
 
 
-def require_same_stream(clusterer: Any, X: Any) -> None:
+def require_same_stream(clusterer: BaseDeepClusterer, X: Any) -> None:
     """Raise if a stream was begun with other clusters, or another autoencoder."""
     fitted, given = clusterer.autoencoder_, clusterer.autoencoder
     is_frozen = isinstance(given, FrozenEstimator)
@@ -175,7 +207,11 @@ def as_printed(value: Any) -> str:
 
 
 def taught(
-    clusterer: Any, X: Any, reservoir: Reservoir, task: FitTask, seeds: list[int]
+    clusterer: BaseDeepClusterer,
+    X: Any,
+    reservoir: Reservoir,
+    task: FitTask,
+    seeds: list[int],
 ) -> dict[str, Any]:
     """Train a fitted clusterer on, with new rows and a sample of the earlier ones.
 
@@ -246,7 +282,9 @@ def taught(
     return {**fitted, **of_new, "pretrained_": pretrained}
 
 
-def begins_anew(autoencoder: Any, neighbors: np.ndarray, n_old: int) -> bool:
+def begins_anew(
+    autoencoder: BaseRepresentation, neighbors: np.ndarray, n_old: int
+) -> bool:
     """Whether the new rows are of other kinds, and enough to learn anew from."""
     return (
         len(neighbors) - n_old >= ENOUGH_ROWS

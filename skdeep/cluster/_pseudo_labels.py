@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from skdeep._compat import Interval
+from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.objectives.clustering import log_soft_assignment
 from skdeep.objectives.scan import self_labelling_loss
 
@@ -17,7 +18,10 @@ PSEUDO_LABEL_CONSTRAINTS: dict[str, list[Any]] = {
 
 
 def with_pseudo_labels(
-    clusterer: Any, losses: dict[str, Tensor], z: Tensor, centroids: Tensor
+    clusterer: BaseDeepClusterer,
+    losses: dict[str, Tensor],
+    z: Tensor,
+    centroids: Tensor,
 ) -> dict[str, Tensor]:
     """Add the cross-entropy of the sure rows of a batch to its loss, if weighted.
 

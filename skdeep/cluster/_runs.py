@@ -7,13 +7,14 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skdeep.base import image_shape_of
+from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import encoder_parameter, fitted_encoder
 from skdeep.training import FitTask
 
 
-def fit_best_run(clusterer: Any, X: Any, y: Any) -> Any:
+def fit_best_run(clusterer: BaseDeepClusterer, X: Any, y: Any) -> Any:
     """Fit a clusterer from as many seeds as it has runs, and keep the best fit.
 
     The best are the labels of the largest modularity on the nearest-neighbour graph of
@@ -34,7 +35,7 @@ def fit_best_run(clusterer: Any, X: Any, y: Any) -> Any:
     given, image_shape = X, image_shape_of(X)
     X = clusterer._validated(X, reset=True, min_samples=clusterer.n_clusters)
     parts: list[Partition] = []
-    best: tuple[Partition, Any] | None = None
+    best: tuple[Partition, BaseDeepClusterer] | None = None
     with FitTask(clusterer, X, y, max_subtasks=1 + clusterer.n_runs) as task:
         neighbor_seed, *seeds = task.seeds(clusterer, 1 + clusterer.n_runs)
         parameter = encoder_parameter(clusterer)

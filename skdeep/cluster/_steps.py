@@ -27,6 +27,7 @@ from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import MarginalCorruption
 from skdeep.objectives.distances import squared_distances
 from skdeep.parameters import ImageShape
+from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
 from skdeep.representation._views import Views, on_rows, resolved_augment
@@ -85,7 +86,7 @@ class Start:
     Each row stands for as many as its weight says, or for itself alone.
     """
 
-    autoencoder: Any
+    autoencoder: BaseRepresentation
     centroids: Tensor
     labels: Tensor
     rows: Rows

@@ -1,20 +1,16 @@
 """Variational deep embedding (VaDE)."""
 
-import math
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix
-from sklearn import config_context
-from sklearn.mixture import GaussianMixture
 from sklearn.utils import check_random_state, check_scalar, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator, Tensor
 
-from skdeep._compat import fit_context, one_thread
+from skdeep._compat import fit_context
 from skdeep.base import image_shape_of
 from skdeep.cluster._base import (
     BaseDeepClusterer,
@@ -22,19 +18,15 @@ from skdeep.cluster._base import (
     require_decoder,
 )
 from skdeep.cluster._runs import fit_best_run
-from skdeep.cluster._starts import closed_sample, least_variance
 from skdeep.cluster._steps import (
     DEEP_STAGE_CONSTRAINTS,
-    Start,
     augmentation,
     guarded,
     start,
 )
 from skdeep.cluster._vade_model import VaDEModel, clustering_of
-from skdeep.nn.posterior import with_variances
-from skdeep.representation import AutoencoderTransformer
 from skdeep.representation._pretraining import PRETRAINED
-from skdeep.scaling import column_statistics, constants_of, in_units
+from skdeep.scaling import in_units
 from skdeep.training import (
     Adam,
     FitTask,
@@ -46,10 +38,6 @@ from skdeep.training import (
 
 N_STEPS = 2000
 """Gradient steps that max_iter="auto" aims at."""
-
-
-START_VARIANCE = 0.1
-"""Of a code, as a share of the mean variance inside of a cluster."""
 
 
 class VaDEClusterer(BaseDeepClusterer):
@@ -311,7 +299,7 @@ class VaDEClusterer(BaseDeepClusterer):
             # Phase 1: pretrain the autoencoder, and fit the mixture to its codes.
             begin = start(self, X, image_shape, task, start_seeds, "auto")
             rows, decoder = begin.rows, begin.autoencoder.decoder_
-            model = self._started_model(X, begin, start_seeds[1])
+            model = VaDEModel.started(X, begin, start_seeds[1])
             before = clustering_of(model, begin)
 
             # Phase 2: raise the bound of the whole model.
@@ -347,33 +335,6 @@ class VaDEClusterer(BaseDeepClusterer):
             self.__dict__.update(fitted)
             self.n_iter_, self.history_ = phase.n_iter, phase.history
         return self
-
-    def _started_model(
-        self, X: np.ndarray | csr_matrix, begin: Start, seed: int
-    ) -> VaDEModel:
-        """Build the model, whose mixture is fitted to the pretrained codes."""
-        codes = begin.autoencoder._encode(begin.rows)
-        floor = least_variance(codes)
-        centers, labels = begin.centroids.cpu().numpy(), begin.labels.cpu().numpy()
-        sizes = np.bincount(labels, minlength=len(centers)).clip(1)
-        squares = np.square(codes - centers[labels])
-        variances = [squares[labels == c].sum(0) / n for c, n in enumerate(sizes)]
-        mixture = GaussianMixture(
-            len(centers),
-            covariance_type="diag",
-            weights_init=sizes / sizes.sum(),
-            means_init=centers,
-            precisions_init=1 / (np.array(variances) + floor),
-            reg_covar=floor,
-            random_state=0,
-        )
-        sample = closed_sample(len(codes), len(centers), seed)
-        with one_thread(), config_context(array_api_dispatch=False):
-            mixture.fit(codes[sample].astype(np.float64))
-        spread = START_VARIANCE * float(mixture.weights_ @ mixture.covariances_.mean(1))
-        encoder = with_variances(begin.autoencoder.encoder_, math.log(spread))
-        constants = constants_under(X, begin.autoencoder)
-        return VaDEModel.started(begin, encoder, mixture, constants)
 
     inverse_transform = inverse_transform
 
@@ -482,21 +443,3 @@ def checked_clusters(y: Any, n_rows: int, n_clusters: int) -> np.ndarray:
             f"{n_clusters - 1}."
         )
     return y.astype(np.int64)
-
-
-def constants_under(
-    X: np.ndarray | csr_matrix, autoencoder: AutoencoderTransformer
-) -> np.ndarray:
-    """Value of each column that does not vary under a scaling, NaN of all others.
-
-    Or that the autoencoder reads as if it did not. Pixels have the noise of their
-    image. Nor are all columns constants.
-    """
-    constants = constants_of(column_statistics(X), autoencoder.whitening_)
-    if autoencoder.constants_ is not None:
-        held = ~np.isnan(autoencoder.constants_)
-        both = np.where(held, autoencoder.constants_, constants)
-        constants = both if np.isnan(both).any() else constants
-    if autoencoder.image_shape_ is not None or not np.isnan(constants).any():
-        return np.full_like(constants, np.nan)
-    return constants

@@ -1,18 +1,23 @@
 """The generative model of VaDE: its bound, its clusters and its rows."""
 
 import copy
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
+from sklearn import config_context
 from sklearn.mixture import GaussianMixture
 from torch import Generator, Tensor
 
+from skdeep._compat import one_thread
 from skdeep.base import network_copy, varying_columns
+from skdeep.cluster._starts import closed_sample, least_variance
 from skdeep.cluster._steps import Clustering, Start
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
-from skdeep.nn.posterior import means_alone
+from skdeep.nn.posterior import means_alone, with_variances
 from skdeep.nn.row_noise import noise_parts
 from skdeep.objectives.mixture import kl_to_mixture, log_responsibilities
 from skdeep.objectives.reconstruction import squared_error, squared_error_per_sample
@@ -24,10 +29,15 @@ from skdeep.objectives.variational import (
     gaussian_loss_of_best_variance,
     reparametrised,
 )
+from skdeep.representation import AutoencoderTransformer
+from skdeep.scaling import column_statistics, constants_of
 from skdeep.training import in_chunks
 
 N_CODES, N_CODES_OF_VARIANCE = 32, 8
 """Codes of each row by which its bound, and the variance of all rows, are estimated."""
+
+START_VARIANCE = 0.1
+"""Of a code, as a share of the mean variance inside of a cluster."""
 
 SMALLEST_VARIANCE = 1e-8
 """Of the Gaussian likelihood, in scaled units."""
@@ -69,24 +79,21 @@ class VaDEModel:
 
     @classmethod
     def started(
-        cls,
-        begin: Start,
-        encoder: Network,
-        mixture: GaussianMixture,
-        constants: np.ndarray,
+        cls, X: np.ndarray | csr_matrix, begin: Start, seed: int
     ) -> "VaDEModel":
         """Build the model that training moves, from a mixture of pretrained codes."""
+        autoencoder, device = begin.autoencoder, begin.rows.device
+        mixture = fitted_mixture(begin, seed)
+        spread = START_VARIANCE * float(mixture.weights_ @ mixture.covariances_.mean(1))
+        encoder = with_variances(autoencoder.encoder_, math.log(spread))
         values = np.log(mixture.weights_), mixture.means_, np.log(mixture.covariances_)
         moved = [
-            torch.tensor(value, dtype=torch.float32, device=begin.rows.device)
+            torch.tensor(value, dtype=torch.float32, device=device, requires_grad=True)
             for value in values
         ]
-        binary = begin.autoencoder.loss == "binary_cross_entropy"
-        decoder = begin.autoencoder.decoder_
-        model = cls(encoder, decoder, moved, None if binary else 1.0, constants)
-        for value in model.mixture:
-            value.requires_grad_()
-        return model
+        noise_variance = None if autoencoder.loss == "binary_cross_entropy" else 1.0
+        constants = constants_under(X, autoencoder)
+        return cls(encoder, autoencoder.decoder_, moved, noise_variance, constants)
 
     def varying(self, x: Tensor) -> Tensor:
         """Columns of which there is a likelihood."""
@@ -158,6 +165,46 @@ class VaDEModel:
             noise = normal(output.shape, rng)
             output = output + self.noise_variance**0.5 * noise
         return output
+
+
+def fitted_mixture(begin: Start, seed: int) -> GaussianMixture:
+    """Fit a mixture to the pretrained codes, from the clusters of the start."""
+    codes = begin.autoencoder._encode(begin.rows)
+    floor = least_variance(codes)
+    centers, labels = begin.centroids.cpu().numpy(), begin.labels.cpu().numpy()
+    sizes = np.bincount(labels, minlength=len(centers)).clip(1)
+    squares = np.square(codes - centers[labels])
+    variances = [squares[labels == c].sum(0) / n for c, n in enumerate(sizes)]
+    mixture = GaussianMixture(
+        len(centers),
+        covariance_type="diag",
+        weights_init=sizes / sizes.sum(),
+        means_init=centers,
+        precisions_init=1 / (np.array(variances) + floor),
+        reg_covar=floor,
+        random_state=0,
+    )
+    sample = closed_sample(len(codes), len(centers), seed)
+    with one_thread(), config_context(array_api_dispatch=False):
+        return mixture.fit(codes[sample].astype(np.float64))
+
+
+def constants_under(
+    X: np.ndarray | csr_matrix, autoencoder: AutoencoderTransformer
+) -> np.ndarray:
+    """Value of each column that does not vary under a scaling, NaN of all others.
+
+    Or that the autoencoder reads as if it did not. Pixels have the noise of their
+    image. Nor are all columns constants.
+    """
+    constants = constants_of(column_statistics(X), autoencoder.whitening_)
+    if autoencoder.constants_ is not None:
+        held = ~np.isnan(autoencoder.constants_)
+        both = np.where(held, autoencoder.constants_, constants)
+        constants = both if np.isnan(both).any() else constants
+    if autoencoder.image_shape_ is not None or not np.isnan(constants).any():
+        return np.full_like(constants, np.nan)
+    return constants
 
 
 def drawn_codes(

@@ -116,9 +116,10 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
     Most of a column may be one value, such as zero: its scores have one place for it,
     to which all that samplers draw around it comes back. Samplers that blur the codes,
-    such as a single Gaussian or a VAE, draw categories and values of less than a tenth
-    of the rows too rarely. Of a flow, diffusion and a mixture of many Gaussians shares
-    of columns of few values are off by some hundredths.
+    such as a single Gaussian or a VAE, draw categories, values and gaps of less than a
+    tenth of the rows too rarely. Of a flow, diffusion, a GAN and a mixture of many
+    Gaussians shares of columns of few values are off by some hundredths, which may be
+    most of a rare gap or truth value.
     Tried, and of no use to the samplers of skdeep: further indicators for frequent
     values, scores that are drawn at random for equal ones, and borders between
     categories by the deviation of their scores.

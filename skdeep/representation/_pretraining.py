@@ -52,7 +52,7 @@ def fitted_encoder(
     image_shape: ImageShape | None,
     seed: int,
     task: FitTask,
-) -> tuple[Any, np.ndarray | None]:
+) -> tuple[BaseRepresentation, np.ndarray | None]:
     """Pretrain a clone of the estimator that `owner` was given, or copy a frozen one.
 
     Parameters
@@ -214,7 +214,7 @@ def _pretrain(
     return trained
 
 
-def _named(encoder: Any, owner: BaseDeepEstimator) -> Any:
+def _named(encoder: BaseRepresentation, owner: BaseDeepEstimator) -> BaseRepresentation:
     """Let an encoder that knows no names of columns know those of its owner."""
     names = getattr(owner, "feature_names_in_", None)
     if names is not None and not hasattr(encoder, "feature_names_in_"):

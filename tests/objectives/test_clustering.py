@@ -12,13 +12,9 @@ from skdeep.objectives.clustering import (
     soft_assignment,
     target_distribution,
 )
+from tests.objectives.draws import normal
 
 ALPHAS = [0.1, 0.5, 1.0, 3.0, 30.0]
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    rng = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=rng, dtype=dtype)
 
 
 def assignments(n=12, n_clusters=4, seed=0):

@@ -4,11 +4,7 @@ import pytest
 import torch
 
 from skdeep.objectives.contrastive import neighbor_contrastive_loss, nt_xent_loss
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    rng = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=rng, dtype=dtype)
+from tests.objectives.draws import normal
 
 
 def codes(n=7, n_components=3, noise=0.5):

@@ -3,14 +3,10 @@ import pytest
 import torch
 
 from skdeep.objectives.distances import squared_distances, student_log_softmax
+from tests.objectives.draws import normal
 
 ALPHAS = [0.1, 0.5, 1.0, 3.0, 30.0]
 every_alpha = pytest.mark.parametrize("alpha", ALPHAS)
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    rng = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=rng, dtype=dtype)
 
 
 def naive_squared_distances(a, b):

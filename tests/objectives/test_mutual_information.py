@@ -17,16 +17,12 @@ from skdeep.objectives.mutual_information import (
     off_diagonal,
     positives_and_negatives,
 )
+from tests.objectives.draws import normal
 
 BOUNDS = [jsd_score, infonce_bound, dv_bound, nwj_bound]
 every_bound = pytest.mark.parametrize("bound", BOUNDS)
 ALL = [*BOUNDS, infonce_all_locations_score]
 every_function = pytest.mark.parametrize("function", ALL)
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    rng = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=rng, dtype=dtype)
 
 
 def sp(t):

@@ -9,11 +9,7 @@ from skdeep.objectives.scan import (
     mean_entropy,
     self_labelling_loss,
 )
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    rng = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=rng, dtype=dtype)
+from tests.objectives.draws import normal
 
 
 def log_probabilities(n=7, n_clusters=4, seed=0):
