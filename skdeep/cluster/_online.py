@@ -13,8 +13,14 @@ from torch import Generator, Tensor
 
 from skdeep._compat import fit_context
 from skdeep.cluster._base import BaseDeepClusterer
-from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans, kmeans_of_graph
-from skdeep.cluster._starts import BY_INERTIA, GRAPH_STARTS, resolved_init, started
+from skdeep.cluster._graph_kmeans import N_NEIGHBORS, kmeans
+from skdeep.cluster._starts import (
+    Clusters,
+    clusters_of_graph,
+    compact_clusters,
+    resolved_init,
+    started,
+)
 from skdeep.cluster._steps import Start, augmentation, self_training
 from skdeep.nn import initialized
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS, squared_error
@@ -303,9 +309,11 @@ def place_anew(
     Z, weights = begin.autoencoder._encode(begin.rows), begin.weights
     assert weights is not None, "The rows of a stream have weights."
     counts = len(begin.centroids), int(n_init)
-    if init in GRAPH_STARTS:
-        slack = SLACK if init == "modularity" else BY_INERTIA
-        found = kmeans_of_graph(Z, *counts, seed, neighbors, weights, slack)
+    found: Clusters
+    if init == "modularity":
+        found = clusters_of_graph(Z, *counts, seed, neighbors, weights, SLACK)
+    elif init == "inertia":
+        found = compact_clusters(Z, *counts, seed, neighbors, weights)
     elif init == "kmeans":
         found = kmeans(Z, *counts, seed, weights)
     else:

@@ -74,11 +74,14 @@ class Centroids:
     labels_ : ndarray of shape (n_samples,)
     predict : callable
         Map of codes to labels.
+    likelihood : float
+        Mean log-density of the codes, of a mixture.
     """
 
     cluster_centers_: np.ndarray
     labels_: np.ndarray
     predict: Callable[[np.ndarray], np.ndarray]
+    likelihood: float = math.nan
 
 
 def least_variance(Z: np.ndarray) -> float:
@@ -87,9 +90,17 @@ def least_variance(Z: np.ndarray) -> float:
 
 
 def mixture(
-    Z: np.ndarray, n_clusters: int, n_init: int, seed: int, covariance_type: str
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    covariance_type: str,
+    weights: np.ndarray | None = None,
 ) -> Centroids:
-    """scikit-learn's mixture of Gaussians, each start of which is a k-means."""
+    """scikit-learn's mixture of Gaussians, each start of which is a k-means.
+
+    Codes with weights are drawn by them: the mixture takes none.
+    """
     model = GaussianMixture(
         n_clusters,
         covariance_type=covariance_type,
@@ -97,8 +108,12 @@ def mixture(
         reg_covar=least_variance(Z),
         random_state=seed,
     )
-    rows = np.random.RandomState(seed).permutation(len(Z))[:MOST_OF_MIXTURES]
-    part = (Z if len(rows) == len(Z) else Z[rows]).astype(np.float64)
+    rng, part = np.random.RandomState(seed), Z
+    if weights is not None:
+        n_drawn = min(len(Z), MOST_OF_MIXTURES)
+        part = Z[rng.choice(len(Z), n_drawn, p=weights / weights.sum())]
+    elif len(Z) > MOST_OF_MIXTURES:
+        part = Z[rng.permutation(len(Z))[:MOST_OF_MIXTURES]]
     with (
         one_thread(),
         config_context(array_api_dispatch=False),
@@ -106,13 +121,16 @@ def mixture(
     ):
         # Means that still move a little are a start as good as any.
         warnings.filterwarnings("ignore", "Best performing initialization did not")
-        model.fit(part)
+        # Codes may be drawn twice, so that few are left: k-means of all says which are.
+        warnings.filterwarnings("ignore", "Number of distinct clusters")
+        model.fit(part.astype(np.float64))
 
     def predict(Z: np.ndarray) -> np.ndarray:
         with one_thread(), config_context(array_api_dispatch=False):
             return model.predict(Z.astype(np.float64))
 
-    return Centroids(model.means_.astype(np.float32), predict(Z), predict)
+    means = model.means_.astype(np.float32)
+    return Centroids(means, predict(Z), predict, model.lower_bound_)
 
 
 def gaussian_mixture(
@@ -148,7 +166,13 @@ def tied_mixture(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clus
 
 
 def clusters_of_graph(
-    Z: np.ndarray, n_clusters: int, n_init: int, seed: int, neighbors: np.ndarray
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    neighbors: np.ndarray,
+    weights: np.ndarray | None = None,
+    slack: float = 0.0,
 ) -> Clusters:
     """Clusters of k-means, or of a metric of their own, that cut a graph least.
 
@@ -157,32 +181,43 @@ def clusters_of_graph(
     in the directions of the moves, alike in all clusters, and plain distances mistake
     this for what tells the clusters apart. Half as many are tried, and the best is
     taken if it is clearly better: small gains of modularity mean nothing, nor do any of
-    clusters far looser than those of k-means, unless they cut far fewer edges.
+    clusters far looser than those of k-means, unless they cut far fewer edges. Of those
+    at most `slack` from the largest modularity the likeliest counts as the best.
     """
-    plain = kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors)
+    plain = kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors, weights, slack)
     if len(Z) == 1:
         return plain
     seeds = np.random.RandomState(seed).randint(2**31 - 1, size=max(1, n_init // 2))
-    runs = [mixture(Z, n_clusters, 1, int(each), "tied") for each in seeds]
+    runs = [mixture(Z, n_clusters, 1, int(each), "tied", weights) for each in seeds]
     parts = [Partition.of(neighbors, run.labels_) for run in [plain, *runs]]
     old, *new = parts
-    number = int(np.argmax([part.modularity for part in new]))
+    modularity = np.array([part.modularity for part in new])
+    likelihood = np.array([run.likelihood for run in runs])
+    is_good = modularity >= modularity.max() - slack
+    number = int(np.where(is_good, likelihood, -np.inf).argmax())
     best, part = runs[number], new[number]
-    inertia = np.square(Z - means_of(Z, best.labels_, n_clusters)[best.labels_]).sum()
+    squares = np.square(Z - means_of(Z, best.labels_, n_clusters)[best.labels_]).sum(1)
+    inertia = (squares if weights is None else weights * squares).sum()
     alike = inertia <= LOOSE * plain.inertia_ and not old.cuts_far_fewer(part)
-    is_clear = part.modularity - old.modularity > CLEAR_GAIN
+    is_clear = modularity.max() - old.modularity > CLEAR_GAIN
     return best if is_clear and (alike or part.cuts_far_fewer(old)) else plain
 
 
 def compact_clusters(
-    Z: np.ndarray, n_clusters: int, n_init: int, seed: int, neighbors: np.ndarray
+    Z: np.ndarray,
+    n_clusters: int,
+    n_init: int,
+    seed: int,
+    neighbors: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> KMeans:
     """k-means of the least inertia, unless unequal clusters cut far fewer edges.
 
     Where neighbours are often of other classes, that much of their graph can be
     believed, and modularity, which likes clusters of one size, can not.
     """
-    return kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors, slack=BY_INERTIA)
+    counts = n_clusters, n_init
+    return kmeans_of_graph(Z, *counts, seed, neighbors, weights, slack=BY_INERTIA)
 
 
 def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:

@@ -25,12 +25,14 @@ from skdeep.cluster._graph_kmeans import (
     number_of_best,
 )
 from skdeep.cluster._n_clusters_search import curve
+from skdeep.cluster._online import place_anew
 from skdeep.cluster._starts import (
     GRAPH_STARTS,
     MOST_OF_MIXTURES,
     STARTS,
     closed_sample,
     clusters_of_graph,
+    mixture,
     resolved_init,
     started,
 )
@@ -278,12 +280,13 @@ def test_deep_stage_that_tears_a_large_cluster_is_not_kept():
     assert clustering_accuracy_score(y, torn.labels_) < 0.6
 
 
-def stretched(n=300):
-    """Three clusters apart along one axis, and spread as far along the other."""
+def stretched(n=300, n_clusters=3):
+    """Clusters apart along one axis, and spread as far along the other."""
     rng = np.random.RandomState(0)
-    y = rng.randint(3, size=n)
+    y = rng.randint(n_clusters, size=n)
     Z = rng.randn(n, 2) * [0.4, 3] + np.column_stack([3 * y, np.zeros(n)])
-    return Z.astype(np.float32), y, graph(10 * np.eye(3)[y] + rng.randn(n, 3))
+    apart = 10 * np.eye(n_clusters)[y] + rng.randn(n, n_clusters)
+    return Z.astype(np.float32), y, graph(apart)
 
 
 def test_clusters_that_are_stretched_alike_are_found_by_their_own_metric():
@@ -292,6 +295,43 @@ def test_clusters_that_are_stretched_alike_are_found_by_their_own_metric():
     assert clustering_accuracy_score(y, plain.labels_) < 0.7
     found = clusters_of_graph(Z, 3, 10, 0, neighbors)
     assert clustering_accuracy_score(y, found.labels_) > 0.98
+
+
+def test_clusters_of_a_metric_of_their_own_count_codes_by_their_weights():
+    Z, y, neighbors = stretched()
+    ones = np.ones(len(Z))
+    found = clusters_of_graph(Z, 3, 10, 0, neighbors, ones)
+    assert clustering_accuracy_score(y, found.labels_) > 0.98
+    kept = y > 0
+    weights = np.where(kept, 1.0, 1e-9)
+    found = clusters_of_graph(Z, 2, 10, 0, neighbors, weights)
+    assert clustering_accuracy_score(y[kept], found.labels_[kept]) > 0.98
+
+
+def test_next_part_of_a_stream_starts_from_such_clusters():
+    Z, _, neighbors = stretched()
+    begin = SimpleNamespace(
+        autoencoder=SimpleNamespace(_encode=lambda rows: rows),
+        rows=Z,
+        weights=np.ones(len(Z)),
+        centroids=torch.zeros(3, 2),
+        labels=torch.zeros(len(Z), dtype=torch.int64),
+    )
+    place_anew(begin, "modularity", 10, neighbors, 0)
+    along = np.sort(begin.centroids[:, 0].numpy())
+    np.testing.assert_allclose(along, [0, 3, 6], atol=0.2)
+
+
+def test_likeliest_mixture_is_taken_of_those_that_cut_about_as_many_edges():
+    Z, _, neighbors = stretched(300, 8)
+    seeds = np.random.RandomState(0).randint(2**31 - 1, size=5)
+    runs = [mixture(Z, 8, 1, int(seed), "tied") for seed in seeds]
+    likeliest = max(runs, key=lambda run: run.likelihood)
+    best = max(runs, key=lambda run: graph_modularity(neighbors, run.labels_))
+    assert best is not likeliest
+    for slack, expected in ((0.0, best), (1.0, likeliest)):
+        found = clusters_of_graph(Z, 8, 10, 0, neighbors, slack=slack)
+        np.testing.assert_array_equal(found.labels_, expected.labels_)
 
 
 def test_gaussians_of_one_covariance_are_found_from_afar():
