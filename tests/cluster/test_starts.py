@@ -83,6 +83,52 @@ def test_a_seed_always_gives_the_same_start(init):
     np.testing.assert_array_equal(first.labels_, second.labels_)
 
 
+@pytest.mark.parametrize("init", STARTS)
+def test_starts_label_codes_as_they_labelled_them_also_far_from_zero(init):
+    X, y = blobs()
+    found = started(init, X + 50, 4, 8, 0, None)
+    assert clustering_accuracy_score(y, found.labels_) == 1
+    np.testing.assert_array_equal(found.predict(X + 50), found.labels_)
+
+
+def test_mixture_tells_clusters_apart_that_are_long_in_other_directions():
+    rng = np.random.RandomState(0)
+    y = np.arange(400) % 2
+    Z = rng.randn(len(y), 2) * np.array([[3, 0.3], [0.3, 3]])[y]
+    Z = (Z + np.array([[0, 0], [3.5, 0]])[y]).astype(np.float32)
+    for codes in (Z, Z / 10_000):
+        accuracy = {
+            init: clustering_accuracy_score(
+                y, started(init, codes, 2, 8, 0, None).labels_
+            )
+            for init in ("kmeans", "tied", "gmm")
+        }
+        assert max(accuracy["kmeans"], accuracy["tied"]) < 0.85 < 0.95 < accuracy["gmm"]
+
+
+@pytest.mark.parametrize("init", ["gmm", "tied", "spectral"])
+def test_starts_of_some_codes_draw_them_from_all_where_rows_come_sorted(
+    init, monkeypatch
+):
+    monkeypatch.setattr(starts_module, "MOST_OF_MIXTURES", 150)
+    monkeypatch.setattr(starts_module, "MOST_SPECTRAL", 150)
+    X, y = blobs()
+    order = np.argsort(y)
+    found = started(init, X[order], 4, 8, 0, None)
+    assert clustering_accuracy_score(y[order], found.labels_) == 1
+
+
+def test_smoothing_averages_codes_over_their_neighbors_and_themselves_twice():
+    Z = np.random.RandomState(0).randn(120, 2).astype(np.float32)
+    near = np.eye(120)
+    np.put_along_axis(near, graph(Z), 1, axis=1)
+    near /= near.sum(axis=1, keepdims=True)
+    found = started("smooth", Z, 3, 10, 0, None)
+    smoothed = near @ near @ Z
+    means = [smoothed[found.labels_ == label].mean(0) for label in range(3)]
+    np.testing.assert_allclose(found.cluster_centers_, means, atol=1e-5)
+
+
 def test_rows_that_smoothing_makes_equal_are_not_called_duplicates():
     Z = np.array([[0, 0], [1, 1], [5, 5]], dtype=np.float32)
     assert len(started("smooth", Z, 3, 1, 0, None).labels_) == 3  # no warning
@@ -133,6 +179,15 @@ def unequal():
     y = np.repeat([0, 1, 2], [400, 50, 50])
     Z = rng.randn(len(y), 2) + np.array([[0, 0], [6, 4], [6, -4]])[y]
     return Z.astype(np.float32), y
+
+
+@pytest.mark.parametrize("start", [kmeans_of_graph, clusters_of_graph])
+def test_codes_count_by_their_weights(start):
+    X, y = blobs(300, 3)
+    kept = y > 0
+    weights = np.where(kept, 1.0, 1e-9)
+    found = start(X, 2, 10, 0, graph(X), weights)
+    assert clustering_accuracy_score(y[kept], found.labels_[kept]) == 1
 
 
 @pytest.mark.parametrize("start", [kmeans_of_graph, clusters_of_graph])
@@ -280,11 +335,11 @@ def test_deep_stage_that_tears_a_large_cluster_is_not_kept():
     assert clustering_accuracy_score(y, torn.labels_) < 0.6
 
 
-def stretched(n=300, n_clusters=3):
+def stretched(n=300, n_clusters=3, length=3.0):
     """Clusters apart along one axis, and spread as far along the other."""
     rng = np.random.RandomState(0)
     y = rng.randint(n_clusters, size=n)
-    Z = rng.randn(n, 2) * [0.4, 3] + np.column_stack([3 * y, np.zeros(n)])
+    Z = rng.randn(n, 2) * [0.4, length] + np.column_stack([3 * y, np.zeros(n)])
     apart = 10 * np.eye(n_clusters)[y] + rng.randn(n, n_clusters)
     return Z.astype(np.float32), y, graph(apart)
 
@@ -332,6 +387,26 @@ def test_likeliest_mixture_is_taken_of_those_that_cut_about_as_many_edges():
     for slack, expected in ((0.0, best), (1.0, likeliest)):
         found = clusters_of_graph(Z, 8, 10, 0, neighbors, slack=slack)
         np.testing.assert_array_equal(found.labels_, expected.labels_)
+
+
+def test_another_metric_does_not_tear_a_large_cluster_apart():
+    Z, y = rare()
+    found = clusters_of_graph(Z, 2, 8, 0, graph(Z))
+    assert clustering_accuracy_score(y, found.labels_) == 1
+
+
+def test_clusters_far_looser_than_those_of_kmeans_need_far_fewer_edges():
+    Z, y, neighbors = stretched(600, length=3.8)
+    rng = np.random.RandomState(1)
+    by_chance = rng.randint(len(Z), size=neighbors.shape)
+    blurred = np.where(rng.rand(*neighbors.shape) < 0.7, by_chance, neighbors)
+    plain = kmeans_of_graph(Z, 3, 8, 0, blurred)
+    modularity = graph_modularity(blurred, plain.labels_)
+    assert graph_modularity(blurred, y) > modularity + 0.1
+    found = clusters_of_graph(Z, 3, 8, 0, blurred)
+    np.testing.assert_array_equal(found.labels_, plain.labels_)
+    found = clusters_of_graph(Z, 3, 8, 0, neighbors)
+    assert clustering_accuracy_score(y, found.labels_) > 0.98
 
 
 def test_gaussians_of_one_covariance_are_found_from_afar():
@@ -454,6 +529,13 @@ def test_starts_find_rare_clusters_in_a_sample(init, long_tables):  # noqa: ARG0
     np.testing.assert_allclose(first.cluster_centers_, means, atol=1)
     np.testing.assert_array_equal(first.labels_, second.labels_)
     np.testing.assert_array_equal(first.cluster_centers_, second.cluster_centers_)
+
+
+def test_start_in_a_sample_sees_the_neighbors_of_its_rows(long_tables):  # noqa: ARG001
+    Z, y, _ = stretched(2000)
+    rows = 10 * np.eye(3)[y] + np.random.RandomState(1).randn(len(y), 3)
+    found = started("modularity", Z, 3, 10, 0, graph_in_blocks(rows))
+    assert clustering_accuracy_score(y, found.labels_) > 0.98
 
 
 def test_starts_see_all_rows_of_tables_that_are_not_long():
