@@ -120,8 +120,8 @@ def partial_fit(self: Any, X: Any, y: Any = None) -> Any:
     rows, the networks go on from those of the fit, and clusters of which the stream
     has no rows are lost. The time of a later call grows with its rows, whatever
     `max_iter`: 80 draws of pretraining and at most 40 of the deep stage for each
-    new row. Starts other than modularity, inertia and k-means see rows that are drawn
-    by what they stand for.
+    new row. k-means counts rows by what they stand for; mixtures and other starts see
+    rows that are drawn so.
 
     Parameters
     ----------
@@ -304,7 +304,8 @@ def place_anew(
 ) -> None:
     """Move the centroids to the clusters of today's codes, each to the most alike.
 
-    k-means counts the rows by their weights. Other starts see as many rows, drawn so.
+    k-means counts the rows by their weights. Mixtures and other starts see as many
+    rows, drawn so.
     """
     Z, weights = begin.autoencoder._encode(begin.rows), begin.weights
     assert weights is not None, "The rows of a stream have weights."
