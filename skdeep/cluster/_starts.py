@@ -216,8 +216,7 @@ def compact_clusters(
     Where neighbours are often of other classes, that much of their graph can be
     believed, and modularity, which likes clusters of one size, can not.
     """
-    counts = n_clusters, n_init
-    return kmeans_of_graph(Z, *counts, seed, neighbors, weights, slack=BY_INERTIA)
+    return kmeans_of_graph(Z, n_clusters, n_init, seed, neighbors, weights, BY_INERTIA)
 
 
 def smoothed_kmeans(Z: np.ndarray, n_clusters: int, n_init: int, seed: int) -> Clusters:
