@@ -12,6 +12,9 @@ from skdeep.metrics._contingency import distinct_labels, label_array
 from skdeep.metrics._rows import near_one, require_no_missing_labels
 from skdeep.tables import added_up, numpy_of
 
+EDGES_AT_ONCE = 2**18
+"""Edges of a graph that are looked at together: bounds the memory of many rows."""
+
 
 @checks_parameters({"resolution": [Interval(Real, 0, None, closed="left")]})
 def graph_modularity(neighbors: Any, labels: Any, *, resolution: float = 1.0) -> float:
@@ -109,19 +112,24 @@ def edge_shares(neighbors: Any, labels: Any) -> tuple[float, float]:
         )
     need = "graph_modularity needs a cluster of each row. Got labels with"
     require_no_missing_labels(labels, need)
-    edges = neighbors != np.arange(len(labels))[:, np.newaxis]
-    n_edges = np.count_nonzero(edges)
+    clusters, cluster_of = distinct_labels(labels)
+    tails, heads = np.zeros((2, len(clusters)))
+    n_inside = 0
+    n_rows = max(1, EDGES_AT_ONCE // neighbors.shape[1])
+    for start in range(0, len(labels), n_rows):
+        part = neighbors[start : start + n_rows]
+        row = np.arange(start, start + len(part))[:, np.newaxis]
+        edges, tail, head = part != row, cluster_of[row], cluster_of[part]
+        n_inside += int(np.count_nonzero((head == tail) & edges))
+        n_of_row = edges.sum(axis=1)
+        tails += np.bincount(tail[:, 0], n_of_row, minlength=len(clusters))
+        heads += np.bincount(head[edges], minlength=len(clusters))
+    n_edges = tails.sum()
     if n_edges == 0:
         return 0.0, 0.0
-    clusters, tail = distinct_labels(labels)
-    head = tail[neighbors]
-    e = np.count_nonzero((head == tail[:, np.newaxis]) & edges) / n_edges
     # Half the weight of an edge goes with its tail and half with its head.
-    n_of_row, n_clusters = edges.sum(axis=1), len(clusters)
-    tails = np.bincount(tail, n_of_row, minlength=n_clusters) / n_edges
-    heads = np.bincount(head[edges], minlength=n_clusters) / n_edges
-    a = (tails + heads) / 2
-    return float(e), float(a @ a)
+    a = (tails + heads) / (2 * n_edges)
+    return n_inside / float(n_edges), float(a @ a)
 
 
 @checks_parameters({"n_neighbors": [Interval(Integral, 1, None, closed="left")]})

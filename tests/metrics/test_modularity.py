@@ -32,7 +32,11 @@ def blobs():
 
 @pytest.mark.parametrize("n_neighbors", [1, 5, 15])
 @pytest.mark.parametrize("n_clusters", [1, 2, 7])
-def test_graph_modularity_agrees_with_the_dense_formula(n_neighbors, n_clusters):
+@pytest.mark.parametrize("at_once", [1, 100, 2**18])
+def test_graph_modularity_agrees_with_the_dense_formula(
+    n_neighbors, n_clusters, at_once, monkeypatch
+):
+    monkeypatch.setattr("skdeep.metrics._modularity.EDGES_AT_ONCE", at_once)
     rng = np.random.RandomState(0)
     X = rng.normal(size=(40, 3))
     neighbors = (
