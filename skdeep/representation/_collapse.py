@@ -17,6 +17,9 @@ COLLAPSED = 0.1
 ROUNDING = 1e-6
 """Spread of an embedding, relative to its size, that float32 may make of a point."""
 
+NUMBERS_AT_ONCE = 2**20
+"""Numbers of an embedding that are read at once, in float64."""
+
 
 def effective_rank(Z: np.ndarray) -> float:
     r"""Effective rank of a centred embedding: the dimensions that it spreads over.
@@ -34,12 +37,16 @@ def effective_rank(Z: np.ndarray) -> float:
     """
     # By torch: NumPy's own threads would wait for more work on the cores that the next
     # steps need.
-    z = torch.from_numpy(Z).double()
-    noise = ROUNDING * torch.linalg.vector_norm(z)
-    z = z - z.mean(0)
+    parts = torch.from_numpy(Z).split(max(1, NUMBERS_AT_ONCE // Z.shape[1]))
+    mean = torch.stack([part.double().sum(0) for part in parts]).sum(0) / len(Z)
     # Of the small Gram matrix: the rows may be millions.
-    sigma = torch.linalg.eigvalsh(z.T @ z).clamp_min(0).sqrt()
-    if sigma.sum() <= noise:
+    gram = torch.zeros(Z.shape[1], Z.shape[1], dtype=torch.float64)
+    for part in parts:
+        centred = part.double() - mean
+        gram.addmm_(centred.T, centred)
+    size = (gram.trace() + len(Z) * mean.square().sum()).sqrt()
+    sigma = torch.linalg.eigvalsh(gram).clamp_min(0).sqrt()
+    if sigma.sum() <= ROUNDING * size:
         return 0.0
     p = sigma[sigma > 0] / sigma.sum()
     return float((-p * p.log()).sum().exp())

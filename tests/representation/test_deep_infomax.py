@@ -455,6 +455,16 @@ def test_effective_rank_counts_the_dimensions():
     assert effective_rank(rng.randn(500, 1)) == 1
 
 
+def test_effective_rank_in_parts_is_that_of_the_whole(monkeypatch):
+    Z = np.random.RandomState(0).randn(100, 6) ** 3 + 5
+    expected = effective_rank(Z)
+    monkeypatch.setattr("skdeep.representation._collapse.NUMBERS_AT_ONCE", 50)
+    assert effective_rank(Z) == pytest.approx(expected, rel=1e-12)
+    spread = np.linalg.svd(Z - Z.mean(0), compute_uv=False)
+    p = spread / spread.sum()
+    assert expected == pytest.approx(np.exp(-p @ np.log(p)))
+
+
 def test_effective_rank_of_a_point_is_zero():
     for value in (0.0, 0.1, 1234.567, -1e8):
         point = np.full((1001, 5), value, dtype=np.float32)
