@@ -246,14 +246,16 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._validated(X, reset=False)
         container: Any = container_of(X)
-        parts, names = [], self._names()
+        names, n_codes = self._names(), self._n_codes()
+        Z = np.empty((len(X), sum(n_codes)))
+        parts = np.split(Z, np.cumsum(n_codes)[:-1], axis=1)
         for j, series in enumerate(columns_of(X, container)):
             with naming(names[j]):
                 values, missing = self.columns_[j].cells(series, container)
                 if self.handle_unknown == "error":
                     require_known(self.codes_[j].unknown(values, missing))
-                parts.append(self.codes_[j].encoded(values, missing))
-        return np.hstack(parts)
+                parts[j][:] = self.codes_[j].encoded(values, missing)
+        return Z
 
     def inverse_transform(self, X: Any) -> Any:
         """Rebuild rows from codes, or from any numbers in their place.
@@ -276,13 +278,13 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = numpy_of(X)
         X = check_array(X, dtype=np.float64, estimator=self, input_name="X")
-        widths = [len(codes.suffixes()) for codes in self.codes_]
-        if X.shape[1] != sum(widths):
+        n_codes = self._n_codes()
+        if X.shape[1] != sum(n_codes):
             raise ValueError(
                 f"X has {X.shape[1]} columns, but {type(self).__name__} has "
-                f"{sum(widths)} codes: those of get_feature_names_out."
+                f"{sum(n_codes)} codes: those of get_feature_names_out."
             )
-        parts = np.split(X, np.cumsum(widths)[:-1], axis=1)
+        parts = np.split(X, np.cumsum(n_codes)[:-1], axis=1)
         rows = [
             column.series(*codes.decoded(part))
             for column, codes, part in zip(
@@ -318,6 +320,10 @@ class TabularEncoder(CallbackSupportMixin, TransformerMixin, BaseEstimator):
                 taken.add(code)
                 found.append(code)
         return np.array(found, dtype=object)
+
+    def _n_codes(self) -> list[int]:
+        """Codes of each column."""
+        return [len(codes.suffixes()) for codes in self.codes_]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
