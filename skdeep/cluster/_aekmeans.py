@@ -21,7 +21,7 @@ from skdeep.cluster._starts import GRAPH_STARTS, in_sample, resolved_init
 from skdeep.objectives.distances import squared_distances
 from skdeep.representation._neighbors import nearest_neighbors
 from skdeep.representation._pretraining import fitted_encoder
-from skdeep.training import FitTask, in_chunks
+from skdeep.training import FitTask
 
 OF_GRAPH: dict[str, Callable[..., Any]] = {
     **GRAPH_STARTS,
@@ -228,7 +228,7 @@ class AEKMeans(BaseDeepClusterer):
 
             self.autoencoder_ = autoencoder
             self.cluster_centers_ = start.cluster_centers_
-            labels = in_chunks(self._assignment(), rows).argmax(axis=1)
+            labels = self._labels(rows)
             self.labels_, self.initial_labels_ = labels, labels.copy()
             warn_of_empty_clusters(labels, self)
             self.run_scores_ = None

@@ -78,9 +78,7 @@ class BaseDeepClusterer(
         -------
         labels : ndarray of shape (n_samples,), int64
         """
-        rows, assignment = self._rows(X), self._assignment()
-        # Far away, q of all clusters is nearly the same: float32 would make ties of it.
-        return in_chunks(lambda x: assignment(x).argmax(1), rows)
+        return self._labels(self._rows(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Soft assignment q of each row to each cluster.
@@ -154,6 +152,12 @@ class BaseDeepClusterer(
     def _embedder(self) -> BaseRepresentation:
         """Estimator of which `transform` returns the codes."""
         return self.autoencoder_
+
+    def _labels(self, rows: Rows) -> np.ndarray:
+        """Cluster of each scaled row."""
+        assignment = self._assignment()
+        # Far away, q of all clusters is nearly the same: float32 would make ties of it.
+        return in_chunks(lambda x: assignment(x).argmax(1), rows)
 
     def _assignment(self) -> Callable[[Tensor], Tensor]:
         """Map of scaled rows to soft assignments: by Student's t, if no other."""

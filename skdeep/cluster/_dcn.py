@@ -22,6 +22,7 @@ from skdeep.cluster._pseudo_labels import (
 from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._steps import (
     SELF_TRAINING_CONSTRAINTS,
+    Assigned,
     augmentation,
     reseeded,
     self_training,
@@ -383,10 +384,10 @@ class DCNClusterer(BaseDeepClusterer):
                 counts.copy_(moved[1])
                 return losses
 
-            def refresh(z: Tensor) -> Tensor:
-                q, emptied = reseeded(z, centroids, self.alpha)
+            def refresh(z: Tensor) -> Assigned:
+                found, emptied = reseeded(z, centroids, self.alpha)
                 counts[emptied] = 1
-                return q
+                return found
 
             batches = begin.batches(self.batch_size, shuffle_seed)
             fitted = self_training(

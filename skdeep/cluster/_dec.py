@@ -18,6 +18,7 @@ from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     SELF_TRAINING_CONSTRAINTS,
+    Assigned,
     Refresh,
     Start,
     Toward,
@@ -361,7 +362,7 @@ class DECClusterer(BaseDeepClusterer):
     def _deep_stage(
         self, begin: Start, noise_seed: int
     ) -> tuple[Adam, Toward, Refresh]:
-        """Optimiser, the steps of an epoch by the q of all rows, and refresh of q."""
+        """Optimiser, the steps of an epoch by the targets of all rows, and refresh."""
         rows, encoder = begin.rows, begin.autoencoder.encoder_
         centroids = begin.centroids.requires_grad_(self.centroid_update == "gradient")
         view = augmentation(self.augment, begin, noise_seed)
@@ -373,9 +374,7 @@ class DECClusterer(BaseDeepClusterer):
             precision=self.precision,
         )
 
-        def toward(q: Tensor) -> Step:
-            p = target_distribution(q, begin.frequency(q))
-
+        def toward(p: Tensor) -> Step:
             def step(index: Tensor) -> dict[str, Tensor]:
                 z = encoder(view(rows[index]))
                 log_q = log_soft_assignment(z, centroids, self.alpha)
@@ -386,7 +385,7 @@ class DECClusterer(BaseDeepClusterer):
 
             return step
 
-        def refresh(z: Tensor) -> Tensor:
+        def refresh(z: Tensor) -> Assigned:
             return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)
 
         return optimizer, toward, refresh

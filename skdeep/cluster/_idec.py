@@ -24,6 +24,7 @@ from skdeep.cluster._runs import fit_best_run
 from skdeep.cluster._steps import (
     CENTROID_UPDATES,
     SELF_TRAINING_CONSTRAINTS,
+    Assigned,
     Refresh,
     Start,
     Toward,
@@ -379,7 +380,7 @@ class IDECClusterer(BaseDeepClusterer):
     def _deep_stage(
         self, begin: Start, noise_seed: int
     ) -> tuple[Adam, Toward, Refresh]:
-        """Optimiser, the steps of an epoch by the q of all rows, and refresh of q."""
+        """Optimiser, the steps of an epoch by the targets of all rows, and refresh."""
         rows, autoencoder = begin.rows, begin.autoencoder
         encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
         reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
@@ -393,9 +394,7 @@ class IDECClusterer(BaseDeepClusterer):
             precision=self.precision,
         )
 
-        def toward(q: Tensor) -> Step:
-            p = target_distribution(q, begin.frequency(q))
-
+        def toward(p: Tensor) -> Step:
             def step(index: Tensor) -> dict[str, Tensor]:
                 x = view(rows[index])
                 z, output = chained(x, encoder, decoder)
@@ -414,7 +413,7 @@ class IDECClusterer(BaseDeepClusterer):
 
             return step
 
-        def refresh(z: Tensor) -> Tensor:
+        def refresh(z: Tensor) -> Assigned:
             return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)
 
         return optimizer, toward, refresh

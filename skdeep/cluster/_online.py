@@ -37,7 +37,6 @@ from skdeep.training import (
     Rows,
     Step,
     descend,
-    in_chunks,
 )
 from skdeep.wrapping import thawed
 
@@ -245,7 +244,7 @@ def taught(
         autoencoder._free_what_varies(known_rows)
     rows = autoencoder._scaled_rows(known_rows, resident=True)
     draw = WeightedDraw(weights, draw_seed, rows.device)
-    known = in_chunks(clusterer._assignment(), rows).argmax(1)
+    known = clusterer._labels(rows)
     neighbors = nearest_neighbors(rows, N_NEIGHBORS, neighbor_seed)
 
     # Phase 1: go on with the pretraining, which knows nothing of clusters: clusters
@@ -273,8 +272,8 @@ def taught(
     # Phase 3: the deep stage.
     optimizer, toward, refresh = clusterer._deep_stage(begin, noise_seed)
 
-    def toward_drawn(q: Tensor) -> Step:
-        step = toward(q)
+    def toward_drawn(p: Tensor) -> Step:
+        step = toward(p)
         return lambda index: step(draw(index))
 
     batches = draws_of(begin, clusterer.batch_size, seed)

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize, one_hot
 
 from skdeep.base import network_copy
 from skdeep.cluster._base import BaseDeepClusterer
+from skdeep.cluster._graph_kmeans import means_of
 from skdeep.cluster._starts import REGULARISATION
 from skdeep.cluster._steps import Clustering, LabelWatch, Start, Toward, guarded
 from skdeep.nn import MLP, Network, chained, initialized, softmax_of_head
@@ -65,16 +66,17 @@ def clustering_of(model: Model, rows: Rows) -> Clustering:
     model = model.copied()
     p = in_chunks(model.probabilities, rows)
     labels = p.argmax(axis=1)
-    members = np.eye(p.shape[1], dtype=p.dtype)[labels]
+    Z = model.encoder._encode(rows)
+    centers = means_of(Z, labels, p.shape[1])
     # A cluster that is no row's most probable one lies where it is probable most, and
     # in the middle of all rows if it is so improbable that nothing is left.
-    likely = p + np.finfo(p.dtype).tiny
-    weights = np.where(members.any(axis=0), members, likely)
+    for empty in np.setdiff1d(np.arange(p.shape[1]), labels):
+        likely = p[:, empty] + np.finfo(p.dtype).tiny
+        centers[empty] = likely / likely.sum() @ Z
     attributes = {
         "encoder_": model.encoder,
         "head_": model.head,
-        "cluster_centers_": (weights / weights.sum(axis=0)).T
-        @ model.encoder._encode(rows),
+        "cluster_centers_": centers,
         "cluster_frequencies_": p.sum(axis=0),
     }
     return Clustering(labels, attributes)

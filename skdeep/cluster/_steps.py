@@ -4,13 +4,12 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from torch import Generator, Tensor
-from torch.nn.functional import one_hot
 
 from skdeep._compat import Interval, StrOptions
 from skdeep.base import STEP_CONSTRAINTS
@@ -25,6 +24,7 @@ from skdeep.cluster._graph_kmeans import N_NEIGHBORS, Partition
 from skdeep.cluster._starts import GRAPH_STARTS, INITS, resolved_init, started
 from skdeep.metrics import graph_modularity
 from skdeep.nn.augmentation import MarginalCorruption
+from skdeep.objectives.clustering import target_distribution
 from skdeep.objectives.distances import squared_distances
 from skdeep.parameters import ImageShape
 from skdeep.representation._base import BaseRepresentation
@@ -68,11 +68,30 @@ SELF_TRAINING_CONSTRAINTS: dict[str, list[Any]] = {
 }
 """What the parameters of `self_training`, and of its start, may be."""
 
-Toward = Callable[[Tensor], Step]
-"""Takes the soft assignment of all rows; returns the step of the epoch towards it."""
+ASSIGNED_NUMBERS = 2**18
+"""Numbers of soft assignments made at once: bounds the memory of many clusters."""
 
-Refresh = Callable[[Tensor], Tensor]
-"""Takes the embedding of all rows, mends the centroids in place, returns q."""
+
+class Assigned(NamedTuple):
+    """Assignment of all rows.
+
+    Parameters
+    ----------
+    q : Tensor of shape (n_samples, n_clusters), float32
+        Soft assignment.
+    labels : Tensor of int64 of shape (n_samples,)
+        Cluster of each row, by the exact assignment.
+    """
+
+    q: Tensor
+    labels: Tensor
+
+
+Toward = Callable[[Tensor], Step]
+"""Takes the targets of all rows; returns the step of the epoch towards them."""
+
+Refresh = Callable[[Tensor], Assigned]
+"""Takes the embedding of all rows, mends the centroids in place, assigns the rows."""
 
 CENTROID_UPDATES = StrOptions({"gradient", "mean"})
 """How `refreshed_assignment` and the steps before it may move centroids."""
@@ -99,12 +118,17 @@ class Start:
         rng = Generator().manual_seed(seed)
         return Batches(len(self.rows), size, rng, self.rows.device)
 
-    def frequency(self, q: Tensor) -> Tensor | None:
-        """Soft sizes of the clusters where rows have weights; None: those of q."""
-        if self.weights is None:
-            return None
-        weights = torch.from_numpy(self.weights).to(q)
-        return (weights.unsqueeze(1) * q).sum(0)
+    def row_weights(self) -> Tensor:
+        """Rows that each row stands for, in float64."""
+        weights = np.ones(len(self.rows)) if self.weights is None else self.weights
+        return torch.from_numpy(weights).to(self.rows.device)
+
+    def targets(self, q: Tensor) -> Tensor:
+        """Turn the soft assignment of all rows into their targets, where it stands."""
+        frequency = self.row_weights().to(q) @ q
+        for part in q.split(rows_at_once(q.shape[1])):
+            part.copy_(target_distribution(part, frequency))
+        return q
 
 
 def start(
@@ -173,14 +197,21 @@ def clustering_of(start: Start, alpha: float) -> Clustering:
     """Copy the state that training has reached."""
     autoencoder = copy.deepcopy(start.autoencoder)
     centers = start.centroids.detach().cpu().numpy().copy()
-    q = in_chunks(student_assignment(autoencoder, centers, alpha), start.rows)
-    sizes = q.sum(axis=0) if start.weights is None else start.weights @ q
+    assignment = student_assignment(autoencoder, centers, alpha)
+    sizes = torch.zeros(len(centers), dtype=torch.float64, device=start.rows.device)
+
+    def counted(x: Tensor, weights: Tensor) -> Tensor:
+        q = assignment(x)
+        sizes.add_(weights @ q)
+        return q.argmax(1)
+
+    labels = in_chunks(counted, start.rows, start.row_weights())
     attributes = {
         "autoencoder_": autoencoder,
         "cluster_centers_": centers,
-        "cluster_frequencies_": sizes.astype(np.float32),
+        "cluster_frequencies_": sizes.float().cpu().numpy(),
     }
-    return Clustering(q.argmax(axis=1), attributes)
+    return Clustering(labels, attributes)
 
 
 def self_training(
@@ -201,11 +232,11 @@ def self_training(
         Its parameters rule the loop.
     start : Start
     toward : callable
-        Takes the soft assignment of all rows, of the last refresh, and returns the step
-        of the next epoch: of row numbers, it makes one update and returns its losses.
+        Takes the targets of all rows, since the last refresh, and returns the step of
+        the next epoch: of row numbers, it makes one update and returns its losses.
     refresh : callable
-        Takes the embedding of all rows, mends the centroids in place and returns the
-        soft assignment.
+        Takes the embedding of all rows, mends the centroids in place and assigns the
+        rows to them.
     optimizer : Adam
         Of the networks that the steps train.
     task : FitTask
@@ -323,22 +354,25 @@ def alternate(
         with optimizer.inference():
             return torch.from_numpy(start.autoencoder._encode(rows)).to(rows.device)
 
+    def aim(found: Assigned) -> Tensor:
+        last["p"] = start.targets(found.q)
+        return found.labels
+
     z = embedding()
     rank = RankWatch(z.cpu().numpy(), clusterer.n_clusters)
-    q = exact_assignment(z, start.centroids, clusterer.alpha)
-    watch = LabelWatch(q.argmax(1), start.neighbors)
-    last: dict[str, Any] = {"q": q.float(), "seen": {}, "calm": 0}
+    last: dict[str, Any] = {"seen": {}, "calm": 0}
+    labels = aim(assigned(z, start.centroids, clusterer.alpha))
+    watch = LabelWatch(labels, start.neighbors)
     phase.moves(optimizer, batches.rng, watch, last, rank, *start.moving)
     for epoch in phase:
         with optimizer.training():
-            losses = train_epoch(toward(last["q"]), batches)
+            losses = train_epoch(toward(last["p"]), batches)
         if epoch % clusterer.update_interval and epoch not in (1, phase.max_iter):
             phase.record(losses, again=last["seen"])
         else:
             z = embedding()
-            q = refresh(z)
-            last["q"] = q.float()
-            seen = last["seen"] = watch.look(q.argmax(1))
+            del last["p"]  # its successor is as large
+            seen = last["seen"] = watch.look(aim(refresh(z)))
             seen["effective_rank"] = rank.look(z.cpu().numpy())
             is_calm = seen["label_change"] < clusterer.tol
             last["calm"] = last["calm"] + 1 if is_calm else 0
@@ -349,42 +383,59 @@ def alternate(
     return rank
 
 
+def rows_at_once(n_clusters: int) -> int:
+    """Rows of which soft assignments are made at once."""
+    return max(1, ASSIGNED_NUMBERS // n_clusters)
+
+
+@torch.no_grad()
+def assigned(z: Tensor, centroids: Tensor, alpha: float) -> Assigned:
+    """Assign all rows by their embedding, a part of them at a time."""
+    q = z.new_empty(len(z), len(centroids))
+    labels = torch.empty(len(z), dtype=torch.int64, device=z.device)
+    parts = (each.split(rows_at_once(len(centroids))) for each in (z, q, labels))
+    for codes, soft, hard in zip(*parts, strict=True):
+        exact = exact_assignment(codes, centroids, alpha)
+        soft.copy_(exact)
+        hard.copy_(exact.argmax(1))
+    return Assigned(q, labels)
+
+
 @torch.no_grad()
 def refreshed_assignment(
     z: Tensor, centroids: Tensor, alpha: float, centroid_update: str
-) -> Tensor:
-    """Soft assignment of all rows, after the centroids were mended in place.
+) -> Assigned:
+    """Assign all rows, after mending the centroids in place.
 
     With ``centroid_update="mean"`` each centroid moves to the mean of its rows. One
     that lost all its rows moves to the row that lies farthest from its own centroid.
     """
     if centroid_update == "mean":
-        labels = exact_assignment(z, centroids, alpha).argmax(1)
-        members = one_hot(labels, len(centroids)).to(z.dtype)
-        sizes = members.sum(0)
-        means = members.T @ z / sizes.clamp_min(1).unsqueeze(1)
-        centroids[sizes > 0] = means[sizes > 0]
+        labels = assigned(z, centroids, alpha).labels
+        for number in labels.unique().tolist():
+            centroids[number] = z[labels == number].mean(0)
     return reseeded(z, centroids, alpha)[0]
 
 
 @torch.no_grad()
-def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Assigned, Tensor]:
     """Move centroids without rows, in place, to the rows farthest from their own.
 
     Returns
     -------
-    q : Tensor of shape (n, n_clusters), float64
-        Soft assignment of all rows.
+    found : Assigned
+        All rows.
     moved : Tensor of int64
         Which centroids moved.
     """
-    q = exact_assignment(z, centroids, alpha)
-    sizes = torch.bincount(q.argmax(1), minlength=len(centroids))
+    found = assigned(z, centroids, alpha)
+    sizes = torch.bincount(found.labels, minlength=len(centroids))
     empty = torch.nonzero(sizes == 0).flatten()
     if len(empty):
-        distances = squared_distances(z, centroids).amin(1)
+        parts = z.split(rows_at_once(len(centroids)))
+        distances = torch.cat([squared_distances(p, centroids).amin(1) for p in parts])
         farthest = distances.argsort(descending=True, stable=True)[: len(empty)]
         empty = empty[: len(farthest)]
         centroids[empty] = z[farthest]
-        q = exact_assignment(z, centroids, alpha)
-    return q, empty
+        found = assigned(z, centroids, alpha)
+    return found, empty

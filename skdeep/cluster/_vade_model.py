@@ -222,7 +222,7 @@ def clustering_of(model: VaDEModel, begin: Start) -> Clustering:
     autoencoder = copy.deepcopy(begin.autoencoder)
     autoencoder.encoder_ = means_alone(encoder)
     log_weights, means, log_vars = model.prior()
-    q = in_chunks(model.responsibilities, begin.rows)
+    labels = in_chunks(lambda x: model.responsibilities(x).argmax(1), begin.rows)
     attributes = {
         "encoder_": encoder,
         "autoencoder_": autoencoder,
@@ -232,7 +232,7 @@ def clustering_of(model: VaDEModel, begin: Start) -> Clustering:
         "noise_variance_": residual_variance(model, begin),
         "constants_": model.constants,
     }
-    return Clustering(q.argmax(axis=1), attributes)
+    return Clustering(labels, attributes)
 
 
 def residual_variance(model: VaDEModel, begin: Start) -> float | None:

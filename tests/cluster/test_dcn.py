@@ -157,10 +157,10 @@ def test_rows_move_their_centroid_by_its_count(planted):
 def test_emptied_centroids_move_to_far_rows_and_are_named():
     z = torch.tensor([[0.0, 0], [0, 1], [1, 0], [9, 9]])
     centroids = torch.tensor([[0.3, 0.3], [50, 50], [60, 60]])
-    q, moved = reseeded(z, centroids, 1.0)
+    found, moved = reseeded(z, centroids, 1.0)
     assert moved.tolist() == [1, 2]
     assert torch.equal(centroids[1], z[3])
-    assert len(q.argmax(1).unique()) == 3
+    assert len(found.labels.unique()) == 3
     _, moved = reseeded(z, centroids, 1.0)
     assert moved.tolist() == []
 
