@@ -68,6 +68,7 @@ def test_means_are_those_of_all_rows(codes):
     torch.testing.assert_close(centroids, torch.stack(expected))
 
 
+@pytest.mark.filterwarnings("ignore:.*clusters without rows")
 @pytest.mark.parametrize("Clusterer", [DECClusterer, IDECClusterer, DCNClusterer])
 def test_no_exact_table_of_all_rows_and_clusters_is_made(Clusterer):
     X = np.random.RandomState(0).randn(6000, 3).astype(np.float32)
