@@ -1,11 +1,11 @@
 """Matrix products of dense layers, by the fastest library for the processor.
 
 torch multiplies float32 matrices with MKL, which is slow on AMD's processors: there its
-other library, oneDNN, takes half of the time at the same accuracy, and a fifth more on
-Intel's. In bfloat16 torch takes oneDNN itself, but adds biases and rectifies in passes
+other library, oneDNN, takes half of the time at the same accuracy, except for small
+ones, which it takes long to begin, and a fifth more on Intel's. In bfloat16 torch takes oneDNN itself, but adds biases and rectifies in passes
 of their own, which oneDNN does as it writes. The choice depends on the processor and on
-the version of torch alone, never on a timing, so that the same machine always gives the
-same bits.
+the version of torch and on shapes alone, never on a timing, so that the same machine
+always gives the same bits.
 """
 
 from functools import cache
@@ -17,6 +17,9 @@ from torch.nn.functional import linear
 
 VERSIONS = ((2, 6), (3, 0))
 """Versions of torch, from and up to, of which the operation below is known."""
+
+LARGE = 2**20
+"""Multiplications in float32 from which oneDNN is faster where MKL is slow."""
 
 
 @cache
@@ -95,7 +98,36 @@ class OneDNNProducts:
             out.copy_(OneDNNProducts.product(a, b))
 
 
-Products = type[TorchProducts] | type[OneDNNProducts]
+class ProductsBySize:
+    """Large ones by oneDNN, others by torch."""
+
+    @staticmethod
+    def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        r"""Dense layer :math:`x W^\top + b`."""
+        return _of_size(x, len(weight)).affine(x, weight, bias)
+
+    @staticmethod
+    def rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        r"""Dense layer and rectifier, :math:`\max(0, x W^\top + b)`."""
+        return _of_size(x, len(weight)).rectified(x, weight, bias)
+
+    @staticmethod
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        """Product a b."""
+        return _of_size(a, b.shape[1]).product(a, b)
+
+    @staticmethod
+    def product_into(a: Tensor, b: Tensor, out: Tensor) -> None:
+        """Write the product a b into `out`."""
+        _of_size(a, b.shape[1]).product_into(a, b, out)
+
+
+def _of_size(a: Tensor, n_columns: int) -> type[TorchProducts] | type[OneDNNProducts]:
+    """Return what multiplies `a` by a matrix of so many columns the fastest."""
+    return OneDNNProducts if a.numel() * n_columns >= LARGE else TorchProducts
+
+
+Products = type[TorchProducts] | type[OneDNNProducts] | type[ProductsBySize]
 
 
 def products_for(weight: Tensor) -> Products:
@@ -103,5 +135,5 @@ def products_for(weight: Tensor) -> Products:
     # Autocast lowers torch's own operations, and not that of oneDNN.
     lowers = torch.is_autocast_enabled("cpu")
     if weight.device.type == "cpu" and not lowers and onednn_is_faster(weight.dtype):
-        return OneDNNProducts
+        return OneDNNProducts if weight.dtype is torch.bfloat16 else ProductsBySize
     return TorchProducts
