@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from skdeep.nn.products import products_for
+from skdeep.nn.products import Products, onednn_from, products_for
 
 
 @dataclass
@@ -39,24 +39,34 @@ class DenseStack:
 
     def __post_init__(self) -> None:
         self.dtype = self.layers[0][0].dtype
-        self.products = products_for(self.layers[0][0])
+        # Small layers between large ones take little time by any products.
+        largest = max((weight for weight, _ in self.layers), key=Tensor.numel)
+        self.onednn_from = onednn_from(largest)
 
-    def add_gradients(self, depth: int, g: Tensor, h: Tensor) -> None:
+    def products(self, x: Tensor) -> Products:
+        """Products that are the fastest for so many rows."""
+        return products_for(x.shape[0], self.onednn_from)
+
+    def add_gradients(
+        self, products: Products, depth: int, g: Tensor, h: Tensor
+    ) -> None:
         """Write or add those of a layer with input `h`; `g` is that of its output."""
-        self.add_weight_gradient(depth, g, h)
+        self.add_weight_gradient(products, depth, g, h)
         bias_gradient = self.gradients[depth][1]
         if self.written:
             bias_gradient.add_(g.sum(0))
         else:
             torch.sum(g, 0, out=bias_gradient)
 
-    def add_weight_gradient(self, depth: int, g: Tensor, h: Tensor) -> None:
+    def add_weight_gradient(
+        self, products: Products, depth: int, g: Tensor, h: Tensor
+    ) -> None:
         """Write or add that of the weight alone."""
         weight_gradient = self.gradients[depth][0]
         if self.written:
             weight_gradient.addmm_(g.t(), h)
         else:
-            self.products.product_into(g.t(), h, weight_gradient)
+            products.product_into(g.t(), h, weight_gradient)
 
 
 class DenseLayers(torch.autograd.Function):
@@ -84,11 +94,12 @@ class DenseLayers(torch.autograd.Function):
         outputs: list[Tensor] = []
         for stack in stacks:
             *hidden, last = stack.layers
+            products = stack.products(h)
             for layer in hidden:
                 inputs.append(h)
-                h = stack.products.rectified(h, *layer)
+                h = products.rectified(h, *layer)
             inputs.append(h)
-            h = stack.products.affine(h, *last)
+            h = products.affine(h, *last)
             outputs.append(in_type(h, x.dtype))
         ctx.save_for_backward(*inputs)
         ctx.stacks = stacks
@@ -116,15 +127,16 @@ class DenseLayers(torch.autograd.Function):
             if g is None:  # the loss depends on earlier outputs alone
                 del inputs[-len(stack.layers) :]
                 continue
-            back = stack.products.product
+            products = stack.products(g)
             for depth in reversed(range(len(stack.layers))):
                 h = inputs.pop()
                 if trained:
-                    stack.add_gradients(depth, g, h)
+                    stack.add_gradients(products, depth, g, h)
                 if depth:
-                    g = rectified_gradient(back(g, stack.layers[depth][0]), h)
+                    g = products.product(g, stack.layers[depth][0])
+                    g = rectified_gradient(g, h)
                 elif position or ctx.needs_input_grad[0]:
-                    g = back(g, stack.layers[0][0])
+                    g = products.product(g, stack.layers[0][0])
             stack.written = stack.written or trained
         if g is not None:
             g = in_type(g, ctx.type) if ctx.needs_input_grad[0] else None
@@ -153,9 +165,10 @@ class DenseSlopes(torch.autograd.Function):
         dtype = g.dtype
         g = in_type(g, stack.dtype)
         gradients: list[Tensor] = []
+        products = stack.products(g)
         for depth in reversed(range(len(stack.layers))):
             gradients.append(g)
-            g = stack.products.product(g, stack.layers[depth][0])
+            g = products.product(g, stack.layers[depth][0])
             if depth:
                 g = rectified_gradient(g, hidden[depth - 1])
         ctx.save_for_backward(*gradients[::-1], *hidden)
@@ -170,15 +183,16 @@ class DenseSlopes(torch.autograd.Function):
         gradients = ctx.saved_tensors[:n_layers]
         hidden = ctx.saved_tensors[n_layers:]
         t = in_type(t, stack.dtype)
+        products = stack.products(t)
         for depth, (weight, _) in enumerate(stack.layers):
-            stack.add_weight_gradient(depth, gradients[depth], t)
+            stack.add_weight_gradient(products, depth, gradients[depth], t)
             if not stack.written:
                 stack.gradients[depth][1].zero_()
             if depth < n_layers - 1:
-                t = stack.products.product(t, weight.t())
+                t = products.product(t, weight.t())
                 t = rectified_gradient(t, hidden[depth])
             elif ctx.needs_input_grad[0]:
-                t = stack.products.product(t, weight.t())
+                t = products.product(t, weight.t())
         stack.written = True
         g = in_type(t, dtype) if ctx.needs_input_grad[0] else None
         return g, None, None, *[None] * len(hidden)

@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 
 from skdeep.nn.dense import DenseLayers, DenseStack
 from skdeep.nn.network import Network
-from skdeep.nn.products import products_for
+from skdeep.nn.products import onednn_from, products_for
 
 
 class MLP(Network):
@@ -81,7 +81,8 @@ def inferred(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
     """Pass x through dense layers and rectifiers, by the fastest products."""
     for layer in layers:
         if isinstance(layer, nn.Linear):
-            x = products_for(layer.weight).affine(x, layer.weight, layer.bias)
+            products = products_for(len(x), onednn_from(layer.weight))
+            x = products.affine(x, layer.weight, layer.bias)
         else:
             x = x.relu_()
     return x

@@ -1,13 +1,14 @@
 """Matrix products of dense layers, by the fastest library for the processor.
 
 torch multiplies float32 matrices with MKL, which is slow on AMD's processors: there its
-other library, oneDNN, takes half of the time at the same accuracy, except for small
-ones, which it takes long to begin, and a fifth more on Intel's. In bfloat16 torch takes oneDNN itself, but adds biases and rectifies in passes
-of their own, which oneDNN does as it writes. The choice depends on the processor and on
-the version of torch and on shapes alone, never on a timing, so that the same machine
-always gives the same bits.
+other library, oneDNN, takes half of the time of large products at the same accuracy. It
+takes long to begin small ones, and a fifth more for all on Intel's. In bfloat16 torch
+takes oneDNN itself, but adds biases and rectifies in passes of their own, which oneDNN
+does as it writes. The choice depends on the processor, the version of torch and the
+shapes alone, never on a timing, so that the same machine always gives the same bits.
 """
 
+import math
 from functools import cache
 from pathlib import Path
 
@@ -50,20 +51,14 @@ def _vendor() -> str:
 class TorchProducts:
     """Products as torch makes them."""
 
-    @staticmethod
-    def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        r"""Dense layer :math:`x W^\top + b`."""
-        return linear(x, weight, bias)
+    affine = staticmethod(linear)
 
     @staticmethod
     def rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         r"""Dense layer and rectifier, :math:`\max(0, x W^\top + b)`."""
         return linear(x, weight, bias).relu_()
 
-    @staticmethod
-    def product(a: Tensor, b: Tensor) -> Tensor:
-        """Product a b."""
-        return torch.mm(a, b)
+    product = staticmethod(torch.mm)
 
     @staticmethod
     def product_into(a: Tensor, b: Tensor, out: Tensor) -> None:
@@ -98,42 +93,18 @@ class OneDNNProducts:
             out.copy_(OneDNNProducts.product(a, b))
 
 
-class ProductsBySize:
-    """Large ones by oneDNN, others by torch."""
-
-    @staticmethod
-    def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        r"""Dense layer :math:`x W^\top + b`."""
-        return _of_size(x, len(weight)).affine(x, weight, bias)
-
-    @staticmethod
-    def rectified(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        r"""Dense layer and rectifier, :math:`\max(0, x W^\top + b)`."""
-        return _of_size(x, len(weight)).rectified(x, weight, bias)
-
-    @staticmethod
-    def product(a: Tensor, b: Tensor) -> Tensor:
-        """Product a b."""
-        return _of_size(a, b.shape[1]).product(a, b)
-
-    @staticmethod
-    def product_into(a: Tensor, b: Tensor, out: Tensor) -> None:
-        """Write the product a b into `out`."""
-        _of_size(a, b.shape[1]).product_into(a, b, out)
+Products = type[TorchProducts] | type[OneDNNProducts]
 
 
-def _of_size(a: Tensor, n_columns: int) -> type[TorchProducts] | type[OneDNNProducts]:
-    """Return what multiplies `a` by a matrix of so many columns the fastest."""
-    return OneDNNProducts if a.numel() * n_columns >= LARGE else TorchProducts
-
-
-Products = type[TorchProducts] | type[OneDNNProducts] | type[ProductsBySize]
-
-
-def products_for(weight: Tensor) -> Products:
-    """Return the products that layers of such weights should use."""
+def onednn_from(weight: Tensor) -> float:
+    """Rows from which products with a weight should go to oneDNN; infinite: never."""
     # Autocast lowers torch's own operations, and not that of oneDNN.
     lowers = torch.is_autocast_enabled("cpu")
-    if weight.device.type == "cpu" and not lowers and onednn_is_faster(weight.dtype):
-        return OneDNNProducts if weight.dtype is torch.bfloat16 else ProductsBySize
-    return TorchProducts
+    if weight.device.type != "cpu" or lowers or not onednn_is_faster(weight.dtype):
+        return math.inf
+    return 0 if weight.dtype is torch.bfloat16 else LARGE / weight.numel()
+
+
+def products_for(n_rows: int, least: float) -> Products:
+    """Return the products of so many rows, of which oneDNN takes at least `least`."""
+    return OneDNNProducts if n_rows >= least else TorchProducts

@@ -6,7 +6,13 @@ import torch
 from torch import Generator
 
 from skdeep.nn import products
-from skdeep.nn.products import OneDNNProducts, TorchProducts, products_for
+from skdeep.nn.products import (
+    LARGE,
+    OneDNNProducts,
+    TorchProducts,
+    onednn_from,
+    products_for,
+)
 
 
 def normal(*shape, seed=0):
@@ -68,7 +74,17 @@ def test_library_follows_the_processor_and_the_version(
     for name in ("float32", "bfloat16", "float64"):
         weight = torch.zeros(2, 2, dtype=getattr(torch, name))
         library = OneDNNProducts if name in expected else TorchProducts
-        assert products_for(weight) is library
+        assert products_for(LARGE, onednn_from(weight)) is library
+
+
+def test_small_float32_products_stay_with_torch(processor):
+    processor("AuthenticAMD")
+    weight = torch.zeros(512, 256)
+    few = onednn_from(weight)
+    assert few == LARGE / (512 * 256) == 8
+    assert products_for(7, few) is TorchProducts
+    assert products_for(8, few) is OneDNNProducts
+    assert products_for(1, onednn_from(weight.bfloat16())) is OneDNNProducts
 
 
 def test_vendor_is_a_word_or_nothing(monkeypatch):
