@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 
 from skdeep.nn.products import Products, onednn_from, products_for
 
+threshold_backward = torch.ops.aten.threshold_backward.grad_input
+
 
 @dataclass
 class DenseStack:
@@ -48,25 +50,23 @@ class DenseStack:
         return products_for(x.shape[0], self.onednn_from)
 
     def add_gradients(
-        self, products: Products, depth: int, g: Tensor, h: Tensor
+        self, products: Products, depth: int, g: Tensor, h: Tensor, biased: bool = True
     ) -> None:
-        """Write or add those of a layer with input `h`; `g` is that of its output."""
-        self.add_weight_gradient(products, depth, g, h)
-        bias_gradient = self.gradients[depth][1]
-        if self.written:
-            bias_gradient.add_(g.sum(0))
-        else:
-            torch.sum(g, 0, out=bias_gradient)
+        """Write or add those of a layer with input `h`; `g` is that of its output.
 
-    def add_weight_gradient(
-        self, products: Products, depth: int, g: Tensor, h: Tensor
-    ) -> None:
-        """Write or add that of the weight alone."""
-        weight_gradient = self.gradients[depth][0]
+        That of the bias is zero if the layer is not `biased`.
+        """
+        of_weight, of_bias = self.gradients[depth]
         if self.written:
-            weight_gradient.addmm_(g.t(), h)
+            of_weight.addmm_(g.t(), h)
+            if biased:
+                of_bias.add_(g.sum(0))
+            return
+        products.product_into(g.t(), h, of_weight)
+        if biased:
+            torch.sum(g, 0, out=of_bias)
         else:
-            products.product_into(g.t(), h, weight_gradient)
+            of_bias.zero_()
 
 
 class DenseLayers(torch.autograd.Function):
@@ -185,9 +185,7 @@ class DenseSlopes(torch.autograd.Function):
         t = in_type(t, stack.dtype)
         products = stack.products(t)
         for depth, (weight, _) in enumerate(stack.layers):
-            stack.add_weight_gradient(products, depth, gradients[depth], t)
-            if not stack.written:
-                stack.gradients[depth][1].zero_()
+            stack.add_gradients(products, depth, gradients[depth], t, biased=False)
             if depth < n_layers - 1:
                 t = products.product(t, weight.t())
                 t = rectified_gradient(t, hidden[depth])
@@ -200,7 +198,7 @@ class DenseSlopes(torch.autograd.Function):
 
 def rectified_gradient(g: Tensor, h: Tensor) -> Tensor:
     """Make `g`, the gradient of the outputs `h` of rectifiers, that of their inputs."""
-    return torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g)
+    return threshold_backward(g, h, 0, grad_input=g)
 
 
 def in_type(x: Tensor, dtype: torch.dtype) -> Tensor:
