@@ -47,11 +47,10 @@ class Batches:
 
     def __iter__(self) -> Iterator[Tensor]:
         order = torch.randperm(self.n_samples, generator=self.rng).to(self.device)
-        size = int(self.size)
-        last = (len(self) - 1) * size
-        for start in range(0, last, size):
-            yield order[start : start + size]
-        yield order[last:]
+        n_before_last = (len(self) - 1) * int(self.size)
+        if n_before_last:
+            yield from order[:n_before_last].split(int(self.size))
+        yield order[n_before_last:]
 
     @property
     def first_size(self) -> int:

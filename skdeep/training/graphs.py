@@ -37,7 +37,15 @@ NUMBERS = torch.float32
 ONE_BY_ONE = threading.Lock()
 """Held while a step is recorded, as torch cannot give memory back meanwhile."""
 
-_local = threading.local()
+
+class Running(threading.local):
+    """The step that a thread watches or records, if it does."""
+
+    watch: "Watch | None" = None
+    recording: "Recording | None" = None
+
+
+_local = Running()
 
 
 def are_asked_for(device: torch.device) -> bool:
@@ -50,7 +58,7 @@ def are_asked_for(device: torch.device) -> bool:
 
 def at_each_step(work: Callable[[], Any]) -> None:
     """Do what the host does in each step; where one is recorded, before each replay."""
-    recording = getattr(_local, "recording", None)
+    recording = _local.recording
     if recording is None:
         work()
     else:
@@ -59,9 +67,9 @@ def at_each_step(work: Callable[[], Any]) -> None:
 
 def changing(value: Callable[[], float]) -> float | Tensor:
     """Return a number of the host, or for a graph the place where it will be."""
-    recording = getattr(_local, "recording", None)
+    recording = _local.recording
     if recording is None:
-        watch = getattr(_local, "watch", None)
+        watch = _local.watch
         if watch is not None:
             watch.n_numbers += 1
         return value()
@@ -74,7 +82,7 @@ def changing(value: Callable[[], float]) -> float | Tensor:
 
 def depends_on_host() -> None:
     """Say that the step running now cannot be recorded."""
-    watch = getattr(_local, "watch", None)
+    watch = _local.watch
     if watch is not None:
         watch.repeats = False
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skdeep.nn import MLP, Network
 from skdeep.nn.dense import DenseStack
-from skdeep.training.graphs import at_each_step, changing
+from skdeep.training.graphs import changing
 from skdeep.training.precision import resolved_precision
 from skdeep.training.threads import bounded_threads
 
@@ -144,6 +144,7 @@ class Adam:
         self._exact_pieces = self._pieces[n_dense_pieces * self._lowered :]
         self._stacks = self._stacks_of(dense)
         self._one = self._weights.new_ones(())
+        self._fades = device.type == "cpu"  # where no step is recorded
 
         factors = learning_rate_factors or [1.0] * len(networks)
         factor_of = dict(zip(networks, factors, strict=True))
@@ -190,7 +191,7 @@ class Adam:
                         place.zero_()
         if self.max_gradient_norm is not None:
             self._shorten(self.max_gradient_norm)
-        self._count.add_(1)
+        self._count.add_(self._one)
         rate = changing(lambda: self.learning_rate)
         for part in self._parts:
             self._move(part, rate)
@@ -199,8 +200,8 @@ class Adam:
             part.gradient.copy_(gradient)
             self._move(part, rate)
             products.copy_(part.weights)
-        if self._mean.device.type == "cpu":
-            at_each_step(self._sweep)
+        if self._fades:
+            self._sweep()
 
     def _run_backward(self, loss: Tensor) -> None:
         # What loss.backward() runs, without its looks at the arguments, which would
