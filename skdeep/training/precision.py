@@ -5,9 +5,9 @@ import torch
 from skdeep.nn import Network
 
 LARGE = 500_000
-"""Weights from which bfloat16 is taken. Smaller networks gain little by it, and the
-pretraining of some tears groups apart that float32 keeps (three of eight seeds of the
-default network on digits).
+"""Weights from which a dense network is large: it takes bfloat16, and all threads.
+Smaller ones gain little by either, and in bfloat16 the pretraining of some tears groups
+apart that float32 keeps (three of eight seeds of the default network on digits).
 """
 
 
@@ -20,10 +20,14 @@ def resolved_precision(
     multiplies it natively. Weights, statistics and losses are float32 all the same.
     """
     if precision == "auto":
-        large = is_convolutional(networks) or n_weights(networks) >= LARGE
-        faster = large and multiplies_bfloat16(device)
+        faster = is_large(networks) and multiplies_bfloat16(device)
         precision = "bfloat16" if faster else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def is_large(networks: list[Network]) -> bool:
+    """Whether networks that train together have many weights, or convolve."""
+    return is_convolutional(networks) or n_weights(networks) >= LARGE
 
 
 def n_weights(networks: list[Network]) -> int:

@@ -83,6 +83,6 @@ def test_a_small_network_beside_a_large_one_does_not_slow_it():
 
 @pytest.mark.usefixtures("three_threads")
 def test_networks_count_once():
-    network = MLP([600, 1000])
+    network = MLP([300, 1000])
     with Adam([network], learning_rate=1e-3).training([network]):
         assert torch.get_num_threads() == 1
