@@ -422,7 +422,7 @@ def test_embedding_asks_for_what_it_needs(aekmeans):
 
 def test_embedding_of_a_conditional_sampler_is_coloured_by_class(conditional):
     two = X.iloc[:, 2:]
-    display = EmbeddingDisplay.from_estimator(conditional, two, y=SPECIES)
+    display = EmbeddingDisplay.from_estimator(conditional, two, SPECIES)
     expected = conditional.transform(two, SPECIES)
     np.testing.assert_array_equal(display.points, expected)
     assert len(display.scatters_) == 3
@@ -679,7 +679,7 @@ def test_reconstruction_needs_a_decoder_and_a_fitting_shape(dec):
 
 def test_conditional_samplers_rebuild_rows_of_their_classes(conditional):
     two = X.iloc[:, 2:]
-    display = ReconstructionDisplay.from_estimator(conditional, two, y=SPECIES)
+    display = ReconstructionDisplay.from_estimator(conditional, two, SPECIES)
     np.testing.assert_allclose(display.reconstruction, two, rtol=1e-4)
     with pytest.raises(ValueError, match="pass the class of each row as y"):
         ReconstructionDisplay.from_estimator(conditional, two)
@@ -700,8 +700,8 @@ def test_classes_reach_the_samplers_in_pipelines_and_searches():
     EmbeddingDisplay.from_estimator(search, two, y=SPECIES)
     display = ReconstructionDisplay.from_estimator(search, two, y=SPECIES)
     np.testing.assert_allclose(display.reconstruction, two, rtol=1e-4)
-    DensityDisplay.from_estimator(search, two, y="setosa", grid_resolution=5)
-    assert len(SampleDisplay.from_estimator(search, y=["setosa"] * 3).samples) == 3
+    DensityDisplay.from_estimator(search, two, "setosa", grid_resolution=5)
+    assert len(SampleDisplay.from_estimator(search, None, ["setosa"] * 3).samples) == 3
 
 
 @pytest.mark.parametrize("seed", [None, 0])
