@@ -435,7 +435,7 @@ def checked_clusters(y: Any, n_rows: int, n_clusters: int) -> np.ndarray:
     """Cluster of each row, from that of all or of each."""
     y = np.full(n_rows, y) if np.ndim(y) == 0 else column_or_1d(y)
     if len(y) != n_rows:
-        raise ValueError(f"y has {len(y)} clusters, but there are {n_rows} rows.")
+        raise ValueError(f"y has {len(y)} clusters, but n_samples={n_rows}.")
     unknown = [label for label in y.tolist() if label not in range(n_clusters)]
     if unknown:
         raise ValueError(

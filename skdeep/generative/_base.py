@@ -186,7 +186,10 @@ class BaseSampler(BaseDeepEstimator):
             )
         y = np.full(n_rows, y) if np.ndim(y) == 0 else column_or_1d(y)
         if len(y) != n_rows:
-            raise ValueError(f"y has {len(y)} classes, but there are {n_rows} rows.")
+            raise ValueError(
+                f"y has {len(y)} classes, but there are {n_rows} rows: those of X, or "
+                "n_samples."
+            )
         if self.classes_.dtype.kind in "mM":  # of any unit
             with suppress(TypeError, ValueError):  # what is no time is named below
                 y = np.asarray(y, dtype=self.classes_.dtype)

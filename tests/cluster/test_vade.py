@@ -98,7 +98,7 @@ def test_samples_of_clusters_lie_in_them(planted):
         (3, "y holds 3, but clusters have the numbers from 0 to 2"),
         (-1, "y holds -1"),
         ("a", "y holds 'a'"),
-        ([0, 1], "y has 2 clusters, but there are 4 rows"),
+        ([0, 1], "y has 2 clusters, but n_samples=4"),
     ],
 )
 def test_samples_of_what_is_no_cluster_are_refused(planted, y, message):
