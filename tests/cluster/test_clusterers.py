@@ -375,6 +375,25 @@ def test_pretraining_of_any_encoder_is_kept(encoder, tmp_path):
         np.testing.assert_array_equal(fresh.transform(X), other.transform(X))
 
 
+class WithoutNeighbors(AutoencoderTransformer):
+    """Has the parameters of its parent, and minimises something else."""
+
+    def _resolved_neighbor_weight(self, X, image_shape):
+        return 0.0
+
+
+def test_pretraining_is_not_that_of_another_class(tmp_path):
+    X, _ = blobs()
+    found = {}
+    for encoder in (AutoencoderTransformer, WithoutNeighbors):
+        autoencoder = encoder(2, hidden_layer_sizes=(8,), max_iter=2)
+        model = AEKMeans(3, n_init=2, autoencoder=autoencoder, random_state=0)
+        fresh = clone(model).fit(X).transform(X)
+        found[encoder] = model.set_params(memory=str(tmp_path)).fit(X).transform(X)
+        np.testing.assert_array_equal(found[encoder], fresh)
+    assert not np.allclose(*found.values())
+
+
 @each_encoder
 def test_encoders_of_images_are_a_start(encoder):
     images = load_digits().images[:60, None]

@@ -24,6 +24,7 @@ from skdeep.generative._diffusion_paths import (
     spread_noise,
     times_of,
 )
+from skdeep.generative._diffusion_training import Denoising
 from skdeep.nn import MLPDenoiser, UNetDenoiser
 from skdeep.objectives.diffusion import (
     SCHEDULES,
@@ -533,6 +534,43 @@ def test_codes_depend_on_the_class(conditional):
     assert np.linalg.norm(conditional.transform(X, ["right"])) > 1.5
     moved = conditional.inverse_transform(conditional.transform(X, ["left"]), ["top"])
     np.testing.assert_allclose(moved[0], CENTERS[2], atol=0.8)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_share_of_the_rows_loses_its_class(dropout):
+    seen = []
+
+    def denoiser(x, t, context):
+        seen.append(context)
+        return x * t.mean()
+
+    betas = torch.full((10,), 0.1)
+    denoising = Denoising(denoiser, torch.ones(2), betas, "v")
+    context = torch.nn.functional.one_hot(torch.arange(2000) % 3).float()
+    rng = torch.Generator().manual_seed(0)
+    denoising.drawn_loss(torch.zeros(2000, 2), context, rng, dropout)
+    kept = seen[0].sum(1)
+    assert set(kept.tolist()) <= {0.0, 1.0}
+    assert float(1 - kept.mean()) == pytest.approx(dropout, abs=0.04)
+    assert torch.equal(seen[0][kept == 1], context[kept == 1])
+
+
+def test_times_of_a_batch_are_spread_over_all_steps():
+    times, noise = [], torch.zeros(20, 1)
+
+    def denoiser(x, t):
+        times.append(t)
+        return x * t.mean()
+
+    denoising = Denoising(denoiser, torch.ones(1), torch.full((10,), 0.1), "v")
+    for start in (0.0, 0.5, 1 - 1e-7):
+        denoising.loss(noise, None, torch.tensor([start]), noise)
+        steps = (10 * times[-1]).round().long().flatten()
+        assert torch.bincount(steps, minlength=11)[1:].tolist() == pytest.approx(
+            [2] * 10, abs=1
+        )
+        assert steps.min() == 1
+        assert steps.max() == 10
 
 
 def test_classes_that_never_drop_out_are_learned_too():

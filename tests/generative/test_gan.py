@@ -1,3 +1,6 @@
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skdeep.fitting import Fitting
 from skdeep.generative import GANSampler
 from skdeep.generative._coverage import COLLAPSED, Coverage, warn_of_collapse
+from skdeep.generative._gan_training import Game
 
 early = pytest.mark.filterwarnings(
     "ignore:GANSampler generates:sklearn.exceptions.ConvergenceWarning"
@@ -142,6 +146,38 @@ def test_rows_of_a_class_lie_with_that_class():
         drawn = gan.sample(300, y=label, random_state=0)
         center = X[y == label].mean(0)
         assert np.linalg.norm(drawn - center, axis=1).mean() < 0.5
+
+
+def test_both_adversaries_see_rows_beside_their_own_class():
+    x, fake = torch.zeros(3, 2), torch.ones(3, 2)
+    context = torch.eye(3)
+    seen = []
+
+    def discriminator(rows):
+        seen.append(rows)
+        return rows.sum(1)
+
+    def penalty(score, real, _):
+        score(real)
+        return 0.0
+
+    still = SimpleNamespace(step=lambda _: None, frozen=nullcontext)
+    game = Game(
+        discriminator,
+        still,
+        still,
+        lambda r, f: (r - f).sum(),
+        torch.sum,
+        penalty,
+        None,
+    )
+    game.tell_apart(x, fake, context)
+    game.pass_off(fake, context)
+    both, penalised, passed_off = seen
+    expected = torch.cat([torch.cat([x, fake]), context.repeat(2, 1)], 1)
+    assert torch.equal(both, expected)
+    assert torch.equal(penalised, expected[:3])
+    assert torch.equal(passed_off, expected[3:])
 
 
 @early

@@ -201,6 +201,23 @@ def test_components_are_as_many_as_the_outputs_of_the_encoder(probe, digits):
 
 
 @every_probe
+def test_components_are_those_of_the_training_rows(probe):
+    y = np.arange(200) % 2
+    _, held_out = train_test_split(
+        np.arange(200),
+        test_size=0.25,
+        stratify=y,
+        random_state=np.random.RandomState(0),
+    )
+    # A column that varies only where nothing may be learned.
+    X = np.column_stack([y + 0.01 * np.arange(200) / 200, np.zeros(200)])
+    X[held_out, 1] = np.random.RandomState(0).normal(scale=100, size=50)
+    encoder = FunctionTransformer(lambda X: X[:, :1])
+    scores = probe(encoder, X, y, n_labels=("all",), random_state=0)
+    assert scores["pca"]["all"] == 1.0
+
+
+@every_probe
 def test_rivals_do_not_lose_by_a_matter_of_units(probe, iris):
     units = iris.X * [1, 1, 1e-4, 1e-4]
     for name in ("raw", "pca"):

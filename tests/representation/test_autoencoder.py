@@ -419,14 +419,12 @@ def test_code_cannot_tell_replaced_cells_of_independent_columns():
 
 def test_mask_task_goes_with_neighbors_and_images():
     images = load_digits().images[:60, None]
-    options = {"corruption": 0.3, "mask_weight": 0.5, "max_iter": 2}
-    model = small(hidden_layer_sizes=(4,), **options).fit(images)
-    assert set(model.history_) == {
-        "loss",
-        "neighbor_loss",
-        "reconstruction_loss",
-        "mask_loss",
-    }
+    options = {"corruption": 0.3, "mask_weight": 0.5, "neighbor_weight": 0.25}
+    model = small(hidden_layer_sizes=(4,), max_iter=2, **options).fit(images)
+    weights = {"reconstruction_loss": 1, "neighbor_loss": 0.25, "mask_loss": 0.5}
+    assert set(model.history_) == {"loss", *weights}
+    total = sum(w * np.array(model.history_[name]) for name, w in weights.items())
+    np.testing.assert_allclose(model.history_["loss"], total, rtol=1e-5)
 
 
 def test_mask_task_needs_corruption():
