@@ -88,7 +88,7 @@ class Assigned(NamedTuple):
 
 
 Toward = Callable[[Tensor], Step]
-"""Takes the targets of all rows; returns the step of the epoch towards them."""
+"""Takes what the steps of an epoch aim at, of all rows; returns the step."""
 
 Refresh = Callable[[Tensor], Assigned]
 """Takes the embedding of all rows, mends the centroids in place, assigns the rows."""

@@ -144,7 +144,7 @@ class Adam:
         self._exact_pieces = self._pieces[n_dense_pieces * self._lowered :]
         self._stacks = self._stacks_of(dense)
         self._one = self._weights.new_ones(())
-        self._fades = device.type == "cpu"  # where no step is recorded
+        self._fades = device.type == "cpu"  # no step is recorded there
 
         factors = learning_rate_factors or [1.0] * len(networks)
         factor_of = dict(zip(networks, factors, strict=True))
