@@ -385,7 +385,7 @@ class DCNClusterer(BaseDeepClusterer):
                 return losses
 
             def refresh(z: Tensor) -> Assigned:
-                found, emptied = reseeded(z, centroids, self.alpha)
+                found, emptied = reseeded(begin, z, self.alpha)
                 counts[emptied] = 1
                 return found
 

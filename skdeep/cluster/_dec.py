@@ -21,6 +21,7 @@ from skdeep.cluster._steps import (
     Assigned,
     Refresh,
     Start,
+    Targets,
     Toward,
     augmentation,
     refreshed_assignment,
@@ -362,7 +363,7 @@ class DECClusterer(BaseDeepClusterer):
     def _deep_stage(
         self, begin: Start, noise_seed: int
     ) -> tuple[Adam, Toward, Refresh]:
-        """Optimiser, the steps of an epoch by the targets of all rows, and refresh."""
+        """Optimiser, the step by the targets of its rows, and refresh."""
         rows, encoder = begin.rows, begin.autoencoder.encoder_
         centroids = begin.centroids.requires_grad_(self.centroid_update == "gradient")
         view = augmentation(self.augment, begin, noise_seed)
@@ -374,11 +375,11 @@ class DECClusterer(BaseDeepClusterer):
             precision=self.precision,
         )
 
-        def toward(p: Tensor) -> Step:
+        def toward(targets: Targets) -> Step:
             def step(index: Tensor) -> dict[str, Tensor]:
                 z = encoder(view(rows[index]))
                 log_q = log_soft_assignment(z, centroids, self.alpha)
-                losses = {"loss": clustering_divergence(p[index], log_q)}
+                losses = {"loss": clustering_divergence(targets(index), log_q)}
                 losses = with_pseudo_labels(self, losses, z, centroids)
                 optimizer.step(losses["loss"])
                 return losses
@@ -386,7 +387,7 @@ class DECClusterer(BaseDeepClusterer):
             return step
 
         def refresh(z: Tensor) -> Assigned:
-            return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)
+            return refreshed_assignment(begin, z, self.alpha, self.centroid_update)
 
         return optimizer, toward, refresh
 

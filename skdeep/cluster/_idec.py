@@ -27,6 +27,7 @@ from skdeep.cluster._steps import (
     Assigned,
     Refresh,
     Start,
+    Targets,
     Toward,
     augmentation,
     refreshed_assignment,
@@ -380,7 +381,7 @@ class IDECClusterer(BaseDeepClusterer):
     def _deep_stage(
         self, begin: Start, noise_seed: int
     ) -> tuple[Adam, Toward, Refresh]:
-        """Optimiser, the steps of an epoch by the targets of all rows, and refresh."""
+        """Optimiser, the step by the targets of its rows, and refresh."""
         rows, autoencoder = begin.rows, begin.autoencoder
         encoder, decoder = autoencoder.encoder_, autoencoder.decoder_
         reconstruction_loss = RECONSTRUCTIONS[autoencoder.loss].loss
@@ -394,12 +395,12 @@ class IDECClusterer(BaseDeepClusterer):
             precision=self.precision,
         )
 
-        def toward(p: Tensor) -> Step:
+        def toward(targets: Targets) -> Step:
             def step(index: Tensor) -> dict[str, Tensor]:
                 x = view(rows[index])
                 z, output = chained(x, encoder, decoder)
                 log_q = log_soft_assignment(z, centroids, self.alpha)
-                divergence = clustering_divergence(p[index], log_q)
+                divergence = clustering_divergence(targets(index), log_q)
                 reconstruction = reconstruction_loss(output, x)
                 loss = divergence + self.reconstruction_weight * reconstruction
                 losses = {
@@ -414,7 +415,7 @@ class IDECClusterer(BaseDeepClusterer):
             return step
 
         def refresh(z: Tensor) -> Assigned:
-            return refreshed_assignment(z, centroids, self.alpha, self.centroid_update)
+            return refreshed_assignment(begin, z, self.alpha, self.centroid_update)
 
         return optimizer, toward, refresh
 

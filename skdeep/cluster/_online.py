@@ -21,7 +21,7 @@ from skdeep.cluster._starts import (
     resolved_init,
     started,
 )
-from skdeep.cluster._steps import Start, augmentation, self_training
+from skdeep.cluster._steps import Start, Targets, augmentation, self_training
 from skdeep.nn import initialized
 from skdeep.objectives.reconstruction import RECONSTRUCTIONS, squared_error
 from skdeep.representation import AutoencoderTransformer
@@ -272,8 +272,8 @@ def taught(
     # Phase 3: the deep stage.
     optimizer, toward, refresh = clusterer._deep_stage(begin, noise_seed)
 
-    def toward_drawn(p: Tensor) -> Step:
-        step = toward(p)
+    def toward_drawn(targets: Targets) -> Step:
+        step = toward(targets)
         return lambda index: step(draw(index))
 
     batches = draws_of(begin, clusterer.batch_size, seed)

@@ -1,6 +1,7 @@
 """What SCAN trains, and the two phases of it: an encoder with a linear head."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from skdeep.base import network_copy
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._graph_kmeans import means_of
 from skdeep.cluster._starts import REGULARISATION
-from skdeep.cluster._steps import Clustering, LabelWatch, Start, Toward, guarded
+from skdeep.cluster._steps import Clustering, LabelWatch, Start, guarded
 from skdeep.nn import MLP, Network, chained, initialized, softmax_of_head
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
@@ -23,6 +24,7 @@ from skdeep.training import (
     FitTask,
     Phase,
     Rows,
+    Step,
     Thing,
     in_chunks,
     train_epoch,
@@ -134,7 +136,7 @@ class DeepStage:
     def run(
         self,
         phase: Phase,
-        toward: Toward,
+        toward: Callable[[Tensor], Step],
         optimizer: Adam,
         *moving: Thing,
     ) -> None:

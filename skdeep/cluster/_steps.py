@@ -73,22 +73,25 @@ ASSIGNED_NUMBERS = 2**18
 
 
 class Assigned(NamedTuple):
-    """Assignment of all rows.
+    """Assignment of all rows, without the table of rows and clusters.
 
     Parameters
     ----------
-    q : Tensor of shape (n_samples, n_clusters), float32
-        Soft assignment.
     labels : Tensor of int64 of shape (n_samples,)
-        Cluster of each row, by the exact assignment.
+        Cluster of each row.
+    frequency : Tensor of float64 of shape (n_clusters,)
+        Sum of the soft assignments to each cluster.
     """
 
-    q: Tensor
     labels: Tensor
+    frequency: Tensor
 
 
-Toward = Callable[[Tensor], Step]
-"""Takes what the steps of an epoch aim at, of all rows; returns the step."""
+Targets = Callable[[Tensor], Tensor]
+"""Takes row numbers; returns the targets of these rows, since the last refresh."""
+
+Toward = Callable[[Targets], Step]
+"""Takes what the steps of an epoch aim at; returns the step."""
 
 Refresh = Callable[[Tensor], Assigned]
 """Takes the embedding of all rows, mends the centroids in place, assigns the rows."""
@@ -122,13 +125,6 @@ class Start:
         """Rows that each row stands for, in float64."""
         weights = np.ones(len(self.rows)) if self.weights is None else self.weights
         return torch.from_numpy(weights).to(self.rows.device)
-
-    def targets(self, q: Tensor) -> Tensor:
-        """Turn the soft assignment of all rows into their targets, where it stands."""
-        frequency = self.row_weights().to(q) @ q
-        for part in q.split(rows_at_once(q.shape[1])):
-            part.copy_(target_distribution(part, frequency))
-        return q
 
 
 def start(
@@ -232,8 +228,9 @@ def self_training(
         Its parameters rule the loop.
     start : Start
     toward : callable
-        Takes the targets of all rows, since the last refresh, and returns the step of
-        the next epoch: of row numbers, it makes one update and returns its losses.
+        Takes the map of row numbers to the targets of these rows, since the last
+        refresh, and returns the step of the next epoch: of row numbers, it makes one
+        update and returns its losses.
     refresh : callable
         Takes the embedding of all rows, mends the centroids in place and assigns the
         rows to them.
@@ -354,25 +351,31 @@ def alternate(
         with optimizer.inference():
             return torch.from_numpy(start.autoencoder._encode(rows)).to(rows.device)
 
-    def aim(found: Assigned) -> Tensor:
-        last["p"] = start.targets(found.q)
+    def keep(z: Tensor, found: Assigned) -> Tensor:
+        centroids = start.centroids.detach().clone()
+        last.update(z=z, centroids=centroids, frequency=found.frequency)
         return found.labels
+
+    def targets() -> Targets:
+        kept = (last[name] for name in ("z", "centroids", "frequency"))
+        return targets_by(clusterer.alpha, *kept)
 
     z = embedding()
     rank = RankWatch(z.cpu().numpy(), clusterer.n_clusters)
     last: dict[str, Any] = {"seen": {}, "calm": 0}
-    labels = aim(assigned(z, start.centroids, clusterer.alpha))
+    labels = keep(z, assigned(start, z, clusterer.alpha))
     watch = LabelWatch(labels, start.neighbors)
     phase.moves(optimizer, batches.rng, watch, last, rank, *start.moving)
+    step = None
     for epoch in phase:
+        step = step or toward(targets())
         with optimizer.training():
-            losses = train_epoch(toward(last["p"]), batches)
+            losses = train_epoch(step, batches)
         if epoch % clusterer.update_interval and epoch not in (1, phase.max_iter):
             phase.record(losses, again=last["seen"])
         else:
-            z = embedding()
-            del last["p"]  # its successor is as large
-            seen = last["seen"] = watch.look(aim(refresh(z)))
+            z, step = embedding(), None
+            seen = last["seen"] = watch.look(keep(z, refresh(z)))
             seen["effective_rank"] = rank.look(z.cpu().numpy())
             is_calm = seen["label_change"] < clusterer.tol
             last["calm"] = last["calm"] + 1 if is_calm else 0
@@ -389,21 +392,43 @@ def rows_at_once(n_clusters: int) -> int:
 
 
 @torch.no_grad()
-def assigned(z: Tensor, centroids: Tensor, alpha: float) -> Assigned:
+def assigned(start: Start, z: Tensor, alpha: float) -> Assigned:
     """Assign all rows by their embedding, a part of them at a time."""
-    q = z.new_empty(len(z), len(centroids))
+    n_clusters = len(start.centroids)
+    frequency = torch.zeros(n_clusters, dtype=torch.float64, device=z.device)
     labels = torch.empty(len(z), dtype=torch.int64, device=z.device)
-    parts = (each.split(rows_at_once(len(centroids))) for each in (z, q, labels))
-    for codes, soft, hard in zip(*parts, strict=True):
-        exact = exact_assignment(codes, centroids, alpha)
-        soft.copy_(exact)
-        hard.copy_(exact.argmax(1))
-    return Assigned(q, labels)
+    of_all = z, start.row_weights(), labels
+    parts = (each.split(rows_at_once(n_clusters)) for each in of_all)
+    for codes, weights, found in zip(*parts, strict=True):
+        q = exact_assignment(codes, start.centroids, alpha)
+        frequency += weights @ q
+        torch.argmax(q, 1, out=found)
+    return Assigned(labels, frequency)
+
+
+def targets_by(
+    alpha: float, z: Tensor, centroids: Tensor, frequency: Tensor
+) -> Targets:
+    """Targets of rows by the codes, centroids and frequencies of one refresh.
+
+    Made when a step wants them: all of them, a number for each cluster of each row,
+    would be the largest thing that a fit holds. If the rows are few, they are made at
+    once, which takes less time.
+    """
+
+    def of_codes(z: Tensor) -> Tensor:
+        return target_distribution(
+            exact_assignment(z, centroids, alpha), frequency
+        ).float()
+
+    if len(z) <= rows_at_once(len(centroids)):
+        return of_codes(z).__getitem__
+    return lambda index: of_codes(z[index])
 
 
 @torch.no_grad()
 def refreshed_assignment(
-    z: Tensor, centroids: Tensor, alpha: float, centroid_update: str
+    start: Start, z: Tensor, alpha: float, centroid_update: str
 ) -> Assigned:
     """Assign all rows, after mending the centroids in place.
 
@@ -411,14 +436,14 @@ def refreshed_assignment(
     that lost all its rows moves to the row that lies farthest from its own centroid.
     """
     if centroid_update == "mean":
-        labels = assigned(z, centroids, alpha).labels
+        labels = assigned(start, z, alpha).labels
         for number in labels.unique().tolist():
-            centroids[number] = z[labels == number].mean(0)
-    return reseeded(z, centroids, alpha)[0]
+            start.centroids[number] = z[labels == number].mean(0)
+    return reseeded(start, z, alpha)[0]
 
 
 @torch.no_grad()
-def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Assigned, Tensor]:
+def reseeded(start: Start, z: Tensor, alpha: float) -> tuple[Assigned, Tensor]:
     """Move centroids without rows, in place, to the rows farthest from their own.
 
     Returns
@@ -428,7 +453,8 @@ def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Assigned, Tens
     moved : Tensor of int64
         Which centroids moved.
     """
-    found = assigned(z, centroids, alpha)
+    centroids = start.centroids
+    found = assigned(start, z, alpha)
     sizes = torch.bincount(found.labels, minlength=len(centroids))
     empty = torch.nonzero(sizes == 0).flatten()
     if len(empty):
@@ -437,5 +463,5 @@ def reseeded(z: Tensor, centroids: Tensor, alpha: float) -> tuple[Assigned, Tens
         farthest = distances.argsort(descending=True, stable=True)[: len(empty)]
         empty = empty[: len(farthest)]
         centroids[empty] = z[farthest]
-        found = assigned(z, centroids, alpha)
+        found = assigned(start, z, alpha)
     return found, empty

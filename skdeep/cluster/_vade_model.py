@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from skdeep._compat import one_thread
 from skdeep.base import network_copy, varying_columns
-from skdeep.cluster._starts import closed_sample, least_variance
+from skdeep.cluster._starts import least_variance
 from skdeep.cluster._steps import Clustering, Start
 from skdeep.nn import Network
 from skdeep.nn.noise import normal
@@ -35,6 +35,11 @@ from skdeep.training import in_chunks
 
 N_CODES, N_CODES_OF_VARIANCE = 32, 8
 """Codes of each row by which its bound, and the variance of all rows, are estimated."""
+
+MIXTURE_NUMBERS, LEAST_OF_CLUSTER = 2**20, 50
+"""Probabilities of which the start of the mixture keeps tables, which bounds their
+memory, and rows for each cluster that it sees even so.
+"""
 
 START_VARIANCE = 0.1
 """Of a code, as a share of the mean variance inside of a cluster."""
@@ -184,7 +189,8 @@ def fitted_mixture(begin: Start, seed: int) -> GaussianMixture:
         reg_covar=floor,
         random_state=0,
     )
-    sample = closed_sample(len(codes), len(centers), seed)
+    most = max(MIXTURE_NUMBERS // len(centers), LEAST_OF_CLUSTER * len(centers))
+    sample = np.sort(np.random.RandomState(seed).permutation(len(codes))[:most])
     with one_thread(), config_context(array_api_dispatch=False):
         return mixture.fit(codes[sample].astype(np.float64))
 

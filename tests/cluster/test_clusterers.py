@@ -31,7 +31,7 @@ from skdeep.cluster import (
     VaDEClusterer,
 )
 from skdeep.cluster._collapse import warn_of_empty_clusters
-from skdeep.cluster._steps import Clustering, guarded, refreshed_assignment
+from skdeep.cluster._steps import Clustering, guarded
 from skdeep.metrics import (
     CLUSTERING_SCORERS,
     clustering_accuracy_score,
@@ -170,15 +170,6 @@ def test_centroids_move_as_asked(Clusterer):
     np.testing.assert_allclose(mean.cluster_centers_, members, rtol=1e-4, atol=1e-4)
     gradient = Clusterer(3, random_state=0, **options).fit(X)
     assert not np.allclose(gradient.cluster_centers_, mean.cluster_centers_)
-
-
-def test_emptied_clusters_move_to_far_rows():
-    z = torch.tensor([[0.0, 0], [0, 1], [1, 0], [9, 9]])
-    centroids = torch.tensor([[0.3, 0.3], [50, 50], [60, 60]])
-    found = refreshed_assignment(z, centroids, 1.0, "gradient")
-    assert torch.equal(centroids[0], torch.tensor([0.3, 0.3]))
-    assert torch.equal(centroids[1], z[3])
-    assert len(found.labels.unique()) == 3
 
 
 def test_clusters_that_stay_empty_are_warned_of():

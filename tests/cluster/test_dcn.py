@@ -7,7 +7,6 @@ from sklearn.datasets import make_blobs
 from sklearn.frozen import FrozenEstimator
 
 from skdeep.cluster import AEKMeans, DCNClusterer
-from skdeep.cluster._steps import reseeded
 from skdeep.metrics import clustering_accuracy_score
 from skdeep.representation import AutoencoderTransformer
 
@@ -152,24 +151,6 @@ def test_rows_move_their_centroid_by_its_count(planted):
     expected = start.cluster_centers_.copy()
     expected[k] = (size * expected[k] + len(X) * z) / (size + len(X))
     np.testing.assert_allclose(model.cluster_centers_, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_emptied_centroids_move_to_far_rows_and_are_named():
-    z = torch.tensor([[0.0, 0], [0, 1], [1, 0], [9, 9]])
-    centroids = torch.tensor([[0.3, 0.3], [50, 50], [60, 60]])
-    found, moved = reseeded(z, centroids, 1.0)
-    assert moved.tolist() == [1, 2]
-    assert torch.equal(centroids[1], z[3])
-    assert len(found.labels.unique()) == 3
-    _, moved = reseeded(z, centroids, 1.0)
-    assert moved.tolist() == []
-
-
-def test_far_rows_are_those_far_from_their_centroid_not_those_between_two():
-    z = torch.tensor([[0.0, 0], [10, 0], [5, 0], [-8, 0]])
-    centroids = torch.tensor([[0.0, 0], [10, 0], [99, 0]])
-    reseeded(z, centroids, 1.0)
-    assert torch.equal(centroids[2], z[3])
 
 
 def test_clusters_that_lose_their_rows_are_filled_again():
