@@ -17,7 +17,13 @@ from skdeep.cluster._scan_steps import (
     code_neighbors,
     discriminant_head,
 )
-from skdeep.cluster._steps import DEEP_STAGE_CONSTRAINTS, Start, augmentation, start
+from skdeep.cluster._steps import (
+    DEEP_STAGE_CONSTRAINTS,
+    Start,
+    Targets,
+    augmentation,
+    start,
+)
 from skdeep.objectives.scan import (
     consistency_loss,
     consistency_loss_per_sample,
@@ -29,7 +35,7 @@ from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import drawn_neighbors
 from skdeep.representation._pretraining import PRETRAINED
 from skdeep.representation._views import default_views
-from skdeep.training import FitTask, OneCycle
+from skdeep.training import FitTask, OneCycle, Step
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -373,14 +379,18 @@ class SCANClusterer(BaseDeepClusterer):
             # Phase 3: rows that are sure are the labels of views of themselves.
             self_adam = stage.optimizer(self.self_label_learning_rate)
 
-            def follow(index: Tensor, p: Tensor) -> dict[str, Tensor]:
-                logits = model.logits(strong_view(rows[index]))
-                loss = self_labelling_loss(logits, p, self.threshold)
-                self_adam.step(loss)
-                sure = (p.amax(1) > self.threshold).float().mean()
-                return {"loss": loss, "sure_fraction": sure}
+            def toward(probabilities: Targets) -> Step:
+                def follow(index: Tensor) -> dict[str, Tensor]:
+                    p = probabilities(index)
+                    logits = model.logits(strong_view(rows[index]))
+                    loss = self_labelling_loss(logits, p, self.threshold)
+                    self_adam.step(loss)
+                    sure = (p.amax(1) > self.threshold).float().mean()
+                    return {"loss": loss, "sure_fraction": sure}
 
-            stage.run(stage.self_label, lambda p: lambda i: follow(i, p[i]), self_adam)
+                return follow
+
+            stage.run(stage.self_label, toward, self_adam)
             self.__dict__.update(stage.fitted())
         return self
 

@@ -1,20 +1,26 @@
 """What SCAN trains, and the two phases of it: an encoder with a linear head."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
 from skdeep.base import network_copy
 from skdeep.cluster._base import BaseDeepClusterer
 from skdeep.cluster._graph_kmeans import means_of
 from skdeep.cluster._starts import REGULARISATION
-from skdeep.cluster._steps import Clustering, LabelWatch, Start, guarded
+from skdeep.cluster._steps import (
+    Clustering,
+    LabelWatch,
+    Start,
+    Toward,
+    guarded,
+    rows_at_once,
+)
 from skdeep.nn import MLP, Network, chained, initialized, softmax_of_head
 from skdeep.representation._base import BaseRepresentation
 from skdeep.representation._neighbors import nearest_neighbors
@@ -24,9 +30,7 @@ from skdeep.training import (
     FitTask,
     Phase,
     Rows,
-    Step,
     Thing,
-    in_chunks,
     train_epoch,
 )
 
@@ -66,22 +70,48 @@ class Model:
 def clustering_of(model: Model, rows: Rows) -> Clustering:
     """Copy the state that training has reached."""
     model = model.copied()
-    p = in_chunks(model.probabilities, rows)
-    labels = p.argmax(axis=1)
     Z = model.encoder._encode(rows)
-    centers = means_of(Z, labels, p.shape[1])
+    found = assigned(torch.from_numpy(Z).to(rows.device), model.head)
+    labels, frequency, sums = (tensor.cpu().numpy() for tensor in found)
+    centers = means_of(Z, labels, len(frequency))
     # A cluster that is no row's most probable one lies where it is probable most, and
     # in the middle of all rows if it is so improbable that nothing is left.
-    for empty in np.setdiff1d(np.arange(p.shape[1]), labels):
-        likely = p[:, empty] + np.finfo(p.dtype).tiny
-        centers[empty] = likely / likely.sum() @ Z
+    for empty in np.setdiff1d(np.arange(len(frequency)), labels):
+        size = frequency[empty]
+        centers[empty] = sums[empty] / size if size > 0 else Z.mean(0)
     attributes = {
         "encoder_": model.encoder,
         "head_": model.head,
         "cluster_centers_": centers,
-        "cluster_frequencies_": p.sum(axis=0),
+        "cluster_frequencies_": frequency.astype(np.float32),
     }
     return Clustering(labels, attributes)
+
+
+@torch.no_grad()
+def assigned(z: Tensor, head: Network) -> tuple[Tensor, Tensor, Tensor]:
+    """Assign codes, a part of them at a time.
+
+    Returns
+    -------
+    labels : Tensor of int64 of shape (n_samples,)
+        The most probable cluster of each.
+    frequency : Tensor of float64 of shape (n_clusters,)
+        Sum of the probabilities of each cluster.
+    sums : Tensor of float64 of shape (n_clusters, n_components)
+        The sum of the codes, each times these probabilities.
+    """
+    labels = torch.empty(len(z), dtype=torch.int64, device=z.device)
+    n_clusters = head.n_outputs
+    sums = torch.zeros(n_clusters, z.shape[1], dtype=torch.float64, device=z.device)
+    frequency = torch.zeros_like(sums[:, 0])
+    parts = (each.split(rows_at_once(n_clusters)) for each in (z, labels))
+    for codes, found in zip(*parts, strict=True):
+        p = softmax_of_head(head, codes)
+        torch.argmax(p, 1, out=found)
+        frequency += p.double().sum(0)
+        sums += p.double().T @ codes.double()
+    return labels, frequency, sums
 
 
 class DeepStage:
@@ -136,34 +166,38 @@ class DeepStage:
     def run(
         self,
         phase: Phase,
-        toward: Callable[[Tensor], Step],
+        toward: Toward,
         optimizer: Adam,
         *moving: Thing,
     ) -> None:
-        """Run the epochs of a phase, of which each has a step of its own.
+        """Run the epochs of a phase, and look at all rows after each.
 
         Parameters
         ----------
         phase : Phase
         toward : callable
-            Takes the probabilities of all rows, and returns the step of the next epoch.
+            Takes the map of row numbers to the probabilities of these rows at the last
+            look, and returns the step.
         optimizer : Adam
         moving : things
             What the steps move beside the model.
         """
         rows = self.rows
 
-        def probabilities() -> Tensor:
-            p = in_chunks(self.model.probabilities, rows)
-            return torch.from_numpy(p).to(rows.device)
+        def codes() -> Tensor:
+            return torch.from_numpy(self.model.encoder._encode(rows)).to(rows.device)
 
-        last = {"p": probabilities()}
-        phase.moves(optimizer, last, *moving, *self.moving)
+        head = network_copy(self.model.head).to(rows.device)
+        last = {"z": codes()}
+        phase.moves(optimizer, last, *head.parameters(), *moving, *self.moving)
+        step = toward(lambda index: softmax_of_head(head, last["z"][index]).detach())
         for _ in phase:
             with optimizer.training():
-                losses = train_epoch(toward(last["p"]), self.batches)
-            p = last["p"] = probabilities()
-            phase.record({**losses, **self.watch.look(p.argmax(1).cpu())})
+                losses = train_epoch(step, self.batches)
+            last["z"] = codes()
+            head.load_state_dict(self.model.head.state_dict())
+            labels = assigned(last["z"], head)[0]
+            phase.record({**losses, **self.watch.look(labels.cpu())})
         phase.check_weights(optimizer)
 
     def now(self) -> dict[str, Any]:
@@ -216,9 +250,9 @@ def discriminant_head(Z: Tensor, labels: Tensor, n_clusters: int) -> Network:
     Without the d, which Gaussians do not have, few rows would leave anything to learn.
     The mean m of the centers changes no probability and keeps the weights small.
     """
-    members = one_hot(labels, n_clusters).to(Z.dtype)
-    sizes = members.sum(0).clamp_min(1).unsqueeze(1)
-    centers = members.T @ Z / sizes
+    sizes = torch.bincount(labels, minlength=n_clusters).clamp_min(1).unsqueeze(1)
+    sums = [Z[labels == label].sum(0) for label in range(n_clusters)]
+    centers = torch.stack(sums) / sizes
     inner = Z - centers[labels]
     floor = REGULARISATION * Z.var(correction=0)
     floor = torch.where(floor > 0, floor, 1.0)

@@ -5,11 +5,19 @@ from sklearn.frozen import FrozenEstimator
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from skdeep.cluster import DCNClusterer, DECClusterer, IDECClusterer
+from skdeep.cluster import (
+    DCNClusterer,
+    DECClusterer,
+    IDECClusterer,
+    SCANClusterer,
+    VaDEClusterer,
+)
 from skdeep.cluster._steps import Start, assigned, refreshed_assignment, reseeded
 from skdeep.objectives.clustering import soft_assignment, target_distribution
 from skdeep.representation import AutoencoderTransformer
 from skdeep.training import Rows
+
+CLUSTERERS = [DCNClusterer, DECClusterer, IDECClusterer, SCANClusterer, VaDEClusterer]
 
 
 class LargestTensors(TorchDispatchMode):
@@ -135,11 +143,12 @@ def test_far_rows_are_those_far_from_their_centroid_not_those_between_two():
 
 
 @pytest.mark.filterwarnings("ignore:.*clusters without rows")
-@pytest.mark.parametrize("Clusterer", [DECClusterer, IDECClusterer, DCNClusterer])
+@pytest.mark.parametrize("Clusterer", CLUSTERERS)
 def test_no_table_of_all_rows_and_clusters_is_made(Clusterer):
     X = np.random.RandomState(0).randn(6000, 3).astype(np.float32)
     encoder = AutoencoderTransformer(2, hidden_layer_sizes=(8,), max_iter=1)
-    model = Clusterer(100, autoencoder=encoder, init="kmeans", n_init=1, max_iter=2)
+    name = "encoder" if Clusterer is SCANClusterer else "autoencoder"
+    model = Clusterer(100, n_init=1, max_iter=2).set_params(**{name: encoder})
     with LargestTensors() as largest:
         model.fit(X)
         model.predict(X)
